@@ -1,0 +1,3 @@
+"""Files of any size, to any number of clients, from a fixed amount of memory."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,126 @@
+"""What flows: frozen values, one for each stage of an exchange.
+
+::
+
+    Request -> Resource | Absence -> Plan -> (head, Spans) -> Entry
+
+A stage takes the value before it and makes the next one; none edits another's. Byte positions are half-open
+``[start, stop)`` everywhere; the inclusive form exists in header text only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+Fields = tuple[tuple[str, str], ...]
+"""Header fields in order: ``(name, value)``. In a :class:`Request` names are lower-case; text is latin-1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, framing already checked by the wire.
+
+    ``target`` is the request target as received, in origin form (the wire takes the authority off an absolute form),
+    or ``*`` for OPTIONS. ``client`` is the peer's address without its port.
+    """
+
+    method: str
+    target: str
+    fields: Fields
+    version: tuple[int, int] = (1, 1)
+    client: str = ""
+
+    def field(self, name: str) -> str | None:
+        """The value of a field by its lower-case name; several lines are one list (RFC 9110 section 5.3)."""
+        values = [value for key, value in self.fields if key == name]
+        return ", ".join(values) if values else None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The bytes ``[start, stop)`` of a representation; ``stop`` is None where only its end will tell."""
+
+    start: int
+    stop: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What a source found at a target, by a stat and without opening it.
+
+    ``size`` is None when the length is not known beforehand: no ranges then, and a body of unspecified length.
+    ``mtime_ns`` is None when nothing says whether two looks saw the same bytes: no validators then.
+    ``media_types`` lists the representations the source can make, preferred first; more than one means the answer is
+    negotiated by Accept. ``name`` is the name to save under, "" for none. ``key`` is the source's own way back to it.
+    """
+
+    name: str
+    size: int | None
+    mtime_ns: int | None
+    media_types: tuple[str, ...]
+    key: object = None
+
+
+class Missing(Enum):
+    """Why there is nothing to send."""
+
+    ABSENT = "absent"  # nothing here, or nothing we show: hidden, outside the root, a device
+    UNREADABLE = "unreadable"  # it is there, but the operating system does not let us read it
+    MALFORMED = "malformed"  # the target is not a path: bad escape, NUL
+    MOVED = "moved"  # it is there under another target: a directory without its slash
+    BUSY = "busy"  # it changed each time we looked; worth another try
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """Nothing to send, and why. ``location`` is the target to go to instead, percent-encoded, for MOVED only."""
+
+    why: Missing
+    location: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole answer, decided before anything was opened.
+
+    ``fields`` are the header fields less those that belong to the wire (Date, Server, Connection, Content-Length,
+    Transfer-Encoding). ``parts`` is the body in order: literal bytes and spans of the representation; empty for HEAD
+    and 304. ``length`` is the content's exact length in bytes, that of the GET when answering HEAD, None when
+    unspecified. ``content`` says whether content follows the head at all. ``media_type`` is the representation to
+    open, one of the resource's.
+    """
+
+    status: int
+    fields: Fields = ()
+    parts: tuple[bytes | Span, ...] = ()
+    length: int | None = 0
+    content: bool = True
+    media_type: str = ""
+    close: bool = False
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The parts that must be read from the source; none means: no slot, no descriptor, no buffer."""
+        return tuple(part for part in self.parts if isinstance(part, Span))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One finished exchange, for logs and counters.
+
+    ``at`` is the start in seconds since the epoch; ``sent`` counts body bytes the kernel took, ``promised`` is the
+    plan's length (None: unspecified); ``ended`` is "complete", or the ``reason`` of a :class:`~freight.errors.TransferError`.
+    """
+
+    at: float
+    seconds: float
+    client: str
+    method: str
+    target: str
+    version: tuple[int, int]
+    status: int
+    range: str
+    sent: int
+    promised: int | None
+    ended: str

@@ -1,0 +1,74 @@
+"""The edges of the house, as Protocols: where bytes come from, where they go, what time it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Protocol, Self
+
+from freight.model import Absence, Plan, Resource, Span
+
+
+class Reader(Protocol):
+    """An open representation. A context manager: leaving it closes what it holds.
+
+    Two kinds, told apart by ``fileno()``. One with a descriptor is read at offsets, by the kernel (``sendfile``) or by
+    us (``preadv``); ``size`` is then its length in bytes. One without is a producer: ``read()`` gives its next piece
+    and may block, so it is called in the pool, one call at a time; ``size`` is None.
+    """
+
+    size: int | None
+
+    def fileno(self) -> int | None:
+        """The descriptor to read at offsets, or None for a producer."""
+
+    def check(self) -> None:
+        """Raise :class:`~freight.errors.Changed` when this is no longer the representation that was located."""
+
+    def read(self) -> bytes:
+        """A producer's next piece, at most 64 KiB; b"" at its end. May block."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+
+class Source(Protocol):
+    """Where representations come from."""
+
+    async def locate(self, target: str) -> Resource | Absence:
+        """What is at a request target: a stat, never an open; never blocks the loop on a disk."""
+
+    async def open(self, resource: Resource, media_type: str) -> Reader | Absence:
+        """Open what was located. Raises :class:`~freight.errors.Changed` when it is no longer that.
+
+        An :class:`Absence` (unreadable, say) is for what only an open can tell.
+        """
+
+
+class Sink(Protocol):
+    """One answer's way out: a wire's framing over a socket. Nothing here waits or buffers."""
+
+    def segments(self, plan: Plan, size: int | None) -> Iterator[bytes | Span]:
+        """The answer's head and body in order: literal bytes, and spans of the representation (``size`` bytes long)."""
+
+    def send(self, data: bytes, more: bool) -> int:
+        """Hand bytes to the kernel; how many it took. ``more``: others follow at once. Raises BlockingIOError."""
+
+    def sendfile(self, fd: int, offset: int, count: int) -> int:
+        """Hand ``count`` bytes of a file to the kernel without copying; how many it took, 0 at the file's end."""
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+
+
+class Clock(Protocol):
+    """What time it is."""
+
+    def now(self) -> float:
+        """Seconds since the epoch, for Date and logs."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back, for waits and rates."""
