@@ -1,0 +1,1 @@
+"""Bytes <-> events. Pure: no file, no socket, no clock is known here."""
