@@ -1,0 +1,229 @@
+"""The only place that picks a status: a request and what was found at its target become a whole answer.
+
+In this order, the first that applies:
+
+1. 417 for an expectation other than 100-continue; 501 for a method nobody registered; 405 for one that is not ours.
+2. 400, 403, 404, 308, 503 for nothing to send; 204 for OPTIONS.
+3. 412 and 304 by the preconditions (:mod:`freight.core.conditions`).
+4. 416 and 206 by Range, when the method is GET, the size is known and If-Range agrees (:mod:`freight.core.ranges`).
+5. 200.
+
+HEAD gets the fields and the length of GET in every case but Range, which is for GET alone (RFC 9110 section 14.2).
+
+Every error says ``no-store``: 404, 405, 414 and 501 may be cached by rule of thumb (section 15.1), and the file may be
+there a moment later. Every answer with content says ``nosniff``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from freight.core import accept as negotiation
+from freight.core import conditions, dates, disposition, etags, multipart, pages, ranges
+from freight.model import Absence, Fields, Missing, Plan, Request, Resource, Span
+
+MAX_RANGES = 32
+"""Ranges in one request. PDF viewers and download tools ask for fewer; Apache's 200 buys nothing but small writes."""
+
+ALLOW = "GET, HEAD, OPTIONS"
+
+_ALLOWED = frozenset({"GET", "HEAD", "OPTIONS"})
+# The registered methods that clients do send: 405 tells them that they are understood (RFC 9110 section 9.1).
+_KNOWN = _ALLOWED | {
+    *("POST", "PUT", "DELETE", "CONNECT", "TRACE", "PATCH", "COPY", "LOCK", "MKCOL", "MOVE", "PROPFIND", "PROPPATCH"),
+    *("UNLOCK", "REPORT", "SEARCH", "QUERY"),
+}
+_READ = frozenset({"accept", "expect", "range", "if-range"})
+_NOSNIFF = ("X-Content-Type-Options", "nosniff")
+_NO_STORE = ("Cache-Control", "no-store")
+_VARY = ("Vary", "Accept")
+# Our own pages style themselves and load, run, post and frame nothing.
+_POLICY = (
+    "Content-Security-Policy",
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+)
+_NOT_IN_TARGET = re.compile(r"[^!-~]|\\")
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """The representation that was selected, with its validators (None: it has none)."""
+
+    resource: Resource
+    media_type: str
+    etag: str | None
+    last_modified: int | None
+    negotiated: bool
+
+
+def decide(request: Request, resource: Resource | Absence, now: float) -> Plan:
+    """The answer to a request for what was located at its target; ``now`` in seconds since the epoch. Never raises.
+
+    A :class:`Plan` for HEAD, 204 or 304 has no content. The length of a 304 is that of the representation, as a
+    Content-Length there may say (RFC 9110 section 8.6).
+    """
+    asked = _gather(request.fields)
+    plan = _refuse_asking(request.method, asked)
+    if plan is None and isinstance(resource, Resource) and request.method != "OPTIONS" and request.target != "*":
+        plan = _answer(request, asked, _choose(resource, asked.get("accept"), now), now)
+    if plan is None:
+        plan = _answer_without(request, resource, asked.get("accept"))
+    return replace(plan, parts=(), content=False) if request.method == "HEAD" else plan
+
+
+def refuse(status: int, detail: str, accept: str | None = None, fields: Fields = (), *, close: bool = False) -> Plan:
+    """An error's whole answer: also for what never became a Request, and for a gate that refuses.
+
+    ``detail`` is a sentence of our own; ``fields`` are what the status demands besides (Allow, Retry-After).
+    """
+    media_type, content = pages.body(status, detail, accept)
+    policy = (_POLICY,) if media_type == pages.HTML else ()
+    fixed = (("Content-Type", media_type), _NOSNIFF, _NO_STORE, _VARY)
+    return Plan(status, (*fixed, *policy, *fields), (content,), len(content), close=close)
+
+
+def _gather(fields: Fields) -> dict[str, str]:
+    """The fields that are read here, in one pass; several lines are one list (RFC 9110 section 5.3)."""
+    asked: dict[str, str] = {}
+    for name, value in fields:
+        if name in _READ:
+            asked[name] = f"{asked[name]}, {value}" if name in asked else value
+    return asked
+
+
+def _refuse_asking(method: str, asked: dict[str, str]) -> Plan | None:
+    """The answer when the request cannot be met whatever is at its target."""
+    accept = asked.get("accept")
+    if "expect" in asked and any(
+        member.strip(" \t").lower() not in ("", "100-continue") for member in asked["expect"].split(",")
+    ):
+        return refuse(417, "The only expectation met here is 100-continue.", accept)
+    if method in _ALLOWED:
+        return None
+    allow = (("Allow", ALLOW),)
+    if method in _KNOWN:
+        return refuse(405, f"Only {ALLOW} are allowed here.", accept, allow)
+    return refuse(501, "This method is not known here.", accept, allow)
+
+
+def _answer_without(request: Request, resource: Resource | Absence, accept: str | None) -> Plan:
+    """The answer that needs no representation: OPTIONS, and every absence."""
+    if request.target == "*":
+        if request.method != "OPTIONS":
+            return refuse(400, "Only OPTIONS may ask about the whole server.", accept)
+    elif isinstance(resource, Absence):
+        return _answer_absence(resource, accept)
+    return Plan(204, (("Allow", ALLOW),), content=False)
+
+
+def _answer_absence(absence: Absence, accept: str | None) -> Plan:
+    match absence.why:
+        case Missing.ABSENT:
+            return refuse(404, "There is nothing here.", accept)
+        case Missing.UNREADABLE:
+            return refuse(403, "The server may not read this.", accept)
+        case Missing.MALFORMED:
+            return refuse(400, "The request target is malformed.", accept)
+        case Missing.MOVED:
+            # One slash in front, and no backslash, which browsers read as one: "//host" is another server.
+            path = _NOT_IN_TARGET.sub(_escape, absence.location).lstrip("/")
+            return refuse(308, "This is a directory: its target ends in a slash.", accept, (("Location", f"/{path}"),))
+        case Missing.BUSY:
+            return refuse(503, "The file is being changed. Try again.", accept, (("Retry-After", "1"),))
+        case _:
+            assert_never(absence.why)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "replace"))
+
+
+def _choose(resource: Resource, accept: str | None, now: float) -> _Chosen:
+    """Select the representation; the first offered when Accept takes none, rather than 406 (section 12.4.1)."""
+    offered, size, mtime_ns = resource.media_types, resource.size, resource.mtime_ns
+    negotiated = len(offered) > 1
+    media_type = (negotiation.choose(accept, offered) or offered[0]) if negotiated else offered[0]
+    variant = offered.index(media_type)
+    etag = None if size is None or mtime_ns is None else etags.strong(size, mtime_ns, variant)
+    last_modified = None if mtime_ns is None else conditions.last_modified(mtime_ns, now)
+    return _Chosen(resource, media_type, etag, last_modified, negotiated)
+
+
+def _answer(request: Request, asked: dict[str, str], chosen: _Chosen, now: float) -> Plan:
+    """The answer with a representation at hand: 412, 304, 416, 206 or 200."""
+    size = chosen.resource.size
+    outcome = conditions.evaluate(request, chosen.etag, chosen.last_modified, now)
+    if outcome is conditions.Outcome.PRECONDITION_FAILED:
+        return refuse(412, "This is not the version that was asked for.", asked.get("accept"))
+    if outcome is conditions.Outcome.NOT_MODIFIED:
+        return Plan(304, _validators(chosen), (), size, content=False, media_type=chosen.media_type)
+    if size is None:
+        return Plan(200, _describe(chosen), (Span(0, None),), None, media_type=chosen.media_type)
+    if "range" in asked and request.method == "GET":
+        condition = asked.get("if-range")
+        if condition is None or conditions.if_range(condition, chosen.etag, chosen.last_modified, now):
+            selected = ranges.parse(asked["range"], size, max_ranges=MAX_RANGES)
+            if isinstance(selected, ranges.Satisfiable):
+                return _answer_part(chosen, selected.spans, size)
+            if isinstance(selected, ranges.Unsatisfiable):
+                unsatisfied = (("Content-Range", f"bytes */{size}"), ("Accept-Ranges", "bytes"))
+                return refuse(416, f"There are {size} bytes, and none in this range.", asked.get("accept"), unsatisfied)
+    parts = (Span(0, size),) if size else ()
+    return Plan(200, _describe(chosen), parts, size, media_type=chosen.media_type)
+
+
+def _answer_part(chosen: _Chosen, spans: tuple[Span, ...], size: int) -> Plan:
+    """206: one span as it is, several in an envelope (RFC 9110 sections 15.3.7.1 and 15.3.7.2)."""
+    media_type = chosen.media_type
+    if len(spans) == 1:
+        fields = (*_describe(chosen), ("Content-Range", multipart.content_range(spans[0], size)))
+        start, stop = spans[0].start, spans[0].stop
+        return Plan(206, fields, spans, stop - start if stop is not None else None, media_type=media_type)
+    boundary = multipart.boundary(chosen.etag or str(size), spans)
+    parts, length = multipart.lay_out(spans, size, _content_type(chosen), boundary)
+    fields = _describe(chosen, f"multipart/byteranges; boundary={boundary}")
+    return Plan(206, fields, parts, length, media_type=media_type)
+
+
+def _describe(chosen: _Chosen, content_type: str = "") -> Fields:
+    """The fields of an answer that carries the representation, or a part of it."""
+    name = chosen.resource.name
+    fields = [
+        ("Content-Type", content_type or _content_type(chosen)),
+        _NOSNIFF,
+        ("Accept-Ranges", "none" if chosen.resource.size is None else "bytes"),
+        *_validators(chosen),
+    ]
+    if name:
+        fields.append(("Content-Disposition", disposition.header(name, chosen.media_type)))
+    elif chosen.media_type == "text/html":
+        fields.append(_POLICY)
+    return tuple(fields)
+
+
+def _validators(chosen: _Chosen) -> Fields:
+    """What a cache needs of an answer, 304 included (RFC 9110 section 15.4.5), and Last-Modified."""
+    fields = []
+    if chosen.etag is not None:
+        fields.append(("ETag", chosen.etag))
+    if chosen.last_modified is not None:
+        fields.append(("Last-Modified", dates.format(chosen.last_modified)))
+    else:
+        # Without a validator nobody could ask whether it is still fresh.
+        fields.append(("Cache-Control", "no-cache"))
+    if chosen.negotiated:
+        fields.append(_VARY)
+    return tuple(fields)
+
+
+def _content_type(chosen: _Chosen) -> str:
+    """The media type, with a charset where it is ours to say or where browsers would guess an older one.
+
+    Plain text without one is read as windows-1252; UTF-8 is the better guess. CSV is UTF-8 by its registration (RFC
+    7111), and an HTML file says itself what it is in.
+    """
+    media_type = chosen.media_type
+    ours = media_type == "text/html" and not chosen.resource.name
+    return f"{media_type}; charset=utf-8" if ours or media_type == "text/plain" else media_type

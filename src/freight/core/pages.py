@@ -1,0 +1,63 @@
+"""What an error says: a short text, a page for browsers, or a problem document (RFC 9457), as Accept has it."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+
+from freight.core import accept as negotiation
+
+TEXT, HTML, PROBLEM = "text/plain; charset=utf-8", "text/html; charset=utf-8", "application/problem+json"
+
+_TITLES = {
+    308: "Permanent Redirect",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    411: "Length Required",
+    412: "Precondition Failed",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    417: "Expectation Failed",
+    421: "Misdirected Request",
+    429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
+}
+# The text comes first: it is for who has no preference. Who takes JSON takes a problem (RFC 9457 section 3).
+_OFFERED = {"text/plain": TEXT, "text/html": HTML, PROBLEM: PROBLEM, "application/json": PROBLEM}
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{status} {title}</title>
+<style>:root{{color-scheme:light dark}}body{{font:1rem/1.5 system-ui,sans-serif;margin:20vh auto;max-width:32rem;\
+padding:0 1rem}}h1{{font-size:1.4rem}}</style>
+<h1>{status} {title}</h1>
+<p>{detail}</p>
+</html>
+"""
+
+
+def title(status: int) -> str:
+    """The status's name in the registry, "Error" for one that freight never answers with."""
+    return _TITLES.get(status, "Error")
+
+
+def body(status: int, detail: str, accept: str | None) -> tuple[str, bytes]:
+    """Media type and content for an error of this status. ``detail`` is one sentence; ``accept`` the Accept value.
+
+    Text where Accept takes nothing of ours: an error in the wrong form tells more than none (RFC 9110 section 12.4.1).
+    """
+    media_type = _OFFERED[negotiation.choose(accept, tuple(_OFFERED)) or "text/plain"]
+    if media_type == PROBLEM:
+        problem = {"type": "about:blank", "title": title(status), "status": status, "detail": detail}
+        return media_type, json.dumps(problem).encode("ascii")
+    if media_type == HTML:
+        page = _PAGE.format(status=status, title=escape(title(status)), detail=escape(detail))
+        return media_type, page.encode("utf-8", "replace")
+    return media_type, f"{status} {title(status)}: {detail}\n".encode("utf-8", "replace")

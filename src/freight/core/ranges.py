@@ -1,0 +1,104 @@
+"""The Range field (RFC 9110 section 14.2) for the unit ``bytes``, against a representation of known size.
+
+Invariants, whatever the field says:
+
+1. Spans lie within ``[0, size)``, are not empty, and neither overlap nor touch: their sum never exceeds the size, so a
+   request cannot be answered with more of the representation than a request without Range.
+2. Their number, and the work to find them, is bounded by ``max_ranges``. The count comes first, before any number is
+   read; a longer set is ignored, which sections 14.2 and 17.15 allow.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from freight.model import Span
+
+_SPEC = re.compile(r"([0-9]*)-([0-9]*)")
+# Empty elements carry nothing but are legal (section 5.6.1.2): "a reasonable number" of them is read.
+_COMMAS_PER_RANGE = 4
+# No file reaches 10**19 bytes (an off_t ends at 2**63 - 1), so no longer number needs to be read.
+_MAX_DIGITS = 19
+_BEYOND = 10**_MAX_DIGITS
+
+
+@dataclass(frozen=True, slots=True)
+class NoRange:
+    """The field is to be ignored: another unit, not the grammar, or too many ranges. The answer is the whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsatisfiable:
+    """The field is valid and none of its ranges has a byte in the representation: 416."""
+
+
+@dataclass(frozen=True, slots=True)
+class Satisfiable:
+    """What to send, in the order asked for: at least one span, coalesced (section 15.3.7.2)."""
+
+    spans: tuple[Span, ...]
+
+
+def parse(value: str, size: int, *, max_ranges: int) -> NoRange | Unsatisfiable | Satisfiable:
+    """What a Range field's value selects from ``size`` bytes (sections 14.1.1 and 14.1.2). Never raises.
+
+    A suffix longer than the representation is all of it. A suffix of an empty representation is satisfiable by the
+    RFC's words, but no Content-Range can say so: the field is ignored. ``-0`` is unsatisfiable. One invalid range
+    (its last position before its first) makes the field invalid, and an invalid field is ignored.
+    """
+    unit, equals, listed = value.partition("=")
+    if not equals or unit.lower() != "bytes" or listed.count(",") >= _COMMAS_PER_RANGE * max_ranges:
+        return NoRange()
+    specs = [spec for element in listed.split(",") if (spec := element.strip(" \t"))]
+    if not 0 < len(specs) <= max_ranges:
+        return NoRange()
+    bounds: list[tuple[int, int]] = []
+    for spec in specs:
+        found = _bounds(spec, size)
+        if found is None:
+            return NoRange()
+        bounds.append(found)
+    selected = [(start, stop) for start, stop in bounds if start < size]
+    if selected:
+        return Satisfiable(tuple(Span(start, stop) for start, stop in _coalesce(selected)))
+    return NoRange() if any(start == stop == 0 for start, stop in bounds) else Unsatisfiable()
+
+
+def _bounds(spec: str, size: int) -> tuple[int, int] | None:
+    """One range-spec as ``[start, stop)``; start >= size if it is unsatisfiable, None if it is invalid.
+
+    ``(0, 0)`` is what a suffix selects from an empty representation, and nothing else.
+    """
+    found = _SPEC.fullmatch(spec)
+    if found is None:
+        return None
+    first, last = found.groups()
+    if not first:
+        if not last:
+            return None
+        suffix = _number(last)
+        return (max(0, size - suffix), size) if suffix else (_BEYOND, _BEYOND)
+    start = _number(first)
+    # Of two numbers beyond any file it does not matter which is greater: neither selects a byte.
+    stop = _number(last) + 1 if last else max(size, start + 1)
+    return None if stop <= start else (start, max(min(stop, size), start + 1))
+
+
+def _number(digits: str) -> int:
+    digits = digits.lstrip("0") if len(digits) > _MAX_DIGITS else digits
+    return int(digits or "0") if len(digits) <= _MAX_DIGITS else _BEYOND
+
+
+def _coalesce(bounds: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Merge what overlaps or touches; each result stands where its first member was asked for."""
+    if len(bounds) == 1:
+        return bounds
+    merged: list[tuple[int, int, int]] = []
+    for start, stop, place in sorted((start, stop, place) for place, (start, stop) in enumerate(bounds)):
+        if merged and start <= merged[-1][1]:
+            before = merged.pop()
+            merged.append((before[0], max(before[1], stop), min(before[2], place)))
+        else:
+            merged.append((start, stop, place))
+    return [(start, stop) for start, stop, _ in sorted(merged, key=lambda group: group[2])]
