@@ -1,0 +1,245 @@
+"""A file, or everything beneath a directory.
+
+Looking is a stat through an O_PATH descriptor, so that nothing is opened that could hang or act (a FIFO, a device). It
+happens on the loop where the kernel has it in memory and in the pool where it does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import stat
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self, TypeVar
+
+from freight.core.target import Target, encode, parse
+from freight.errors import Changed, Unservable
+from freight.model import Absence, Missing, Resource
+from freight.ports import Reader
+from freight.sources.beneath import Root
+from freight.sources.entries import Directory, Order
+from freight.sources.listing import HTML, JSON, ListingReader
+from freight.sources.types import media_type
+
+_LOOK = os.O_PATH | os.O_CLOEXEC
+# O_NONBLOCK: should a FIFO or a device have taken the file's place since it was located, the open must not wait for it.
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+_ABSENT = Absence(Missing.ABSENT)
+_UNREADABLE = Absence(Missing.UNREADABLE)
+_BUSY = Absence(Missing.BUSY)
+_MALFORMED = Absence(Missing.MALFORMED)
+
+_ABSENCES = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM), _UNREADABLE),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN), _BUSY),
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ENAMETOOLONG), _ABSENT),
+    **dict.fromkeys((errno.ENXIO, errno.ENODEV, errno.EINVAL, errno.EILSEQ, errno.ESTALE), _ABSENT),
+}
+
+_Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """The way back to a regular file; ``size`` here too, because a Resource without a length does not have it."""
+
+    names: tuple[str, ...]
+    size: int
+
+
+class FileReader:
+    """An open regular file: a descriptor and what it must stay. ``size`` in bytes."""
+
+    __slots__ = ("_fd", "_mtime_ns", "size")
+
+    size: int | None
+
+    def __init__(self, fd: int, size: int, mtime_ns: int | None) -> None:
+        self._fd = fd
+        self.size = size
+        self._mtime_ns = mtime_ns
+
+    def fileno(self) -> int:
+        """The descriptor; -1 once closed."""
+        return self._fd
+
+    def check(self) -> None:
+        """Raise :class:`Changed` when the file's size or mtime_ns are no longer those that were located."""
+        now = os.fstat(self._fd)
+        if now.st_size != self.size or now.st_mtime_ns != self._mtime_ns:
+            raise Changed("the file changed while it was sent")
+
+    def read(self) -> bytes:
+        """Never: a file is read at offsets through its descriptor."""
+        raise TypeError("a file is read through its descriptor")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+class LocalSource:
+    """Serves ``path``: a directory and what is beneath it, or one file, at ``/`` and at ``/<its name>``.
+
+    A directory is held open from here on; a file's path is looked up each time, so that a link the operator turns to
+    another file is followed. Links inside a directory are followed with ``follow_links`` only, and then only beneath
+    it. Names that start with a dot are absent unless ``hidden``. With ``no_length`` a file's size is not told. ``pool``
+    takes the calls that may wait for a disk. ``stepwise``: see :class:`~freight.sources.beneath.Root`.
+
+    Raises :class:`~freight.errors.Unservable` when the path cannot be served.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        follow_links: bool = False,
+        hidden: bool = False,
+        no_length: bool = False,
+        pool: Executor,
+        stepwise: bool = False,
+    ) -> None:
+        whole = os.path.abspath(os.fspath(path))
+        self._hidden = hidden
+        self._no_length = no_length
+        self._pool = pool
+        self._only = ""
+        try:
+            # Opened for reading, to say now rather than to the first client that it cannot be.
+            probe = os.open(whole, _READ)
+            try:
+                mode = os.fstat(probe).st_mode
+            finally:
+                os.close(probe)
+            if stat.S_ISDIR(mode):
+                self._root = Root(whole, "beneath" if follow_links else "refused", stepwise=stepwise)
+            elif stat.S_ISREG(mode):
+                above, self._only = os.path.split(whole)
+                self._root = Root(above, "anywhere", stepwise=stepwise)
+            else:
+                raise Unservable(f"cannot serve {os.fspath(path)}: neither a file nor a directory")
+        except OSError as error:
+            raise Unservable(f"cannot serve {os.fspath(path)}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Give back the root's descriptor; readers that are open stay so."""
+        self._root.close()
+
+    async def locate(self, target: str) -> Resource | Absence:
+        """What is at a request target (:class:`freight.ports.Source`). Raises OSError for a failing disk."""
+        parsed = parse(target)
+        if parsed is None:
+            return _MALFORMED
+        if parsed.nowhere or not self._shown(parsed):
+            return _ABSENT
+        return await self._now_or_in_pool(lambda cached: self._look(parsed, target, cached))
+
+    async def open(self, resource: Resource, media_type: str) -> Reader | Absence:
+        """Open what :meth:`locate` found, in one of its media types.
+
+        Raises :class:`~freight.errors.Changed` when it is gone or another by now, OSError for a failing disk.
+        """
+        return await self._now_or_in_pool(lambda cached: self._open(resource, media_type, cached))
+
+    async def _now_or_in_pool(self, call: Callable[[bool], _Found]) -> _Found | Absence:
+        try:
+            return call(True)
+        except BlockingIOError:
+            future = self._pool.submit(_unless_busy, call)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            # The pool may be past the point of cancelling: what it still opens is nobody's, and must be closed.
+            future.add_done_callback(_discard)
+            raise
+
+    def _shown(self, target: Target) -> bool:
+        if self._only:
+            return (target.segments == (self._only,) and not target.directory) or not target.segments
+        return self._hidden or not any(name.startswith(".") for name in target.segments)
+
+    def _look(self, target: Target, raw: str, cached: bool) -> Resource | Absence:
+        names = (self._only,) if self._only else target.segments
+        try:
+            fd = self._root.open(names, _LOOK, cached=cached)
+            try:
+                found = os.fstat(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            return _absence(error)
+        if stat.S_ISREG(found.st_mode) and (self._only or not target.directory):
+            size = found.st_size
+            return Resource(
+                names[-1],
+                None if self._no_length else size,
+                found.st_mtime_ns,
+                (media_type(names[-1]),),
+                _File(names, size),
+            )
+        if stat.S_ISDIR(found.st_mode) and not self._only:
+            if not target.directory:
+                return Absence(Missing.MOVED, encode(names, True) + _query(raw))
+            return Resource("", None, None, (HTML, JSON), Directory(names, Order.asked(target.query)))
+        return _ABSENT
+
+    def _open(self, resource: Resource, media_type: str, cached: bool) -> Reader | Absence:
+        key = resource.key
+        assert isinstance(key, _File | Directory)
+        try:
+            if isinstance(key, Directory):
+                fd = self._root.open(key.names, _READ | os.O_DIRECTORY, cached=cached)
+                return ListingReader(media_type, fd, key, root=self._root, hidden=self._hidden)
+            fd = self._root.open(key.names, _READ, cached=cached)
+        except OSError as error:
+            absence = _absence(error)
+            if absence.why is Missing.ABSENT:
+                raise Changed("gone since it was located") from error
+            return absence
+        reader = FileReader(fd, key.size, resource.mtime_ns)
+        try:
+            found = os.fstat(fd)
+            if stat.S_ISREG(found.st_mode) and found.st_size == key.size and found.st_mtime_ns == resource.mtime_ns:
+                return reader
+            raise Changed("another file since it was located")
+        except BaseException:
+            reader.__exit__(None, None, None)
+            raise
+
+
+def _absence(error: OSError) -> Absence:
+    """What an error of open(2) means to a client. Raises the error itself when it is a surprise, or asks for the pool."""
+    if isinstance(error, BlockingIOError) or error.errno not in _ABSENCES:
+        raise error
+    return _ABSENCES[error.errno]
+
+
+def _unless_busy(call: Callable[[bool], _Found]) -> _Found | Absence:
+    try:
+        return call(False)
+    except BlockingIOError:
+        return _BUSY
+
+
+def _discard(future: Future[_Found]) -> None:
+    if not future.cancelled() and future.exception() is None:
+        result = future.result()
+        if hasattr(result, "__exit__"):
+            result.__exit__(None, None, None)
+
+
+def _query(raw: str) -> str:
+    """A target's query with its question mark, as it came; what may not stand in a field is percent-encoded."""
+    _, mark, query = raw.partition("?")
+    return mark + "".join(c if "!" <= c <= "~" else f"%{ord(c):02X}" for c in query)
