@@ -1,0 +1,76 @@
+"""Entity tags: RFC 9110 section 8.8.3."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freight.core import etags
+
+opaque = st.text(st.sampled_from([*map(chr, range(0x23, 0x7F)), "!", "\x80", "\xff"]), max_size=6)
+tags = st.builds(lambda weak, text: f'{weak}"{text}"', st.sampled_from(["", "W/"]), opaque)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "strong", "weak"),
+    [
+        ('W/"1"', 'W/"1"', False, True),
+        ('W/"1"', 'W/"2"', False, False),
+        ('W/"1"', '"1"', False, True),
+        ('"1"', '"1"', True, True),
+        ('"1"', '"2"', False, False),
+    ],
+)
+def test_comparison_is_the_table_of_section_8_8_3_2(one: str, other: str, strong: bool, weak: bool) -> None:
+    for left, right in ((one, other), (other, one)):
+        assert etags.match_strong(left, right) is strong
+        assert etags.match_weak(left, right) is weak
+
+
+@pytest.mark.parametrize(
+    ("value", "listed"),
+    [
+        ('"a"', ('"a"',)),
+        ('"a", W/"b","c"', ('"a"', 'W/"b"', '"c"')),
+        ('"a,b", "c"', ('"a,b"', '"c"')),
+        ('""', ('""',)),
+        (' ,, "a"\t,, ,"b", ', ('"a"', '"b"')),
+        ('"\xe9"', ('"\xe9"',)),
+        ("", ()),
+        (", ,", ()),
+        ("a", ()),
+        ('"a', ()),
+        ('a"', ()),
+        ('w/"a"', ()),
+        ('W/ "a"', ()),
+        ('"a" "b"', ()),
+        ('"a""b"', ()),
+        ('"a b"', ()),
+        ('"a", *', ()),
+        ("*", ()),
+        ('"a", junk', ()),
+    ],
+)
+def test_lists_keep_commas_inside_quotes_and_one_bad_element_spoils_all(value: str, listed: tuple[str, ...]) -> None:
+    assert etags.parse_list(value) == listed
+
+
+@given(st.lists(tags, min_size=1), st.sampled_from([",", ", ", " ,\t", ",, "]))
+def test_a_written_list_reads_back(listed: list[str], comma: str) -> None:
+    assert etags.parse_list(comma.join(listed)) == tuple(listed)
+
+
+@given(st.text())
+def test_no_value_raises(value: str) -> None:
+    assert all(etags.is_tag(tag) for tag in etags.parse_list(value))
+
+
+@given(*[st.integers(0, 2**63)] * 2, *[st.integers(-(2**63), 2**63)] * 2)
+def test_tags_are_equal_exactly_when_size_and_time_are(size: int, other_size: int, time: int, other_time: int) -> None:
+    one, other = etags.strong(size, time), etags.strong(other_size, other_time)
+    assert etags.is_tag(one)
+    assert etags.match_strong(one, other) is ((size, time) == (other_size, other_time))
+    assert etags.match_strong(one, etags.strong(size, time))
+
+
+def test_the_representations_of_one_resource_have_different_tags() -> None:
+    assert len({etags.strong(1, 2, variant) for variant in range(3)}) == 3
