@@ -1,0 +1,7 @@
+"""``python -m freight``."""
+
+import sys
+
+from freight.cli import main
+
+sys.exit(main())

@@ -1,0 +1,219 @@
+"""The command line. ``serve`` is generated from the table of settings; each command imports what it needs itself.
+
+The first byte must be out within 400 ms of the command and an idle server must stay small, so nothing here may import
+asyncio or httptools before a command has been chosen.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from freight import __version__
+from freight.errors import Unservable
+from freight.quantities import format_size, parse_size
+from freight.settings import SETTINGS, Kind, Setting, read_settings
+
+DONE, FAILED, MISUSED = 0, 1, 2
+_SIGNALLED = 128  # a shell's convention: 128 + the number of the signal that ended the command
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line (default: this process's own) and return its exit status. Whatever fails is one line."""
+    try:
+        # Not standalone: click would answer a mistake with three lines, and Ctrl-C with status 1.
+        status = freight.main(arguments, prog_name="freight", standalone_mode=False)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "freight"
+        return _complain(f"{error.format_message()} (see {command} --help)", MISUSED)
+    except click.ClickException as error:
+        return _complain(error.format_message(), error.exit_code)
+    except Unservable as error:
+        return _complain(str(error), MISUSED)
+    except OSError as error:
+        return _complain(_described(error), FAILED)
+    except (click.Abort, KeyboardInterrupt):
+        return _SIGNALLED + signal.SIGINT
+    return status if isinstance(status, int) else DONE
+
+
+def _complain(message: str, status: int) -> int:
+    click.echo(f"freight: {' '.join(message.split())}", err=True)
+    return status
+
+
+def _described(error: OSError) -> str:
+    why = error.strerror or type(error).__name__
+    return why if error.filename is None else f"{os.fsdecode(error.filename)}: {why}"
+
+
+@click.group(
+    context_settings=_CONTEXT,
+    invoke_without_command=True,  # so that the manual, not an error, answers a bare "freight"
+    epilog="""\b
+Examples:
+  freight serve huge.csv                 then: wget localhost:8080/huge.csv
+  freight serve /data --host 0.0.0.0     a directory, for the whole network
+  freight sample huge.csv --size 10GB    something to try it with
+
+\b
+Exit status:
+  0    done; a server was stopped and its downloads were finished
+  1    it could not be finished: the disk is full, say
+  2    it could not be begun: a mistake in the command, a missing path, a taken port
+  128+N  ended by signal N""",
+)
+@click.version_option(__version__, prog_name="freight", message="%(prog)s %(version)s")
+@click.pass_context
+def freight(context: click.Context) -> None:
+    """Serve files of any size to any number of clients over HTTP, from a fixed amount of memory.
+
+    "freight COMMAND --help" explains a command.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(MISUSED)
+
+
+def _parameter(setting: Setting) -> click.Parameter:
+    """The option, or the argument, that a row of the table describes."""
+    if setting.kind is Kind.PATH:
+        return click.Argument(
+            [setting.name], default=setting.default, metavar=f"[{setting.metavar}]", type=click.Path()
+        )
+    flag = setting.kind is Kind.FLAG
+    return click.Option(
+        [f"--{setting.name}", setting.name.replace("-", "_")],
+        help=setting.help,
+        default=False if flag else setting.default,
+        is_flag=flag,
+        show_default=not flag,
+        metavar=None if flag or setting.choices else setting.metavar,
+        type=click.Choice(setting.choices) if setting.choices else None,
+    )
+
+
+def _serve(**values: Any) -> int:
+    texts = {setting.name: _text(values[setting.name.replace("-", "_")]) for setting in SETTINGS}
+    settings = read_settings(texts)
+    from freight.app import run
+
+    return run(settings)
+
+
+def _text(value: str | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+_ARGUMENTS = "\n\n".join(
+    f"{setting.metavar}: {setting.help} [default: {setting.default}]"
+    for setting in SETTINGS
+    if setting.kind is Kind.PATH  # click has no place for an argument's manual entry
+)
+
+freight.add_command(
+    click.Command(
+        "serve",
+        callback=_serve,
+        params=[_parameter(setting) for setting in SETTINGS],
+        context_settings=_CONTEXT,
+        short_help="Serve a file or a directory over HTTP.",
+        help=f"""Serve a file or a directory over HTTP.
+
+{_ARGUMENTS}
+
+A line on standard output says where it listens; then each request is a line when it ends. Ctrl-C or SIGTERM
+lets running downloads finish, within --drain, and a second one ends at once.
+
+A SIZE is 20MB (powers of 1000), 64MiB (powers of 1024) or a number of bytes. A TIME is 500ms, 30s, 2m or 1h.""",
+        epilog="""\b
+Examples:
+  freight serve huge.csv
+  freight serve /data --host 0.0.0.0 --port 80 --memory 256MiB
+  freight serve . --port 0 --log-format json""",
+    )
+)
+
+
+@freight.command(
+    context_settings=_CONTEXT,
+    epilog="""\b
+Examples:
+  freight sample huge.csv --size 10GB
+  freight sample huge.csv --check""",
+)
+@click.argument("file", type=click.Path())
+@click.option("--size", metavar="SIZE", default="1GB", show_default=True, help="How long, rounded up to whole lines.")
+@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@click.option(
+    "--check", is_flag=True, help="Make nothing; say whether FILE is an undamaged sample, or a beginning of one."
+)
+def sample(file: str, size: str, force: bool, check: bool) -> int:
+    """Make a CSV file of any size to try downloads with.
+
+    Every line is 64 bytes and begins with its own offset, so that any range of it proves itself. FILE appears when it
+    is complete: nothing is left of one that was interrupted.
+    """
+    if check:
+        return _check(file)
+    try:
+        size_bytes = parse_size(size)
+    except ValueError as error:
+        raise Unservable(f"size: {error}") from None
+    return _make(file, size_bytes, force)
+
+
+def _make(file: str, size_bytes: int, force: bool) -> int:
+    from freight.sample import LINE_BYTES, whole_lines, write_sample
+
+    signal.signal(signal.SIGTERM, _end)  # by default it would end us without a chance to remove what is unfinished
+    size_bytes = whole_lines(size_bytes)
+    if sys.stderr.isatty():
+        bar = click.progressbar(length=size_bytes, label=file, file=sys.stderr, update_min_steps=size_bytes // 200)
+    else:
+        bar = None
+    with bar or nullcontext():
+        write_sample(file, size_bytes, force=force, wrote=bar.update if bar else None)
+    click.echo(f"{file}: {format_size(size_bytes)}, {size_bytes // LINE_BYTES} lines")
+    return DONE
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(_SIGNALLED + number)
+
+
+def _check(file: str) -> int:
+    from freight.sample import BLOCK_BYTES, find_difference
+
+    offset = find_difference(file)
+    if offset is None:
+        click.echo(f"{file}: undamaged, {os.stat(file).st_size} bytes")
+        return DONE
+    return _complain(f"{file}: not a sample's bytes in the {BLOCK_BYTES} from offset {offset}", FAILED)
+
+
+@freight.command(
+    context_settings=_CONTEXT,
+    epilog="""\b
+Examples:
+  eval "$(freight completion bash)"                                    in ~/.bashrc
+  eval "$(freight completion zsh)"                                     in ~/.zshrc
+  freight completion fish > ~/.config/fish/completions/freight.fish""",
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what makes a shell complete freight's commands and options."""
+    from click.shell_completion import get_completion_class
+
+    completer = get_completion_class(shell)
+    assert completer is not None  # the choice above lists only shells that click has
+    click.echo(completer(freight, {}, "freight", "_FREIGHT_COMPLETE").source())

@@ -1,0 +1,80 @@
+"""Sizes and times as people write them: ``20MB``, ``64MiB``, ``30s``, ``500ms``; each way, without loss."""
+
+from __future__ import annotations
+
+import re
+
+_SIZE_UNITS: dict[str, int] = {"B": 1} | {
+    letter + suffix: step**power
+    for power, letter in enumerate("kMGTP", start=1)
+    for suffix, step in (("B", 1000), ("iB", 1024))
+}
+_SIZE_BY_FOLDED_NAME = {unit.lower(): scale for unit, scale in _SIZE_UNITS.items()}
+
+# (numerator, denominator) in seconds: whole numbers, so that 500ms is exactly 0.5 and 100ms exactly the float 0.1.
+_TIME_UNITS = {"d": (86_400, 1), "h": (3600, 1), "m": (60, 1), "s": (1, 1), "ms": (1, 1000)}
+
+# The digits are bounded because they come from command lines and files, and int() takes quadratic time.
+_QUANTITY = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,18}))? ?([A-Za-z]*)", re.ASCII)
+
+
+def _split(text: str) -> tuple[int, int, str] | None:
+    """``"1.5GB"`` -> ``(15, 10, "GB")``: digits, the power of ten they are over, unit."""
+    match = _QUANTITY.fullmatch(text.strip())
+    if match is None:
+        return None
+    whole, fraction, unit = match[1], match[2] or "", match[3]
+    over: int = 10 ** len(fraction)
+    return int(whole + fraction), over, unit
+
+
+def parse_size(text: str) -> int:
+    """Bytes. ``kB MB GB TB PB`` are powers of 1000, ``KiB MiB GiB TiB PiB`` of 1024 (IEC 80000-13), in any case.
+
+    A plain number is bytes; a fraction of a byte is dropped. A bare ``k`` or ``M`` means 1000 to some and 1024 to
+    others, so it is refused. Raises ValueError with a sentence for the user.
+    """
+    parts = _split(text)
+    if parts is None:
+        raise ValueError(f"{text!r} is not a size; write 20MB, 64MiB or a number of bytes")
+    digits, over, unit = parts
+    scale = _SIZE_BY_FOLDED_NAME.get(unit.lower() or "b")
+    if scale is not None:
+        return digits * scale // over
+    if unit.lower() + "b" in _SIZE_BY_FOLDED_NAME:
+        raise ValueError(f"{text!r} could be read two ways: write {unit}B for powers of 1000, {unit}iB for 1024")
+    raise ValueError(f"{text!r} has no unit of size; write kB, MB, GB, TB or KiB, MiB, GiB, TiB")
+
+
+def format_size(size_bytes: int) -> str:
+    """The shortest text that :func:`parse_size` reads back as exactly this many bytes (>= 0)."""
+    if size_bytes == 0:
+        return "0B"
+    exact = [(size_bytes // scale, unit) for unit, scale in _SIZE_UNITS.items() if size_bytes % scale == 0]
+    count, unit = min(exact)
+    return f"{count}{'KiB' if unit == 'kiB' else unit}"
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds. Units ``ms s m h d``; a plain number is seconds. Raises ValueError with a sentence for the user."""
+    parts = _split(text)
+    if parts is None:
+        raise ValueError(f"{text!r} is not a time; write 500ms, 30s, 2m or 1h")
+    digits, over, unit = parts
+    scale = _TIME_UNITS.get(unit.lower() or "s")
+    if scale is None:
+        raise ValueError(f"{text!r} has no unit of time; write ms, s, m, h or d")
+    numerator, denominator = scale
+    return digits * numerator / (over * denominator)
+
+
+def format_seconds(seconds: float) -> str:
+    """A text that :func:`parse_seconds` reads back as this time (>= 0), to the nanosecond."""
+    if seconds and seconds % 1 == 0:
+        whole = int(seconds)
+        unit = next(unit for unit, (scale, _) in _TIME_UNITS.items() if whole % scale == 0)
+        return f"{whole // _TIME_UNITS[unit][0]}{unit}"
+    thousandths = round(seconds * 1000)
+    if 0 < thousandths < 1000 and thousandths / 1000 == seconds:
+        return f"{thousandths}ms"
+    return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"

@@ -1,0 +1,122 @@
+"""Sizes and times are read as people write them, and written so that they read back the same."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freight.quantities import format_seconds, format_size, parse_seconds, parse_size
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [
+        ("0", 0),
+        ("512", 512),
+        ("512B", 512),
+        ("1kB", 1000),
+        ("1KB", 1000),
+        ("1KiB", 1024),
+        ("20MB", 20_000_000),
+        ("20mb", 20_000_000),
+        ("64MiB", 64 * 2**20),
+        ("64 MiB", 64 * 2**20),
+        (" 64MiB\n", 64 * 2**20),
+        ("10GB", 10**10),
+        ("4GiB", 4 * 2**30),
+        ("1.5GiB", 3 * 2**29),
+        ("1.1KiB", 1126),
+        ("2TB", 2 * 10**12),
+        ("1TiB", 2**40),
+        ("3PB", 3 * 10**15),
+        ("1PiB", 2**50),
+    ],
+)
+def test_a_size_is_read_as_bytes(text: str, size_bytes: int) -> None:
+    assert parse_size(text) == size_bytes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "MB",
+        "-1",
+        "-5MB",
+        "+5MB",
+        "1e6",
+        "1,5GB",
+        "1.GB",
+        ".5GB",
+        "0x10",
+        "5XB",
+        "5iB",
+        "5 M B",
+        "٣MB",
+        "inf",
+        "9" * 19,
+    ],
+)
+def test_what_is_not_a_size_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="size"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize("text", ["512k", "64M", "1G", "2t"])
+def test_a_size_that_could_mean_1000_or_1024_is_refused_with_both_ways_out(text: str) -> None:
+    with pytest.raises(ValueError, match=r"write .B for powers of 1000, .iB for 1024"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [(0, "0B"), (1, "1B"), (1001, "1001B"), (1000, "1kB"), (1024, "1KiB"), (67_108_864, "64MiB"), (10**10, "10GB")],
+)
+def test_a_size_is_written_with_the_unit_that_makes_it_short(size_bytes: int, text: str) -> None:
+    assert format_size(size_bytes) == text
+
+
+@given(st.integers(0, 10**17) | st.integers(0, 60).map(lambda power: 2**power % 10**18))
+def test_a_written_size_reads_back_as_the_same_bytes(size_bytes: int) -> None:
+    assert parse_size(format_size(size_bytes)) == size_bytes
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0.0),
+        ("30", 30.0),
+        ("30s", 30.0),
+        ("30 S", 30.0),
+        ("1.5s", 1.5),
+        ("500ms", 0.5),
+        ("100ms", 0.1),
+        ("2m", 120.0),
+        ("1h", 3600.0),
+        ("1.5h", 5400.0),
+        ("1d", 86_400.0),
+    ],
+)
+def test_a_time_is_read_as_seconds(text: str, seconds: float) -> None:
+    assert parse_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "s", "-3s", "3x", "1h30m", "1e3s", "inf", "nan", "3MB", "1:30"])
+def test_what_is_not_a_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="time"):
+        parse_seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (0.5, "500ms"), (1, "1s"), (1.5, "1.5s"), (90, "90s"), (120, "2m"), (5400, "90m"), (3600, "1h")],
+)
+def test_a_time_is_written_with_the_unit_that_makes_it_short(seconds: float, text: str) -> None:
+    assert format_seconds(seconds) == text
+
+
+@given(st.integers(0, 10**15))
+def test_a_written_time_reads_back_the_same_to_the_nanosecond(nanoseconds: int) -> None:
+    seconds = nanoseconds / 10**9
+    assert parse_seconds(format_seconds(seconds)) == seconds
