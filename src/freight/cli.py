@@ -181,8 +181,8 @@ def _make(file: str, size_bytes: int, force: bool) -> int:
         bar = click.progressbar(length=size_bytes, label=file, file=sys.stderr, update_min_steps=size_bytes // 200)
     else:
         bar = None
-    with bar or nullcontext():
-        write_sample(file, size_bytes, force=force, wrote=bar.update if bar else None)
+    with nullcontext() if bar is None else bar:
+        write_sample(file, size_bytes, force=force, wrote=None if bar is None else bar.update)
     click.echo(f"{file}: {format_size(size_bytes)}, {size_bytes // LINE_BYTES} lines")
     return DONE
 
