@@ -88,9 +88,9 @@ def test_dates_are_written_as_imf_fixdate() -> None:
     assert dates.format(EXAMPLE) == "Sun, 06 Nov 1994 08:49:37 GMT"
 
 
-@given(st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC)))
+@given(st.datetimes(timezones=st.just(UTC)))
 def test_what_is_written_reads_back(when: datetime) -> None:
-    seconds = int(when.replace(microsecond=0).timestamp())
+    seconds = int(when.timestamp() // 1)
     assert dates.parse(dates.format(seconds), NOW) == seconds
 
 

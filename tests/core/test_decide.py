@@ -1,0 +1,281 @@
+"""The whole decision: a request and what was located become a status, fields and a body (RFC 9110)."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freight.core import dates
+from freight.core.decide import MAX_RANGES, decide, refuse
+from freight.model import Absence, Missing, Plan, Request, Resource, Span
+
+MODIFIED = 1_000_000_000
+NOW = MODIFIED + 1000.25
+SIZE = 1000
+FILE = Resource("data.csv", SIZE, MODIFIED * 10**9 + 5, ("text/csv",))
+EMPTY = Resource("empty.txt", 0, MODIFIED * 10**9, ("text/plain",))
+STREAM = Resource("data.csv", None, MODIFIED * 10**9, ("application/octet-stream",))
+LISTING = Resource("", None, None, ("text/html", "application/json"))
+ETAG = f'"{SIZE:x}-{MODIFIED * 10**9 + 5:x}"'
+DATE = dates.format(MODIFIED)
+FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+def answer(
+    found: Resource | Absence = FILE, method: str = "GET", target: str = "/data.csv", **fields: str
+) -> tuple[Plan, dict[str, str]]:
+    written = tuple((name.replace("_", "-"), value) for name, value in fields.items())
+    plan = decide(Request(method, target, written), found, NOW)
+    assert len({name.lower() for name, _ in plan.fields}) == len(plan.fields), "a field is there twice"
+    return plan, dict(plan.fields)
+
+
+def content_length(plan: Plan) -> int:
+    return sum(len(part) if isinstance(part, bytes) else (part.stop or 0) - part.start for part in plan.parts)
+
+
+def test_a_file_is_described_and_sent_whole() -> None:
+    plan, fields = answer()
+    assert plan == Plan(200, plan.fields, (Span(0, SIZE),), SIZE, media_type="text/csv")
+    assert fields == {
+        "Content-Type": "text/csv",
+        "X-Content-Type-Options": "nosniff",
+        "Accept-Ranges": "bytes",
+        "ETag": ETAG,
+        "Last-Modified": DATE,
+        "Content-Disposition": 'attachment; filename="data.csv"',
+    }
+
+
+def test_an_empty_file_is_sent_without_a_span() -> None:
+    plan, fields = answer(EMPTY)
+    assert (plan.status, plan.parts, plan.length, plan.content) == (200, (), 0, True)
+    assert fields["Content-Type"] == "text/plain; charset=utf-8"
+
+
+def test_a_representation_of_unknown_size_has_no_length_no_ranges_and_no_tag() -> None:
+    plan, fields = answer(STREAM, range="bytes=0-1")
+    assert (plan.status, plan.parts, plan.length) == (200, (Span(0, None),), None)
+    assert fields["Accept-Ranges"] == "none"
+    assert "ETag" not in fields
+    assert fields["Last-Modified"] == DATE
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type", "written"),
+    [
+        (FIREFOX, "text/html", "text/html; charset=utf-8"),
+        ("application/json", "application/json", "application/json"),
+        ("image/png", "text/html", "text/html; charset=utf-8"),
+    ],
+)
+def test_a_listing_is_negotiated_and_must_be_asked_for_again(accept: str, media_type: str, written: str) -> None:
+    plan, fields = answer(LISTING, accept=accept)
+    assert (plan.status, plan.media_type, fields["Content-Type"]) == (200, media_type, written)
+    assert (fields["Vary"], fields["Cache-Control"]) == ("Accept", "no-cache")
+    assert not {"ETag", "Last-Modified", "Content-Disposition"} & fields.keys()
+    assert ("Content-Security-Policy" in fields) is (media_type == "text/html")
+
+
+def test_two_representations_of_one_resource_have_two_tags() -> None:
+    both = Resource("a", 5, 7, ("text/plain", "application/json"))
+    tags = {answer(both, accept=accept)[1]["ETag"] for accept in both.media_types}
+    assert len(tags) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "content_range", "span"),
+    [
+        ("bytes=0-0", "bytes 0-0/1000", Span(0, 1)),
+        ("bytes=990-", "bytes 990-999/1000", Span(990, 1000)),
+        ("bytes=-10", "bytes 990-999/1000", Span(990, 1000)),
+        ("bytes=0-5000", "bytes 0-999/1000", Span(0, 1000)),
+        ("bytes=0-9,5-19", "bytes 0-19/1000", Span(0, 20)),
+        ("bytes=0-9,2000-", "bytes 0-9/1000", Span(0, 10)),
+    ],
+)
+def test_one_range_is_sent_as_it_is(value: str, content_range: str, span: Span) -> None:
+    """RFC 9110 section 15.3.7.1."""
+    plan, fields = answer(range=value)
+    assert (plan.status, plan.parts, plan.length) == (206, (span,), content_length(plan))
+    assert (fields["Content-Range"], fields["ETag"], fields["Content-Type"]) == (content_range, ETAG, "text/csv")
+
+
+def test_several_ranges_are_sent_in_an_envelope() -> None:
+    """RFC 9110 section 15.3.7.2: no Content-Range but in the parts."""
+    plan, fields = answer(range="bytes=0-9,-10")
+    kind, _, boundary = fields["Content-Type"].partition("; boundary=")
+    assert (plan.status, kind, plan.length) == (206, "multipart/byteranges", content_length(plan))
+    assert plan.spans == (Span(0, 10), Span(990, 1000))
+    assert plan.parts[-1] == f"\r\n--{boundary}--\r\n".encode()
+    assert "Content-Range" not in fields
+    assert plan == answer(range="bytes=0-9,-10")[0]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["bytes=5-1", "lines=0-1", "bytes=", "bytes=" + ",".join(f"{3 * at}-{3 * at}" for at in range(MAX_RANGES + 1))],
+)
+def test_a_range_that_cannot_be_taken_is_answered_with_the_whole(value: str) -> None:
+    plan, fields = answer(range=value)
+    assert (plan.status, plan.parts) == (200, (Span(0, SIZE),))
+    assert "Content-Range" not in fields
+
+
+def test_an_unsatisfiable_range_is_416_and_says_the_size() -> None:
+    plan, fields = answer(range="bytes=1000-")
+    assert (plan.status, plan.spans, fields["Content-Range"]) == (416, (), "bytes */1000")
+    assert answer(EMPTY, range="bytes=0-")[1]["Content-Range"] == "bytes */0"
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "status"),
+    [
+        ("GET", {"range": "bytes=0-1", "if_range": ETAG}, 206),
+        ("GET", {"range": "bytes=0-1", "if_range": DATE}, 206),
+        ("GET", {"range": "bytes=0-1", "if_range": f"W/{ETAG}"}, 200),
+        ("GET", {"range": "bytes=0-1", "if_range": '"old"'}, 200),
+        ("GET", {"range": "bytes=5000-", "if_range": '"old"'}, 200),
+        ("GET", {"if_range": '"old"'}, 200),
+        ("HEAD", {"range": "bytes=0-1"}, 200),
+        ("HEAD", {"range": "bytes=5000-"}, 200),
+        ("GET", {"range": "bytes=0-1", "if_none_match": ETAG}, 304),
+        ("GET", {"range": "bytes=5000-", "if_none_match": ETAG}, 304),
+        ("GET", {"range": "bytes=0-1", "if_match": '"old"'}, 412),
+        ("GET", {"range": "bytes=0-1", "if_match": ETAG}, 206),
+        ("GET", {"if_modified_since": DATE}, 304),
+        ("HEAD", {"if_modified_since": DATE}, 304),
+        ("GET", {"if_unmodified_since": dates.format(0)}, 412),
+        ("OPTIONS", {"if_match": '"old"'}, 204),
+        ("POST", {"if_match": '"old"'}, 405),
+        ("GET", {"expect": "100-continue"}, 200),
+        ("GET", {"expect": "100-Continue"}, 200),
+        ("GET", {"expect": "200-maybe"}, 417),
+        ("GET", {"expect": "100-continue, x=1"}, 417),
+    ],
+)
+def test_the_status_follows_from_preconditions_then_ranges(method: str, fields: dict[str, str], status: int) -> None:
+    """RFC 9110 sections 10.1.1, 13.2 and 14.2."""
+    assert answer(method=method, **fields)[0].status == status
+
+
+def test_a_304_carries_what_a_cache_needs_and_no_content() -> None:
+    """RFC 9110 sections 15.4.5 and 8.6."""
+    plan, fields = answer(if_none_match=ETAG)
+    assert (plan.status, plan.parts, plan.content, plan.length) == (304, (), False, SIZE)
+    assert fields == {"ETag": ETAG, "Last-Modified": DATE}
+
+
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [("POST", 405), ("PUT", 405), ("DELETE", 405), ("TRACE", 405), ("CONNECT", 405), ("PATCH", 405)]
+    + [("PROPFIND", 405), ("BREW", 501), ("get", 501), ("", 501)],
+)
+def test_a_known_method_is_not_allowed_and_an_unknown_one_not_implemented(method: str, status: int) -> None:
+    """RFC 9110 section 9.1; section 15.5.6 wants Allow."""
+    plan, fields = answer(method=method)
+    assert (plan.status, fields["Allow"]) == (status, "GET, HEAD, OPTIONS")
+    assert answer(Absence(Missing.ABSENT), method=method)[0].status == status
+
+
+def test_options_says_what_is_allowed() -> None:
+    """RFC 9110 section 9.3.7."""
+    for found, target in ((FILE, "/data.csv"), (Absence(Missing.MALFORMED), "*")):
+        plan, fields = answer(found, "OPTIONS", target)
+        assert (plan.status, plan.parts, plan.content) == (204, (), False)
+        assert fields == {"Allow": "GET, HEAD, OPTIONS"}
+    assert answer(Absence(Missing.ABSENT), "OPTIONS")[0].status == 404
+    assert answer(FILE, "GET", "*")[0].status == 400
+
+
+@pytest.mark.parametrize(
+    ("absence", "status", "extra"),
+    [
+        (Absence(Missing.ABSENT), 404, {}),
+        (Absence(Missing.UNREADABLE), 403, {}),
+        (Absence(Missing.MALFORMED), 400, {}),
+        (Absence(Missing.BUSY), 503, {"Retry-After": "1"}),
+        (Absence(Missing.MOVED, "/a%20b/"), 308, {"Location": "/a%20b/"}),
+    ],
+)
+def test_an_absence_has_a_status_of_its_own(absence: Absence, status: int, extra: dict[str, str]) -> None:
+    plan, fields = answer(absence, if_match="*", range="bytes=0-1")
+    assert (plan.status, plan.length, plan.spans) == (status, content_length(plan), ())
+    assert plan.length
+    assert fields == {
+        "Content-Type": "text/plain; charset=utf-8",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+        "Vary": "Accept",
+        **extra,
+    }
+
+
+@pytest.mark.parametrize(
+    ("location", "sent"),
+    [
+        ("//evil.example/", "/evil.example/"),
+        ("///evil.example/", "/evil.example/"),
+        ("/\\evil.example/", "/%5Cevil.example/"),
+        ("\\\\evil.example/", "/%5C%5Cevil.example/"),
+        ("https://evil.example/", "/https://evil.example/"),
+        ("/a\r\nSet-Cookie: x/", "/a%0D%0ASet-Cookie:%20x/"),
+        ("/é/", "/%C3%A9/"),
+        ("/a/?sort=size", "/a/?sort=size"),
+    ],
+)
+def test_a_redirect_never_leads_to_another_server(location: str, sent: str) -> None:
+    assert answer(Absence(Missing.MOVED, location))[1]["Location"] == sent
+
+
+def test_an_error_takes_the_form_that_accept_prefers() -> None:
+    plan, fields = answer(Absence(Missing.ABSENT), accept="application/json")
+    assert fields["Content-Type"] == "application/problem+json"
+    assert isinstance(plan.parts[0], bytes)
+    assert json.loads(plan.parts[0])["status"] == 404
+    assert "default-src 'none'" in answer(Absence(Missing.ABSENT), accept=FIREFOX)[1]["Content-Security-Policy"]
+
+
+def test_a_refusal_can_close_and_carry_fields() -> None:
+    plan = refuse(431, "Too many fields.", fields=(("Retry-After", "1"),), close=True)
+    assert (plan.status, plan.close, plan.fields[-1]) == (431, True, ("Retry-After", "1"))
+
+
+sizes = st.one_of(st.none(), st.integers(0, 2**40))
+times = st.one_of(st.none(), st.integers(-(2**62), 2**63))
+types = st.sampled_from([("text/plain",), ("text/html", "application/json"), ("image/svg+xml",)])
+resources = st.builds(Resource, st.sampled_from(["", "a.csv", "é\r\n"]), sizes, times, types)
+found = st.one_of(resources, st.builds(Absence, st.sampled_from(Missing), st.text()))
+names = st.sampled_from(
+    ["range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "accept", "expect"]
+)
+values = st.one_of(st.text(), st.sampled_from(["*", "*/*", DATE, ETAG, "bytes=0-0", "bytes=0-0,5-9", "100-continue"]))
+fields_of = st.lists(st.tuples(names, values), max_size=5).map(tuple)
+
+
+@given(found, st.sampled_from(["GET", "HEAD", "OPTIONS", "POST", "X"]), fields_of)
+def test_no_request_raises_and_every_plan_is_whole(
+    located: Resource | Absence, method: str, fields: tuple[tuple[str, str], ...]
+) -> None:
+    plan = decide(Request(method, "/", fields), located, NOW)
+    for name, value in plan.fields:
+        assert (name + value).isascii()
+        assert (name + value).isprintable()
+    if not plan.content:
+        assert plan.parts == ()
+    elif plan.length is not None:
+        assert plan.length == content_length(plan)
+    else:
+        assert plan.parts == (Span(0, None),)
+    if plan.status in (204, 304) or method == "HEAD":
+        assert not plan.content
+
+
+@given(found, fields_of)
+def test_head_is_get_without_content(located: Resource | Absence, fields: tuple[tuple[str, str], ...]) -> None:
+    """RFC 9110 section 9.3.2; Range has no meaning for HEAD (section 14.2)."""
+    unranged = tuple((name, value) for name, value in fields if name != "range")
+    get = decide(Request("GET", "/", unranged), located, NOW)
+    head = decide(Request("HEAD", "/", fields), located, NOW)
+    assert (head.status, head.fields, head.length, head.parts) == (get.status, get.fields, get.length, ())
