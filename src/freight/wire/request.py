@@ -38,7 +38,9 @@ _COMMON = (
 # fmt: on
 
 # One string for all the requests that carry it: thousands are held at once.
-_NAMES: dict[bytes, str] = {form.encode(): name.lower() for name in _COMMON for form in (name, name.lower())}
+_NAMES: dict[bytes, str] = {
+    form.encode(): lower for name in _COMMON for lower in (name.lower(),) for form in (name, lower)
+}
 _METHODS: dict[bytes, str] = {name.encode(): name for name in ("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE")}
 
 _FRAMING = frozenset(("host", "content-length", "transfer-encoding", "connection", "expect"))
