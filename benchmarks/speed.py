@@ -1,0 +1,82 @@
+"""Scenarios of speed: bytes, and requests, per CPU-second of the server."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from . import peers
+from .crowd import Spec
+from .drive import EventLost, Run, Sample, crowd, interleave
+from .gauge import cpu_seconds
+from .launch import MIB, Site, running, site
+from .peers import NGINX, Peer, freight
+
+CLIENTS = (1, 64, 500)
+BUDGETS = ("20MB", "32MiB", "64MiB", "128MiB", "256MiB", "512MiB", "1GiB", "4GiB")
+
+
+def size(run: Run) -> int:
+    return (128 if run.quick else 1024) * MIB
+
+
+def window(run: Run) -> float:
+    return 1.0 if run.quick else 3.0
+
+
+def flooded(peer: Peer, place: Site, clients: int, seconds: float) -> Sample:
+    """One turn: ``clients`` take the same hot file over and over as fast as they can."""
+    with running(peer, place) as server, crowd(Spec("flood", server.port, clients, seconds=seconds)) as load:
+        load.wait("begin")
+        before = cpu_seconds(server.pid)
+        told = load.wait("end")
+        cpu = cpu_seconds(server.pid) - before
+    if told["failures"] or cpu <= 0:
+        raise EventLost(f"{told['failures']} wrong answers, {cpu} CPU-seconds")
+    gigabytes = told["bytes"] / 1e9
+    return {
+        **{"gb_per_cpu_second": gigabytes / cpu, "gb_per_second": gigabytes / told["seconds"]},
+        **{"cpu_seconds": cpu, "bytes": told["bytes"], "seconds": told["seconds"]},
+    }
+
+
+def throughput(run: Run) -> None:
+    """Every peer at 1, 64 and 500 clients, with the reference between every two of them."""
+    run.settings = {"file_bytes": size(run), "warm_seconds": 1, "window_seconds": window(run)}
+    with site(size(run)) as place:
+        fit = run.fit([NGINX, freight("4GiB"), freight(), *peers.OTHERS], place)
+        order = interleave(fit[0], fit[1:]) if fit[:1] == [NGINX] else fit
+        for clients in CLIENTS:
+            run.turns(order, str(clients), partial(flooded, place=place, clients=clients, seconds=window(run)))
+
+
+def price(run: Run) -> None:
+    """What a smaller budget costs: freight at every budget, with the reference between every two."""
+    run.settings = {"file_bytes": size(run), "warm_seconds": 1, "window_seconds": window(run)}
+    with site(size(run)) as place:
+        fit = run.fit([NGINX, *(freight(budget) for budget in BUDGETS)], place)
+        order = interleave(fit[0], fit[1:]) if fit[:1] == [NGINX] else fit
+        for clients in CLIENTS[1:]:
+            run.turns(order, str(clients), partial(flooded, place=place, clients=clients, seconds=window(run)))
+
+
+def asked(peer: Peer, place: Site, seconds: float) -> Sample:
+    with running(peer, place) as server:
+        spec = Spec("ranges", server.port, 16, seconds=seconds, step=65536, size=place.size)
+        with crowd(spec) as load:
+            load.wait("begin")
+            before = cpu_seconds(server.pid)
+            told = load.wait("end")
+            cpu = cpu_seconds(server.pid) - before
+    count = told["requests"]
+    return {
+        **{"requests_per_cpu_second": count / cpu, "requests_per_second": count / told["seconds"]},
+        **{"cpu_seconds": cpu, "requests": count, "seconds": told["seconds"]},
+    }
+
+
+def ranges(run: Run) -> None:
+    """64 KiB ranges at random offsets on 16 kept-alive connections."""
+    run.settings = {"file_bytes": size(run), "range_bytes": 65536, "connections": 16, "window_seconds": window(run)}
+    with site(size(run)) as place:
+        fit = run.fit([NGINX, freight(), peers.AIOHTTP], place)
+        run.turns(fit, "16", lambda peer: asked(peer, place, window(run)))
