@@ -157,7 +157,7 @@ def test_a_write_that_fails_midway_leaves_nothing_and_exits_1(tmp_path: Path) ->
     process = start_sample(tmp_path, "20MB", largest_file_bytes=5_500_000)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (1, "")
-    assert err == "freight: File too large\n"
+    assert err == f"freight: {tmp_path.resolve() / 's.csv'}: File too large\n"
     assert os.listdir(tmp_path) == []
 
 

@@ -129,8 +129,10 @@ def write_sample(
             os.close(fd)
         _refuse_overwriting(path, force)
         os.replace(partial, path)
-    except BaseException:
+    except BaseException as error:
         _remove(partial)
+        if isinstance(error, OSError):
+            error.filename = path  # a failed write names no file, and the partial one means nothing to the user
         raise
     return size_bytes
 
