@@ -29,6 +29,7 @@ FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
         ("*/*, text/*;q=0.3, text/plain;q=0.2, application/*;q=0.25", "text/html"),
         ("text/plain;format=flowed, application/json;q=0.1", "application/json"),
         ('text/html;level="1,2;q=0", application/json', "application/json"),
+        ('text/html;level="1, application/json', None),
         ("text/html;charset=utf-8", "text/html"),
         ("text/plain;q=1.000;ext=1, */*;q=0.999", "text/plain"),
         (",, application/json ,", "application/json"),

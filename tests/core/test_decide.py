@@ -157,7 +157,7 @@ def test_an_unsatisfiable_range_is_416_and_says_the_size() -> None:
 )
 def test_the_status_follows_from_preconditions_then_ranges(method: str, fields: dict[str, str], status: int) -> None:
     """RFC 9110 sections 10.1.1, 13.2 and 14.2."""
-    assert answer(method=method, **fields)[0].status == status
+    assert answer(FILE, method, "/data.csv", **fields)[0].status == status
 
 
 def test_a_304_carries_what_a_cache_needs_and_no_content() -> None:

@@ -59,6 +59,12 @@ def test_a_written_list_reads_back(listed: list[str], comma: str) -> None:
     assert etags.parse_list(comma.join(listed)) == tuple(listed)
 
 
+@pytest.mark.parametrize("value", [" " * 200_000 + "x", "," * 200_000 + "x", '"a",' * 50_000 + "x", '"' * 200_000])
+def test_a_hostile_value_is_read_in_one_pass(value: str) -> None:
+    """With a quadratic reading this test would not end."""
+    assert etags.parse_list(value) == ()
+
+
 @given(st.text())
 def test_no_value_raises(value: str) -> None:
     assert all(etags.is_tag(tag) for tag in etags.parse_list(value))

@@ -76,6 +76,12 @@ def test_dot_segments_empty_segments_and_hidden_slashes_name_nothing(target: str
     assert found is not None and found.nowhere and found.segments == ()
 
 
+def test_every_spelling_of_an_escape_is_read() -> None:
+    for high in "89abcdefABCDEF":
+        for low in "0123456789abcdefABCDEF":
+            assert parse(f"/%{high}{low}") == Target((f"{chr(0xDC00 + int(high + low, 16))}",), False)
+
+
 @pytest.mark.parametrize(
     ("query", "pairs"),
     [

@@ -10,7 +10,8 @@ _MAX_RANGES = 32
 
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _RANGE = re.compile(rf"({_TOKEN})/({_TOKEN})")
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+# An unclosed string runs to the end, so that no character is looked at from two starts.
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _QVALUE = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 
 _MediaRange = tuple[str, str, bool, float]

@@ -9,8 +9,9 @@ import re
 
 _ETAGC = r"[!#-~\x80-\xff]"
 _ENTITY_TAG = re.compile(rf'(?:W/)?"{_ETAGC}*"')
-# One element, perhaps empty, and what ends it: the recipient's side of the list rule (section 5.6.1.2).
-_ELEMENT = re.compile(rf'[ \t]*((?:W/)?"{_ETAGC}*")?[ \t]*(,|\Z)')
+# One element, perhaps empty, and what ends it: the recipient's side of the list rule (section 5.6.1.2). Possessive, as
+# giving blanks back would make a long row of them cost its square.
+_ELEMENT = re.compile(rf'[ \t]*+((?:W/)?"{_ETAGC}*+")?[ \t]*+(,|\Z)')
 
 
 def strong(size: int, mtime_ns: int, variant: int = 0) -> str:

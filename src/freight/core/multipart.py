@@ -1,4 +1,4 @@
-"""multipart/byteranges (RFC 9110 section 14.6, RFC 2046 section 5.1), laid out with its exact length and not one byte read."""
+"""multipart/byteranges (RFC 9110 section 14.6, RFC 2046 section 5.1), laid out to the byte before any is read."""
 
 from __future__ import annotations
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@")
 _ESCAPES = tuple(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in range(256))
-_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
-_FORBIDDEN = re.compile(rb"[\x00-\x20\x7f#]")
+_HEXDIGITS = "0123456789ABCDEFabcdef"
+_DECODED = {(high + low).encode(): bytes.fromhex(high + low) for high in _HEXDIGITS for low in _HEXDIGITS}
+_MALFORMED = re.compile(rb"[\x00-\x20\x7f#]|%(?![0-9A-Fa-f]{2})|%00")
 _MAX_PAIRS = 64
 
 
@@ -44,13 +45,11 @@ def parse(target: str) -> Target | None:
         raw = target.encode("latin-1")
     except UnicodeEncodeError:
         return None
-    if not raw.startswith(b"/") or _FORBIDDEN.search(raw):
+    if not raw.startswith(b"/") or _MALFORMED.search(raw):
         return None
     path, _, query = raw.partition(b"?")
     names = [_decode(segment) for segment in path[1:].split(b"/")]
     pairs = _pairs(query) if query else ()
-    if pairs is None or None in names:
-        return None
     directory = names[-1] == b""
     if directory:
         names.pop()
@@ -71,23 +70,18 @@ def encode(segments: Iterable[str], directory: bool) -> str:
     return f"/{path}/" if directory and path else f"/{path}"
 
 
-def _decode(raw: bytes) -> bytes | None:
-    """Undo the escapes once; None for an incomplete one and for NUL."""
+def _decode(raw: bytes) -> bytes:
+    """Undo the escapes, once; each is complete."""
     if b"%" not in raw:
         return raw
-    if any(not found[1] for found in _ESCAPE.finditer(raw)):
-        return None
-    decoded = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode("ascii")), raw)
-    return None if b"\0" in decoded else decoded
+    plain, *escaped = raw.split(b"%")
+    return plain + b"".join(_DECODED[piece[:2]] + piece[2:] for piece in escaped)
 
 
-def _pairs(query: bytes) -> tuple[tuple[str, str], ...] | None:
+def _pairs(query: bytes) -> tuple[tuple[str, str], ...]:
     pairs = []
     for piece in query.split(b"&", _MAX_PAIRS)[:_MAX_PAIRS]:
-        name, _, value = piece.replace(b"+", b" ").partition(b"=")
-        plain_name, plain_value = _decode(name), _decode(value)
-        if plain_name is None or plain_value is None:
-            return None
-        if plain_name:
-            pairs.append((plain_name.decode("utf-8", "replace"), plain_value.decode("utf-8", "replace")))
+        name, _, value = (_decode(part) for part in piece.replace(b"+", b" ").partition(b"="))
+        if name:
+            pairs.append((name.decode("utf-8", "replace"), value.decode("utf-8", "replace")))
     return tuple(pairs)
