@@ -217,7 +217,7 @@ def test_the_fields_of_the_plan_stand_in_its_order_as_latin_1():
     "field", [("A", "b\r\nC: d"), ("A", "b\n"), ("A", "\r"), ("A", "\0"), ("A\r\nB", "c"), ("A", "\u0394")]
 )
 def test_a_field_that_would_split_the_answer_is_never_sent(field):
-    with pytest.raises(ValueError, match="line break|latin-1"):
+    with pytest.raises(ValueError, match=r"line break|latin-1"):
         head(Plan(200, (field,)), date=DATE, version=V11, keep_alive=True)
 
 

@@ -61,8 +61,8 @@ def will_close(plan: Plan, version: tuple[int, int], keep_alive: bool) -> bool:
 def head(plan: Plan, *, date: str, version: tuple[int, int], keep_alive: bool) -> bytes:
     """The status line and the header section, with the empty line at its end.
 
-    ``date`` is the text of Date; ``version`` and ``keep_alive`` are the request's. Raises ValueError for a CR, LF or NUL
-    in a field, or text beyond latin-1: a fault of whoever made the plan, and a response split if it were sent.
+    ``date`` is the text of Date; ``version`` and ``keep_alive`` are the request's. Raises ValueError for a CR, LF or
+    NUL in a field, or text beyond latin-1: a fault of whoever made the plan, and a response split if it were sent.
     """
     text = "".join([text for pair in plan.fields for text in pair])
     if _BREAKS.search(text):
@@ -100,9 +100,10 @@ def segments(
     """The whole answer in order, lazily: literal bytes, and spans of the representation of ``size`` bytes.
 
     Neighbouring literals are one. A span without a stop is resolved by ``size``. When that is None (a producer), it is
-    given as it is: the caller sends each piece through :func:`encode_chunk` where :func:`delimitation` says CHUNKED, bare
-    otherwise, and goes on with the next segment, which is the last chunk. Chunked spans of a known size come in chunks
-    of at most ``chunk`` bytes. Raises ValueError as :func:`head` does, and for parts that do not add up to the length.
+    given as it is: the caller sends each piece through :func:`encode_chunk` where :func:`delimitation` says CHUNKED,
+    bare otherwise, and goes on with the next segment, the last chunk among them. Chunked spans of a known size come in
+    chunks of at most ``chunk`` bytes. Raises ValueError as :func:`head` does, and for parts that do not add up to the
+    length.
     """
     start = head(plan, date=date, version=version, keep_alive=keep_alive)
     how = delimitation(plan, version) if plan.content else Delimitation.NONE

@@ -62,9 +62,9 @@ class Limits:
 class Inbound:
     """The receiving side of one connection: ``feed()`` it bytes, ask ``next()`` for heads.
 
-    Pipelined requests stay in the buffer until asked for; its bound is the caller's: do not read while answering. Behind
-    a head that ends the connection (``keep_alive`` False) nothing more is taken. ``client`` goes into each Request;
-    ``scheme`` is what the connection speaks, "http" or "https".
+    Pipelined requests stay in the buffer until asked for; its bound is the caller's: do not read while answering.
+    Behind a head that ends the connection (``keep_alive`` False) nothing more is taken. ``client`` goes into each
+    Request; ``scheme`` is what the connection speaks, "http" or "https".
     """
 
     __slots__ = (

@@ -1,9 +1,10 @@
 """A request's head: its bytes in, a :class:`~freight.wire.events.Head` or a refusal out.
 
-The lines have passed the patterns of :mod:`freight.wire.syntax`. httptools takes the field section apart. It is given a
-request line of ours, because it refuses what we take: raw UTF-8 in a target, methods it does not know (those are for
-the core to answer), minor versions above 1. What it lets pass and we do not is refused here. Where the RFC lets a server
-choose between mending and refusing, we refuse: a proxy in front may have mended in another way (request smuggling).
+The lines have passed the patterns of :mod:`freight.wire.syntax`. httptools takes the field section apart. It is given
+a request line of ours, because it refuses what we take: raw UTF-8 in a target, methods it does not know (those are for
+the core to answer), minor versions above 1. What it lets pass and we do not is refused here. Where the RFC lets a
+server choose between mending and refusing, we refuse: a proxy in front may have mended in another way (request
+smuggling).
 """
 
 from __future__ import annotations
