@@ -99,11 +99,12 @@ def flood(spec: Spec) -> None:
     for number in range(spec.clients):
         join(spec.names[number % len(spec.names)])
     total = failures = finished = 0
+    spent = time.process_time()
     begin = time.monotonic() + spec.warm
     end, begun = begin + spec.seconds, False
     while (now := time.monotonic()) < end and clients:
         if not begun and now >= begin:
-            begun, total, begin = True, 0, now
+            begun, total, begin, spent = True, 0, now, time.process_time()
             tell(event="begin")
         for fd, _ in poll.poll(0.1):
             count = clients[fd].take()
@@ -117,7 +118,8 @@ def flood(spec: Spec) -> None:
                 clients.pop(fd).sock.close()
                 if not spec.once:
                     join(name)
-    tell(event="end", bytes=total, seconds=now - begin, begin=begin, end=now, failures=failures, finished=finished)
+    counts = {"bytes": total, "seconds": now - begin, "failures": failures, "finished": finished}
+    tell(event="end", begin=begin, end=now, cpu_seconds=time.process_time() - spent, **counts)
 
 
 def linger(spec: Spec) -> None:

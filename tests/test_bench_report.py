@@ -1,0 +1,113 @@
+"""The benchmark's report: no figure in a page is typed by hand, and every bar says yes or no."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.bars import BARS
+from benchmarks.figure import price_of_the_bound
+from benchmarks.peers import NGINX, OTHERS, freight
+from benchmarks.report import bars, block, rewrite
+from benchmarks.results import Result, load
+
+KEY = "gb_per_cpu_second"
+MACHINE = {"cpu": "a", "cores": 2, "memory_bytes": 1 << 30, "kernel": "6.1", "python": "3.11.2", "sysctl": {}}
+
+
+def sample(peer: str, value: float, *, turn: int, number: int = 0, case: str = "64", key: str = KEY) -> dict[str, Any]:
+    return {"round": number, "turn": turn, "case": case, "peer": peer, key: value}
+
+
+def written(folder: Path, scenario: str, samples: list[dict[str, Any]], **more: Any) -> dict[str, Result]:
+    peers = {name: {"version": "1.0", "command": f"{name} $root"} for name in dict.fromkeys(s["peer"] for s in samples)}
+    content = {
+        "scenario": scenario,
+        "rounds": 1,
+        "machine": MACHINE,
+        "peers": peers,
+        "excluded": {},
+        "samples": samples,
+    }
+    (folder / f"{scenario}.json").write_text(json.dumps(content | more))
+    return load(folder)
+
+
+def test_a_ratio_is_taken_over_the_nearest_turns_before_and_after_in_the_same_round(tmp_path: Path) -> None:
+    turns = [("nginx", 100.0), ("nginx", 4.0), ("freight", 10.0), ("nginx", 6.0), ("nginx", 100.0)]
+    samples = [sample(peer, value, turn=turn) for turn, (peer, value) in enumerate(turns)]
+    samples += [sample("nginx", 10.0, turn=0, number=1), sample("freight", 5.0, turn=1, number=1)]
+    result = written(tmp_path, "throughput", samples)["throughput"]
+    assert result.paired("freight", "nginx", "64", KEY) == [2.0, 0.5]
+
+
+def test_a_turn_that_failed_counts_for_nothing(tmp_path: Path) -> None:
+    failed = {"round": 0, "turn": 1, "case": "64", "peer": "freight", "error": "refused"}
+    result = written(tmp_path, "throughput", [sample("nginx", 4.0, turn=0), failed])["throughput"]
+    assert result.values("freight", "64", KEY) == []
+    assert result.paired("freight", "nginx", "64", KEY) == []
+
+
+def test_a_table_shows_the_median_and_the_spread_and_who_was_left_out_and_why(tmp_path: Path) -> None:
+    samples = [sample("nginx", value, turn=0, number=number) for number, value in enumerate((8.0, 9.0, 12.0))]
+    text = block("throughput", written(tmp_path, "throughput", samples, excluded={"caddy": "caddy is not installed"}))
+    assert text is not None
+    assert "9.00 (8.00-12.00)" in text
+    assert "caddy (caddy is not installed)" in text
+    assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
+
+
+def test_a_page_keeps_its_words_and_gets_new_figures_each_time(tmp_path: Path) -> None:
+    page = "before\n<!-- bench:throughput -->\nold 1.23\n<!-- /bench:throughput -->\nafter\n"
+    results = written(tmp_path, "throughput", [sample("nginx", 9.0, turn=0)])
+    once = rewrite(page, results)
+    assert once.startswith("before\n<!-- bench:throughput -->\n| server |")
+    assert once.endswith("<!-- /bench:throughput -->\nafter\n")
+    assert "old" not in once
+    assert rewrite(once, results) == once
+
+
+def test_an_unknown_block_is_left_as_it_is() -> None:
+    page = "<!-- bench:weather -->\nfine\n<!-- /bench:weather -->\n"
+    assert rewrite(page, {}) == page
+
+
+@pytest.mark.parametrize(("value", "word"), [(0.7, "yes"), (0.69, "**no**")])
+def test_a_bar_is_kept_at_its_limit_and_not_below(tmp_path: Path, value: float, word: str) -> None:
+    samples = [sample("nginx", 1.0, turn=0, case="500"), sample("freight", value, turn=1, case="500")]
+    row = next(line for line in bars(written(tmp_path, "throughput", samples)).splitlines() if "0.7x nginx" in line)
+    assert row.split(" | ")[-1].strip(" |") == word
+
+
+@pytest.mark.parametrize(("value", "word"), [(36 * 1024, "yes"), (36 * 1024 + 1, "**no**")])
+def test_a_ceiling_is_kept_at_its_limit_and_not_above(tmp_path: Path, value: int, word: str) -> None:
+    samples = [sample("freight 20MB", value, turn=0, case="500", key="kernel_bytes_per_client")]
+    row = next(line for line in bars(written(tmp_path, "stalled", samples)).splitlines() if "stalled" in line)
+    assert row.split(" | ")[-1].strip(" |") == word
+
+
+def test_a_bar_that_was_not_measured_is_neither_kept_nor_missed() -> None:
+    assert {bar.holds({}) for bar in BARS} == {None}
+    assert bars({}).count("not measured") == len(BARS)
+
+
+def test_the_figure_has_a_line_a_crowd_and_a_mark_a_budget(tmp_path: Path) -> None:
+    samples = []
+    for case in ("64", "500"):
+        samples += [sample("nginx", 10.0, turn=0, case=case), sample("freight 20MB", 6.0, turn=1, case=case)]
+        samples += [sample("nginx", 10.0, turn=2, case=case), sample("freight 4GiB", 9.0, turn=3, case=case)]
+    drawing = price_of_the_bound(written(tmp_path, "price", samples)["price"])
+    assert drawing.count("<circle") == 4
+    assert all(words in drawing for words in ("64 clients", "500 clients", "20MB", "4GiB"))
+
+
+def test_no_command_that_is_recorded_names_a_place_on_this_machine() -> None:
+    for peer in (NGINX, freight("4GiB"), *OTHERS):
+        words = [*peer.command, *peer.build, *peer.env.values(), *peer.files.values()]
+        assert not [word for word in words if word.startswith("/") or str(Path.home()) in word]
