@@ -32,9 +32,13 @@ PIECES = [
 ]
 SMALL = Limits(line=64, section=128, fields=6, content=48)
 
+SPECIAL = {"host", "content-length", "transfer-encoding", "connection", "expect"}  # those the framing depends on
+
 # Text that nearly is a request, for the machine to get wrong; and any bytes at all.
 streams = st.one_of(st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join), st.binary(max_size=300))
 tokens = st.text(string.ascii_letters + string.digits + "!#$%&'*+-.^_`|~", min_size=1, max_size=20)
+methods = tokens.filter(lambda token: token != "CONNECT")  # its target has another form
+names = tokens.filter(lambda token: token.lower() not in SPECIAL)
 values = st.text(
     st.characters(codec="latin-1", exclude_categories=("Cc",))
     | st.just("\t")
@@ -43,7 +47,6 @@ values = st.text(
 targets = st.text(st.characters(min_codepoint=33, max_codepoint=255, exclude_characters="\x7f#")).map(
     lambda rest: "/" + rest
 )
-SPECIAL = {"host", "content-length", "transfer-encoding", "connection", "expect"}
 
 
 def cut_at(data: bytes, places: list[int]) -> list[bytes]:
@@ -64,15 +67,13 @@ def test_any_bytes_give_heads_or_one_refusal_and_nothing_else(read, data):
     assert reading.status in {None, 400, 413, 414, 421, 431, 501, 505}
 
 
-@given(tokens, targets, st.lists(st.tuples(tokens, st.sampled_from(["", " ", "\t \t"]), values), max_size=20))
+@given(methods, targets, st.lists(st.tuples(names, st.sampled_from(["", " ", "\t \t"]), values), max_size=20))
 def test_a_valid_head_comes_back_as_it_was_written(read, method, target, fields):
-    lines = [(name, space, value) for name, space, value in fields if name.lower() not in SPECIAL]
-    data = f"{method} {target} HTTP/1.1\r\nHost: x\r\n" + "".join(f"{n}:{s}{v}{s}\r\n" for n, s, v in lines) + "\r\n"
-    (head,) = read([data.encode("latin-1")]).heads
-    if method != "CONNECT":
-        assert (head.request.method, head.request.target) == (method, target)
-    assert head.request.fields == (("host", "x"), *((name.lower(), value) for name, _, value in lines))
-    assert (head.keep_alive, head.content) == (method != "CONNECT", 0)
+    lines = "".join(f"{name}:{space}{value}{space}\r\n" for name, space, value in fields)
+    (head,) = read([f"{method} {target} HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode("latin-1")]).heads
+    assert (head.request.method, head.request.target) == (method, target)
+    assert head.request.fields == (("host", "x"), *((name.lower(), value) for name, _, value in fields))
+    assert (head.keep_alive, head.content) == (True, 0)
 
 
 class CountedBuffer(bytearray):
