@@ -278,6 +278,11 @@ def test_a_refusal_is_repeated_and_nothing_is_taken_after_it():
         inbound.feed(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 
 
+def test_empty_lines_are_counted_for_each_request_anew(read, cut):
+    reading = read(cut(b"\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n" * 5))
+    assert (len(reading.heads), reading.status) == (5, None)
+
+
 def test_common_field_names_are_one_string_for_all_requests(read):
     data = b"GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: a\r\nrange: bytes=0-\r\n\r\n"
     first, second = (read([data]).heads[0].request.fields for _ in range(2))

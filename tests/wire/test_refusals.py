@@ -120,6 +120,7 @@ CONTENTS: list[tuple[str, bytes, int]] = [
     ("9112-7.1 data longer than its size", b"5\r\nhello!\r\n", 400),
     ("9112-7.1 data ended by LF", b"5\r\nhello\n", 400),
     ("9112-7.1 data ended by two other bytes", b"5\r\nhelloXX0\r\n\r\n", 400),
+    ("9112-7.1 data ended by what could be a trailer", b"5\r\nhelloA: b\r\n\r\n", 400),
     ("9112-7.1.2 a folded trailer", b"0\r\nA: b\r\n c\r\n\r\n", 400),
     ("9112-7.1.2 a trailer without a colon", b"0\r\nGET / HTTP/1.1\r\n\r\n", 400),
     ("9112-7.1.2 trailers without end", b"0\r\n" + b"A: b\r\n" * 12000, 413),
@@ -138,6 +139,7 @@ LIMITED: list[tuple[str, bytes, int | None]] = [
     ("6585-5 a malformed line beyond the limit", GET + HOST + b"A " + b"a" * 119, 431),
     ("as many fields as the limit", GET + HOST + b"A:\r\n" * 3, None),
     ("6585-5 more fields than the limit", GET + HOST + b"A:\r\n" * 4, 431),
+    ("6585-5 a malformed line beyond as many fields", GET + HOST + b"A:\r\n" * 3 + b"A b\r\n", 431),
     ("content at the limit", GET + HOST + b"Content-Length: 32\r\n", None),
     ("9110-15.5.14 content beyond the limit", GET + HOST + b"Content-Length: 33\r\n\r\n", 413),
 ]
