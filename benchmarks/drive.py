@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +43,7 @@ class Run:
                 if not why:
                     check(peer, site)
             except Unfit as unfit:
-                why = str(unfit).replace(str(site.root), "$root").replace(str(site.shared), "$shared")
+                why = str(unfit)
             if why:
                 self.excluded[peer.name] = why
                 say(f"{self.scenario}: without {peer.name}: {why}")
@@ -91,12 +91,17 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def interleave(reference: Peer, others: Iterable[Peer]) -> list[Peer]:
-    """The reference before, between and after all others: each has it as its neighbour in time."""
+def interleave(reference: Peer, fit: Sequence[Peer], close: Container[str]) -> list[Peer]:
+    """The reference first and last, and before and after every peer named in ``close``; without it, all as they are.
+
+    Those are compared by a few per cent, so each has the reference as its neighbour in time; the rest differ by more.
+    """
+    if reference not in fit:
+        return list(fit)
     order = [reference]
-    for other in others:
-        order += [other, reference]
-    return order
+    for other in (peer for peer in fit if peer != reference):
+        order += [other, reference] if other.name in close else [other]
+    return order if order[-1] == reference else [*order, reference]
 
 
 class Crowd:

@@ -101,38 +101,46 @@ def running(peer: Peer, site: Site, *, ready: bool = True) -> Iterator[Running]:
         own = {name: fill([text], names)[0] for name, text in peer.env.items()}
         env = {**os.environ, "PYTHONPATH": str(SOURCE), "HOME": work, **own}
         if peer.build:
-            build(fill(peer.build, names), env)
+            build(fill(peer.build, names), env, names)
         with (Path(work) / "output.log").open("w+b") as log:
             command = fill(peer.command, names)
             process = subprocess.Popen(command, env=env, stdout=log, stderr=log, stdin=DEVNULL, start_new_session=True)
             try:
                 if ready:
-                    wait_listening(process, port, Path(work) / "output.log")
+                    wait_listening(process, port, Path(work) / "output.log", names)
                 yield Running(process.pid, port)
             finally:
                 stop(process)
 
 
-def build(command: list[str], env: dict[str, str]) -> None:
+def build(command: list[str], env: dict[str, str], names: dict[str, str]) -> None:
     """Make a peer's program, unless it has been made; the word after ``-o`` is where it goes."""
     if Path(command[command.index("-o") + 1]).exists():
         return
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=300)
     if done.returncode:
-        raise Unfit(f"it could not be built: {done.stderr.strip()[-200:]}")
+        raise Unfit(f"it could not be built: {hidden(done.stderr, names)}")
 
 
-def wait_listening(process: subprocess.Popen[bytes], port: int, log: Path, seconds: float = 15) -> None:
-    """Wait until the port accepts a connection."""
-    until = time.monotonic() + seconds
+def hidden(output: str, names: dict[str, str]) -> str:
+    """The last line a program wrote, without what its directories are called on this machine."""
+    line = (output.strip().splitlines() or ["no output"])[-1]
+    places = {**names, "prefix": sys.prefix, "checkout": str(SOURCE.parent), "home": str(Path.home())}
+    for name, place in sorted(places.items(), key=lambda item: -len(item[1])):
+        line = line.replace(place, f"${name}") if place.startswith("/") and len(place) > 1 else line
+    return line[-200:]
+
+
+def wait_listening(process: subprocess.Popen[bytes], port: int, log: Path, names: dict[str, str]) -> None:
+    """Wait until the port accepts a connection, 15 s at most."""
+    until = time.monotonic() + 15
     while time.monotonic() < until and process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
             return
         except OSError:
             time.sleep(0.005)
-    lines = log.read_text(errors="replace").strip().splitlines()
-    raise Unfit(f"it did not start: {lines[-1][-200:] if lines else 'no output'}")
+    raise Unfit(f"it did not start: {hidden(log.read_text(errors='replace'), names)}")
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

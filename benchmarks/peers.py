@@ -70,7 +70,7 @@ class Peer:
                 return f"{module} {getattr(import_module(module), '__version__', 'from the checkout')}"
         done = subprocess.run([program(kind) or kind, *self.version], capture_output=True, text=True, check=False)
         lines = (done.stdout + done.stderr).strip().splitlines()
-        return lines[0].removeprefix("nginx version: ") if lines else "unknown"
+        return lines[0].removeprefix("nginx version: ").partition(" h1:")[0] if lines else "unknown"
 
 
 def program(name: str) -> str | None:

@@ -53,6 +53,7 @@ def per_cpu(case: str) -> Iterable[Column]:
 
 def beyond(case: str) -> Iterable[Column]:
     yield Column(f"GB per CPU-s of both ends, {case}", case, "gb_per_cpu_second_both_ends", 2)
+    yield Column("x nginx", case, "gb_per_cpu_second_both_ends", 2, against="nginx")
     yield Column(f"GB/s, {case}", case, "gb_per_second", 2)
 
 

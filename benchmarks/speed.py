@@ -45,21 +45,21 @@ def flooded(peer: Peer, place: Site, clients: int, seconds: float) -> Sample:
 
 
 def throughput(run: Run) -> None:
-    """Every peer at 1, 64 and 500 clients, with the reference between every two of them."""
+    """Every peer at 1, 64 and 500 clients, with nginx before and after each freight."""
     run.settings = {"file_bytes": size(run), "warm_seconds": 1, "window_seconds": window(run)}
     with site(size(run)) as place:
         fit = run.fit([NGINX, freight("4GiB"), freight(), *peers.OTHERS], place)
-        order = interleave(fit[0], fit[1:]) if fit[:1] == [NGINX] else fit
+        order = interleave(NGINX, fit, {peer.name for peer in fit if peer.name.startswith("freight")})
         for clients in CLIENTS:
             run.turns(order, str(clients), partial(flooded, place=place, clients=clients, seconds=window(run)))
 
 
 def price(run: Run) -> None:
-    """What a smaller budget costs: freight at every budget, with the reference between every two."""
+    """What a smaller budget costs: freight at every budget, with nginx before and after each."""
     run.settings = {"file_bytes": size(run), "warm_seconds": 1, "window_seconds": window(run)}
     with site(size(run)) as place:
         fit = run.fit([NGINX, *(freight(budget) for budget in BUDGETS)], place)
-        order = interleave(fit[0], fit[1:]) if fit[:1] == [NGINX] else fit
+        order = interleave(NGINX, fit, {peer.name for peer in fit if peer.name.startswith("freight")})
         for clients in CLIENTS[1:]:
             run.turns(order, str(clients), partial(flooded, place=place, clients=clients, seconds=window(run)))
 

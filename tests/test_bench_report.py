@@ -12,8 +12,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.bars import BARS
+from benchmarks.drive import interleave
 from benchmarks.figure import price_of_the_bound
-from benchmarks.peers import NGINX, OTHERS, freight
+from benchmarks.peers import AIOHTTP, CADDY, NGINX, OTHERS, freight
 from benchmarks.report import bars, block, rewrite
 from benchmarks.results import Result, load
 
@@ -111,3 +112,12 @@ def test_no_command_that_is_recorded_names_a_place_on_this_machine() -> None:
     for peer in (NGINX, freight("4GiB"), *OTHERS):
         words = [*peer.command, *peer.build, *peer.env.values(), *peer.files.values()]
         assert not [word for word in words if word.startswith("/") or str(Path.home()) in word]
+
+
+def test_whoever_is_compared_closely_has_the_reference_before_and_after_it() -> None:
+    near = freight()
+    assert interleave(NGINX, [NGINX, near, CADDY, AIOHTTP], {near.name}) == [NGINX, near, NGINX, CADDY, AIOHTTP, NGINX]
+
+
+def test_without_the_reference_every_peer_has_one_turn() -> None:
+    assert interleave(NGINX, [freight(), CADDY], {"freight"}) == [freight(), CADDY]
