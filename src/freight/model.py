@@ -110,7 +110,8 @@ class Entry:
     """One finished exchange, for logs and counters.
 
     ``at`` is the start in seconds since the epoch; ``sent`` counts body bytes the kernel took, ``promised`` is the
-    plan's length (None: unspecified); ``ended`` is "complete", or the ``reason`` of a :class:`~freight.errors.TransferError`.
+    plan's length (None: unspecified); ``ended`` is "complete", "refused", or the reason of a
+    :class:`~freight.errors.TransferError`.
     """
 
     at: float

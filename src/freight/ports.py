@@ -54,11 +54,20 @@ class Sink(Protocol):
     def segments(self, plan: Plan, size: int | None) -> Iterator[bytes | Span]:
         """The answer's head and body in order: literal bytes, and spans of the representation (``size`` bytes long)."""
 
+    def piece(self, data: bytes) -> bytes:
+        """A producer's piece as it goes out within a span whose end is not known."""
+
     def send(self, data: bytes, more: bool) -> int:
         """Hand bytes to the kernel; how many it took. ``more``: others follow at once. Raises BlockingIOError."""
 
     def sendfile(self, fd: int, offset: int, count: int) -> int:
-        """Hand ``count`` bytes of a file to the kernel without copying; how many it took, 0 at the file's end."""
+        """Hand bytes of a file to the kernel; how many it took, 0 at the file's end. Raises BlockingIOError."""
+
+    def bound(self, window: int | None) -> None:
+        """From now on let the kernel hold at most ``window`` unsent bytes; None: as many as it likes."""
+
+    def acknowledged(self) -> int:
+        """How many bytes the peer itself has taken, of all that this connection was given. It never goes back."""
 
     def fileno(self) -> int:
         """The socket's descriptor."""

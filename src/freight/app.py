@@ -1,0 +1,109 @@
+"""The composition root: settings in, a running server out."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from freight.fileserver import FileServer
+from freight.flow.budget import Budget, largest_send_queue
+from freight.flow.gate import Gate
+from freight.flow.transfer import Transfers
+from freight.observe.log import Log, json_line, text_line
+from freight.server.connection import House
+from freight.server.listener import Listener, listen
+from freight.settings import Settings
+from freight.sources.local import LocalSource
+from freight.wire.http1 import Limits
+
+_POOL_THREADS = 4  # enough to keep a disk busy; each costs a stack and a copy buffer
+_HEAD_SECONDS = 10.0  # an honest head is one packet; this is for the worst of mobile links
+_LINGER_SECONDS = 2.0
+
+
+class SystemClock:
+    """The machine's clock (:class:`freight.ports.Clock`)."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+
+def run(settings: Settings) -> int:
+    """Serve until a signal says stop; the exit status. Raises Unservable when it cannot begin."""
+    pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="disk")
+    source = LocalSource(
+        settings.path,
+        follow_links=settings.follow_links,
+        hidden=settings.hidden,
+        no_length=settings.no_length,
+        pool=pool,
+    )
+    listening = listen(settings.host, settings.port)
+    log = Log(sys.stderr, json_line if settings.log_format == "json" else text_line)
+    try:
+        with asyncio.Runner() as runner:
+            return runner.run(_serve(settings, source, listening, pool, log))
+    finally:
+        log.close()
+        source.close()
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def _serve(
+    settings: Settings, source: LocalSource, listening: socket.socket, pool: ThreadPoolExecutor, log: Log
+) -> int:
+    loop = asyncio.get_running_loop()
+    clock = SystemClock()
+    budget = Budget(settings.memory_bytes, largest_send_queue())
+    transfers = Transfers(loop, pool, budget, settings.idle_timeout_seconds)
+    house = House(
+        loop=loop,
+        files=FileServer(source, Gate(budget), transfers, clock),
+        transfers=transfers,
+        clock=clock,
+        limits=Limits(),
+        record=log.record,
+        head_seconds=min(_HEAD_SECONDS, settings.idle_timeout_seconds),
+        idle_seconds=settings.idle_timeout_seconds,
+        linger_seconds=min(_LINGER_SECONDS, settings.idle_timeout_seconds),
+        window=None,
+    )
+    listener = Listener(house, listening, log.warn)
+    stop: asyncio.Future[None] = loop.create_future()
+    finished = loop.create_task(_until_stopped(listener, stop, settings.drain_seconds))
+    status = 0
+
+    def on_signal(number: int) -> None:
+        nonlocal status
+        if not stop.done():
+            stop.set_result(None)
+        else:
+            status = 128 + number
+            listener.abort()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal, number)
+    listener.start()
+    print(f"freight: serving {settings.path} at {_url(listening)}", flush=True)
+    await finished
+    transfers.close()
+    return status
+
+
+async def _until_stopped(listener: Listener, stop: asyncio.Future[None], drain_seconds: float) -> None:
+    await stop
+    await listener.drain(drain_seconds)
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}/" if listening.family == socket.AF_INET6 else f"http://{host}:{port}/"

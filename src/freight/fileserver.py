@@ -1,0 +1,47 @@
+"""The whole flow of one exchange, and the file to read first.
+
+A request is located, decided, admitted, opened and transferred, in this order: deciding needs no descriptor, so that
+what ends early (304, 404, 412, HEAD) costs none; admission comes before opening, so that who waits holds nothing.
+"""
+
+from __future__ import annotations
+
+from freight.core.decide import decide
+from freight.errors import Changed
+from freight.flow.gate import Gate
+from freight.flow.transfer import Transfers
+from freight.model import Absence, Missing, Request
+from freight.ports import Clock, Sink, Source
+
+_LOOKS = 3  # a file replaced between the look and the open is looked at again; one that always is, is busy
+
+
+class FileServer:
+    """Answers requests for what ``source`` has."""
+
+    def __init__(self, source: Source, gate: Gate, transfers: Transfers, clock: Clock) -> None:
+        self.source = source
+        self.gate = gate
+        self.transfers = transfers
+        self.clock = clock
+
+    async def respond(self, request: Request, sink: Sink) -> None:
+        """Answer one request. Raises a TransferError, or OSError for a failing disk, when it cannot be finished."""
+        for _ in range(_LOOKS):
+            resource = await self.source.locate(request.target)  # a stat, never an open
+            plan = decide(request, resource, self.clock.now())  # pure; the only place that picks a status
+            if (
+                isinstance(resource, Absence) or not plan.spans
+            ):  # HEAD 304 404 405 412 416: no slot, no descriptor, no buffer
+                return await self.transfers.send(plan, sink)
+            async with self.gate.slot() as slot:  # may wait
+                try:
+                    reader = await self.source.open(resource, plan.media_type)
+                except Changed:
+                    continue  # nothing has gone out: look again
+                if not isinstance(reader, Absence):
+                    with reader:
+                        return await self.transfers.transfer(reader, plan, sink, slot)
+            return await self.transfers.send(decide(request, reader, self.clock.now()), sink)
+        busy = decide(request, Absence(Missing.BUSY), self.clock.now())
+        return await self.transfers.send(busy, sink)

@@ -1,0 +1,74 @@
+"""Never a cold read on the loop: ask whether the next bytes are in the page cache, and have a thread fetch them if not.
+
+The question is preadv2(2) with ``RWF_NOWAIT``: it gives a byte that is in memory and EAGAIN for one that is not, in
+about a microsecond. Where a file system does not know the flag nothing is taken for warm, and every window is fetched
+by a thread first, which costs a copy and never the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+_STRIDE_BYTES = 512 * 1024  # one question each; the page cache fills and empties in runs of readahead, not by pages
+_SCRATCH_BYTES = 256 * 1024  # a thread's copy buffer while it fetches
+
+_NOWAIT = getattr(os, "RWF_NOWAIT", None)
+_BYTE = [bytearray(1)]
+
+
+def resident(fd: int, start: int, stop: int) -> bool:
+    """Whether the bytes ``[start, stop)`` of a file can be read without waiting for a disk, by samples.
+
+    A part that is missing between two samples costs one readahead on the loop, the price of not asking for every page.
+    """
+    if _NOWAIT is None:
+        return False
+    try:
+        for offset in range(start, stop, _STRIDE_BYTES):
+            os.preadv(fd, _BYTE, offset, _NOWAIT)
+        os.preadv(fd, _BYTE, stop - 1, _NOWAIT)
+    except OSError:
+        return False  # cold, or EOPNOTSUPP; a failing disk is met again by the thread, which can tell
+    return True
+
+
+class Warmer:
+    """Fetches cold windows into the page cache, in the threads of ``pool``."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, pool: Executor) -> None:
+        self._loop = loop
+        self._pool = pool
+
+    def fetch(self, fd: int, start: int, stop: int, done: Callable[[OSError | None], None]) -> None:
+        """Bring ``[start, stop)`` of ``fd`` into memory, then call ``done`` on the loop, with the error or None.
+
+        ``fd`` must stay open until then.
+        """
+
+        def job() -> None:
+            try:
+                _read_through(fd, start, stop)
+            except OSError as error:
+                outcome: OSError | None = error
+            else:
+                outcome = None
+            self._loop.call_soon_threadsafe(done, outcome)
+
+        self._pool.submit(job)
+
+
+def _read_through(fd: int, start: int, stop: int) -> None:
+    """Read a range and drop it. Reading, unlike POSIX_FADV_WILLNEED, is back only when every page is there."""
+    try:
+        os.posix_fadvise(fd, start, stop - start, os.POSIX_FADV_WILLNEED)
+    except OSError:
+        pass  # advice; the reads below do the work
+    scratch = memoryview(bytearray(min(_SCRATCH_BYTES, stop - start)))
+    while start < stop:
+        count = os.preadv(fd, [scratch[: stop - start]], start)
+        if count == 0:
+            return  # the file has become shorter, which the pump finds out
+        start += count

@@ -1,0 +1,1 @@
+"""What can be seen from outside. The data path never imports it."""
