@@ -4,8 +4,8 @@ The kernel does it in one call where it can: openat2(2) with RESOLVE_BENEATH (Li
 filtered (old kernels, some sandboxes) the path is walked one name at a time from descriptor to descriptor, never
 following a link in the kernel, so that there is no moment at which a swapped directory could lead outside.
 
-Invariants: every descriptor returned is what a path without ``.`` and ``..`` named beneath the root at one moment; every
-descriptor is close-on-exec; an error leaves none behind.
+Invariants: every descriptor returned is what the path named beneath the root at one moment; every descriptor is
+close-on-exec; an error leaves none behind.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, Self
 
 Links = Literal["refused", "beneath", "anywhere"]
-"""What becomes of symbolic links: an error, followed while they stay beneath the root, or followed wherever they lead."""
+"""Symbolic links are an error, or followed while they stay beneath the root, or followed wherever they lead."""
 
 _Openat2 = Callable[[int, bytes, int, int], int]
 
@@ -128,7 +128,7 @@ class Root:
                 os.close(fd)
 
     def _descend(self, pending: list[bytes], trail: list[int]) -> tuple[bytes, bool]:
-        """Walk the names in ``pending`` (last first), adding descriptors to ``trail``; the last name, if a directory."""
+        """Walk ``pending`` (last name first), leaving descriptors in ``trail``; the last name, and if a directory."""
         name, is_directory, followed = b".", True, 0
         while pending:
             name = pending.pop()

@@ -29,8 +29,8 @@ class ListingReader:
 
     :meth:`read` raises :class:`~freight.errors.ShortRead` when the directory is removed or the reader closed
     meanwhile, OSError when the directory cannot be read on. JSON is ``{"path", "entries": [{"name", "type", "size",
-    "modified", "href"}]}``: sizes in bytes (null for directories), times in ISO 8601 UTC, links relative to the listing;
-    bytes of a name that are not UTF-8 are spelt ``\\xNN`` in the name and true in the link.
+    "modified", "href"}]}``: sizes in bytes (null for directories), times in ISO 8601 UTC, links relative to the
+    listing; bytes of a name that are not UTF-8 are spelt ``\\xNN`` in the name and true in the link.
     """
 
     __slots__ = ("_fd", "_left", "_pieces", "_reading", "size")

@@ -219,7 +219,7 @@ class LocalSource:
 
 
 def _absence(error: OSError) -> Absence:
-    """What an error of open(2) means to a client. Raises the error itself when it is a surprise, or asks for the pool."""
+    """What an error of open(2) means to a client. Raises the error itself when a surprise, or asking for the pool."""
     if isinstance(error, BlockingIOError) or error.errno not in _ABSENCES:
         raise error
     return _ABSENCES[error.errno]

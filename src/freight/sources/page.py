@@ -39,14 +39,14 @@ _HEAD = """<!DOCTYPE html>
 *{box-sizing:border-box}
 body{margin:0 auto;max-width:62rem;padding:2.5rem 1.5rem 4rem;background:var(--page);color:var(--text);\
 font:1rem/1.5 system-ui,sans-serif}
-h1{margin:0 0 1.5rem;font-size:1.25rem;font-weight:600;overflow-wrap:anywhere}
-h1 i{margin:0 .3em;font-style:normal;font-weight:400;color:var(--quiet)}
+h1{margin:0 .75rem 1.5rem;font-size:1.25rem;font-weight:600;overflow-wrap:anywhere}
+h1 i{margin:0 .35em;font-style:normal;font-weight:400;color:var(--quiet)}
 a{color:var(--link);text-decoration:none}
 a:hover{text-decoration:underline}
 a:focus-visible{outline:2px solid var(--link);outline-offset:2px;border-radius:2px}
 table{width:100%;border-collapse:collapse;font-variant-numeric:tabular-nums}
 th,td{padding:.45rem .75rem;border-bottom:1px solid var(--line);text-align:start;vertical-align:top}
-thead th{position:sticky;top:0;background:var(--page);font-size:.8125rem;font-weight:500;\
+thead th{position:sticky;top:0;background:var(--page);font-size:.8125rem;font-weight:500;white-space:nowrap;\
 box-shadow:inset 0 -1px var(--line)}
 thead a{color:var(--quiet)}
 th[aria-sort] a{color:var(--text);font-weight:600}
@@ -55,22 +55,22 @@ td,.n{white-space:nowrap;color:var(--quiet)}
 .n{text-align:end}
 tbody tr:hover>*{background:var(--hover)}
 tbody a{display:flex;align-items:baseline;gap:.7rem}
-tbody a::before{content:"";flex:none;width:.7rem;height:.85rem;background:var(--quiet);opacity:.45;\
-clip-path:polygon(0 0,62% 0,100% 32%,100% 100%,0 100%);translate:.1rem .1rem}
+tbody a::before{content:"";flex:none;width:.9rem;height:.85rem;background:var(--quiet);opacity:.45;translate:0 .1rem;\
+clip-path:polygon(10% 0,60% 0,90% 28%,90% 100%,10% 100%)}
 a.d{font-weight:500}
-a.d::before{width:.9rem;height:.75rem;background:var(--link);opacity:.75;\
-clip-path:polygon(0 0,42% 0,54% 18%,100% 18%,100% 100%,0 100%);translate:0 .05rem}
-a.u::before{content:"\\2191";background:none;clip-path:none;width:.9rem;opacity:1;line-height:1;translate:none}
+a.d::before{background:var(--link);opacity:.75;\
+clip-path:polygon(0 6%,42% 6%,54% 22%,100% 22%,100% 94%,0 94%)}
+a.u::before{content:"\\2191";background:none;clip-path:none;opacity:1;line-height:1;translate:none;text-align:center}
 p{margin:1.25rem .75rem;font-size:.875rem;color:var(--quiet);font-variant-numeric:tabular-nums}
 @media(max-width:40rem){body{padding:1.25rem .5rem 3rem}h1{margin-inline:.5rem;font-size:1.1rem}\
-th,td{padding-inline:.5rem}td{font-size:.875rem;line-height:1.7}time span{display:none}}
+th,td{padding-inline:.5rem}td{font-size:.875rem;line-height:1.7}p{margin-inline:.5rem}.w{display:none}}
 </style>
 """
 
 _COLUMNS: tuple[tuple[Column, str, str], ...] = (
     ("name", "Name", ""),
     ("size", "Size", ' class="n"'),
-    ("date", "Modified (UTC)", ""),
+    ("date", 'Modified<span class="w"> (UTC)</span>', ""),
 )
 _UP = '<tr><th scope="row"><a class="u" href="../" rel="up">Parent directory</a></th><td></td><td></td></tr>\n'
 
@@ -78,15 +78,17 @@ _UP = '<tr><th scope="row"><a class="u" href="../" rel="up">Parent directory</a>
 def head(names: tuple[str, ...], order: Order) -> str:
     """Everything before the first entry of the directory ``names``; less than 64 KiB."""
     path = text("/" + "".join(name + "/" for name in names))
-    crumbs = [f'<a href="{"../" * len(names) or "./"}">/</a>' if names else "/"]
     hidden = max(0, len(names) - _CRUMBS_MAX)
+    crumbs = [f'<a href="{"../" * len(names)}">root</a>' if names else '<span aria-current="page">root</span>']
     if hidden:
-        crumbs.append("\u2026<i>/</i>")
-    for up, name in zip(range(len(names) - hidden - 1, -1, -1), names[hidden:], strict=True):
-        crumbs.append(f'<a href="{"../" * up}"><bdi>{text(name)}</bdi></a><i>/</i>' if up else _here(name))
+        crumbs.append("\u2026")
+    for up, name in zip(range(len(names) - hidden - 1, 0, -1), names[hidden:], strict=False):
+        crumbs.append(f'<a href="{"../" * up}"><bdi>{text(name)}</bdi></a>')
+    if names:
+        crumbs.append(f'<span aria-current="page"><bdi>{text(names[-1])}</bdi></span>')
     columns = "".join(_column(column, title, attributes, order) for column, title, attributes in _COLUMNS)
     return (
-        f"{_HEAD}<title>{path}</title>\n</head>\n<body>\n<h1>{' '.join(crumbs)}</h1>\n<table>\n"
+        f"{_HEAD}<title>Index of {path}</title>\n</head>\n<body>\n<h1>{'<i>/</i>'.join(crumbs)}</h1>\n<table>\n"
         f"<thead><tr>{columns}</tr></thead>\n<tbody>\n{_UP if names else ''}"
     )
 
@@ -108,8 +110,8 @@ def foot(directories: int, files: int, size: int) -> str:
     if directories:
         counts.append(f"{directories:,} director{'y' if directories == 1 else 'ies'}")
     if files:
-        counts.append(f"{files:,} file{'' if files == 1 else 's'}, {amount(size)}")
-    return f"</tbody>\n</table>\n<p>{' and '.join(counts) or 'Nothing in here.'}</p>\n</body>\n</html>\n"
+        counts.append(f"{files:,} file{'' if files == 1 else 's'} ({amount(size)})")
+    return f"</tbody>\n</table>\n<p>{', '.join(counts) or 'This directory is empty.'}</p>\n</body>\n</html>\n"
 
 
 def text(name: str) -> str:
@@ -138,10 +140,6 @@ def utc(mtime_ns: int) -> str | None:
     return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
 
 
-def _here(name: str) -> str:
-    return f'<span aria-current="page"><bdi>{text(name)}</bdi></span><i>/</i>'
-
-
 def _quoted(target: str) -> str:
     return target.replace("&", "&amp;").replace("'", "&#39;")
 
@@ -150,7 +148,7 @@ def _time(mtime_ns: int) -> str:
     when = utc(mtime_ns)
     if when is None:
         return ""
-    return f'<time datetime="{when}">{when[:10]}<span> {when[11:16]}</span></time>'
+    return f'<time datetime="{when}">{when[:10]}<span class="w"> {when[11:16]}</span></time>'
 
 
 def _column(column: Column, title: str, attributes: str, order: Order) -> str:
