@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable, Iterator
 
 import pytest
+from serving import Served
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -22,3 +24,23 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def find_program(name: str) -> str | None:
     """The path of a program, /usr/sbin included (where Debian puts nginx); None when it is missing."""
     return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Served]]:
+    """Starts ``freight serve PATH ...`` on a free port; what was started is ended with the test."""
+    servers: list[Served] = []
+
+    def start(
+        path: str | os.PathLike[str],
+        *arguments: str,
+        host: str = "127.0.0.1",
+        nofile: int | None = None,
+        log_fd: int | None = None,
+    ) -> Served:
+        servers.append(Served((os.fspath(path), *arguments), host, nofile, log_fd))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()

@@ -1,0 +1,217 @@
+"""A running ``freight serve`` and a client that says exactly what it is told, for tests over real sockets."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+PATIENCE_SECONDS = 20.0  # how long anything may take before a test gives up; never a measure of speed
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait until a condition holds that can only be looked at, such as one about another process."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.01)
+
+
+class Served:
+    """A server process on a free port, and what it says. ``nofile``: how many descriptors it may have."""
+
+    def __init__(self, arguments: tuple[str, ...], host: str, nofile: int | None, log_fd: int | None) -> None:
+        def limit() -> None:
+            if nofile is not None:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))
+
+        self.host = host
+        self._said = threading.Condition()
+        self.log: list[str] = []
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "freight", "serve", "--host", host, "--port", "0", *arguments],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": ""},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if log_fd is None else log_fd,
+            preexec_fn=limit,
+        )
+        self.pid = self.process.pid
+        if log_fd is None:
+            self._reader = threading.Thread(target=self._read_log, daemon=True)
+            self._reader.start()
+        assert self.process.stdout is not None
+        self.line = self.process.stdout.readline().decode()
+        if not self.line:
+            raise AssertionError(f"the server did not start: {self.log}")
+        self.port = int(self.line.rsplit(":", 1)[1].rstrip("/\n"))
+
+    def _read_log(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._said:
+                self.log.append(line.decode().rstrip("\n"))
+                self._said.notify_all()
+
+    def await_log(self, *words: str, count: int = 1) -> str:
+        """The last of ``count`` log lines that hold all of ``words``, as soon as it is written."""
+
+        def found() -> list[str]:
+            return [line for line in self.log if all(word in line for word in words)]
+
+        with self._said:
+            if not self._said.wait_for(lambda: len(found()) >= count, PATIENCE_SECONDS):
+                raise AssertionError(f"{count} lines with {words} did not come: {self.log[-20:]}")
+            return found()[count - 1]
+
+    def connect(self, receive_bytes: int | None = None) -> Client:
+        """A new client. ``receive_bytes`` bounds what its kernel takes while it does not read."""
+        return Client(self.host, self.port, receive_bytes)
+
+    def get(self, target: str = "/", *fields: str) -> Answer:
+        """The answer to one GET on a connection of its own."""
+        with self.connect() as client:
+            client.get(target, *fields)
+            return client.answer()
+
+    def descriptors(self) -> int:
+        """How many descriptors the process has open."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def private_bytes(self) -> int:
+        """Memory that is the process's own (USS)."""
+        lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) * 1024
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """The exit status, once it has ended; all of the log is there then."""
+        status = self.process.wait(PATIENCE_SECONDS)
+        if self.process.stderr is not None:
+            self._reader.join(PATIENCE_SECONDS)
+        return status
+
+    def close(self) -> None:
+        """End it, whatever it does."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stderr is not None:
+            self._reader.join(PATIENCE_SECONDS)
+            self.process.stderr.close()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One whole answer: framed as it promised, every byte of it there."""
+
+    status: int
+    fields: dict[str, str]
+    content: bytes
+
+
+class Cut(Exception):
+    """The connection ended before the answer did."""
+
+
+class Client:
+    """One connection, spoken by hand. Reading raises :class:`Cut` or ConnectionResetError for an answer that is not whole."""
+
+    def __init__(self, host: str, port: int, receive_bytes: int | None = None) -> None:
+        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        if receive_bytes is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        self.socket.settimeout(PATIENCE_SECONDS)
+        self.socket.connect((host, port))
+        self._ahead = bytearray()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def send(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        self.socket.sendall(data)
+
+    def get(self, target: str = "/", *fields: str, method: str = "GET", version: str = "1.1") -> None:
+        """Send a request."""
+        lines = (f"{method} {target} HTTP/{version}", "Host: x", *fields, "", "")
+        self.send("\r\n".join(lines).encode("latin-1"))
+
+    def answer(self, method: str = "GET") -> Answer:
+        """The next answer, as a client that takes nothing for whole that is not."""
+        status, fields = self.head()
+        if method == "HEAD" or status in (204, 304):
+            content = b""
+        elif fields.get("transfer-encoding") == "chunked":
+            content = self._chunks()
+        elif "content-length" in fields:
+            content = self.take(int(fields["content-length"]))
+        else:
+            content = self.rest()
+        return Answer(status, fields, content)
+
+    def head(self) -> tuple[int, dict[str, str]]:
+        """The next answer's status and fields (lower-case names)."""
+        lines = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+        pairs = (line.split(": ", 1) for line in lines[1:])
+        return int(lines[0].split(" ")[1]), {name.lower(): value for name, value in pairs}
+
+    def take(self, count: int) -> bytes:
+        """Exactly so many bytes."""
+        while len(self._ahead) < count:
+            self._receive()
+        taken = bytes(self._ahead[:count])
+        del self._ahead[:count]
+        return taken
+
+    def rest(self) -> bytes:
+        """Everything to the end of the stream. A reset raises ConnectionResetError."""
+        while data := self.socket.recv(1 << 18):
+            self._ahead += data
+        taken = bytes(self._ahead)
+        self._ahead.clear()
+        return taken
+
+    def reset(self) -> None:
+        """End the connection by RST."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def _chunks(self) -> bytes:
+        content = bytearray()
+        while size := int(self._until(b"\r\n"), 16):
+            content += self.take(size)
+            assert self.take(2) == b"\r\n"
+        assert self.take(2) == b"\r\n"
+        return bytes(content)
+
+    def _until(self, mark: bytes) -> bytes:
+        while (at := self._ahead.find(mark)) < 0:
+            self._receive()
+        taken = bytes(self._ahead[:at])
+        del self._ahead[: at + len(mark)]
+        return taken
+
+    def _receive(self) -> None:
+        data = self.socket.recv(1 << 18)
+        if not data:
+            raise Cut(f"the stream ended, with {len(self._ahead)} bytes of an unfinished answer")
+        self._ahead += data
