@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from . import peers
 from .crowd import Spec
@@ -53,13 +54,13 @@ def memory(run: Run) -> None:
 
 def pinned(peer: Peer, place: Site, clients: int, step: int) -> Sample:
     """Kernel send memory of clients that take ``step`` bytes and then nothing."""
-    with running(peer, place) as server:
-        # Clients with a receive buffer of their own size would hold most of what TCP may have (tcp_mem) themselves.
-        with crowd(Spec("stall", server.port, clients, seconds=60, step=step, receive=RECEIVE)) as load:
-            begun = load.wait("begin")
-            total = wait_still(lambda: float(sum(send_queues(server.port))), 15)
-            queues = send_queues(server.port)
-            process = uss_bytes(server.pid)
+    # Clients with a receive buffer of their own size would hold most of what TCP may have (tcp_mem) themselves.
+    stall = partial(Spec, "stall", clients=clients, seconds=60, step=step, receive=RECEIVE)
+    with running(peer, place) as server, crowd(stall(server.port)) as load:
+        begun = load.wait("begin")
+        total = wait_still(lambda: float(sum(send_queues(server.port))), 15)
+        queues = send_queues(server.port)
+        process = uss_bytes(server.pid)
     if begun["begun"] < clients:
         raise EventLost(f"only {begun['begun']} of {clients} downloads began")
     return {
