@@ -1,0 +1,424 @@
+"""A directory's listing: exactly what can be had, in order, escaped, in memory that does not grow with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import tempfile
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote_to_bytes, urljoin, urlsplit
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from freight.errors import Changed, ShortRead
+from freight.model import Absence, Resource
+from freight.ports import Reader
+from freight.sources import entries, page
+from freight.sources.listing import HTML, JSON, ListingReader
+from freight.sources.local import LocalSource
+
+pytestmark = pytest.mark.usefixtures("no_leak")
+
+
+class Page(HTMLParser):
+    """What a browser makes of a listing: its rows, its elements, and every attribute."""
+
+    VOID = frozenset({"meta"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.rows: list[tuple[str, str]] = []  # href, text
+        self.attributes: list[tuple[str, str, str | None]] = []
+        self.title = self.heading = ""
+        self.sorted: dict[str, str] = {}
+        self.path: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.path == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value) for name, value in attrs]
+        if tag not in self.VOID:
+            self.path.append(tag)
+        values = dict(attrs)
+        if tag == "a" and "tbody" in self.path and values.get("rel") != "up":
+            self.rows.append((values["href"] or "", ""))
+        if tag == "th" and "aria-sort" in values:
+            self.sorted["aria-sort"] = values["aria-sort"] or ""
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.path.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "bdi" in self.path and "tbody" in self.path:
+            href, text = self.rows[-1]
+            self.rows[-1] = (href, text + data)
+        self.title += data if "title" in self.path else ""
+        self.heading += data if "h1" in self.path else ""
+
+    @property
+    def names(self) -> list[bytes]:
+        return [named(href) for href, _ in self.rows]
+
+
+def named(href: str) -> bytes:
+    """The file name a client asks for when it follows a link of the listing at /some/where/."""
+    parts = urlsplit(urljoin("http://host/some/where/", href))
+    assert parts.netloc == "host" and not parts.query and not parts.fragment
+    path = parts.path.removeprefix("/some/where/").removesuffix("/")
+    assert path and "/" not in path
+    return unquote_to_bytes(path)
+
+
+async def opened(source: LocalSource, target: str, media_type: str) -> Reader:
+    found = await source.locate(target)
+    assert isinstance(found, Resource)
+    reader = await source.open(found, media_type)
+    assert not isinstance(reader, Absence)
+    return reader
+
+
+def pieces(reader: Reader) -> Iterator[bytes]:
+    with reader:
+        while piece := reader.read():
+            assert len(piece) <= 64 * 1024
+            yield piece
+
+
+def listed(root: Path, target: str = "/", media_type: str = HTML, **options: bool) -> str:
+    with ThreadPoolExecutor(1) as pool:
+        source = LocalSource(root, pool=pool, **options)
+        try:
+            return b"".join(pieces(asyncio.run(opened(source, target, media_type)))).decode()
+        finally:
+            source.close()
+
+
+def names(root: Path, target: str = "/", **options: bool) -> list[bytes]:
+    """What the listing names, HTML and JSON agreeing."""
+    html = Page(listed(root, target, HTML, **options)).names
+    document = json.loads(listed(root, target, JSON, **options))
+    assert [named(entry["href"]) for entry in document["entries"]] == html
+    return html
+
+
+NAMES = st.one_of(
+    st.text(min_size=1, max_size=40).map(lambda text: text.encode("utf-8", "replace")),
+    st.binary(min_size=1, max_size=40),
+    st.sampled_from([b"<script>", b"javascript:alert(1)", b"a&b", b'"onclick="x', b"'", b"?sort=size", b"#", b"%2e%2e"]),
+)
+
+
+@given(raw=st.dictionaries(NAMES, st.tuples(st.booleans(), st.integers(0, 10**12)), max_size=12), data=st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_both_media_types_list_exactly_the_visible_names_in_order(
+    raw: dict[bytes, tuple[bool, int]], data: st.DataObject
+) -> None:
+    by = data.draw(st.sampled_from(["name", "size", "date"]))
+    order = data.draw(st.sampled_from(["asc", "desc"]))
+    window = data.draw(st.sampled_from([1, 2, 3, 4096]))
+    keys = {}
+    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(entries, "_WINDOW", window)
+        for name, (is_directory, number) in raw.items():
+            name = name.replace(b"/", b"_").replace(b"\0", b"_")
+            path = os.path.join(os.fsencode(directory), name)
+            if name in {b".", b".."} or os.path.lexists(path):
+                continue
+            if is_directory:
+                os.mkdir(path)
+            else:
+                os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+                os.truncate(path, number)
+            os.utime(path, ns=(0, number))
+            if not name.startswith(b"."):
+                value = {"name": 0, "size": 0 if is_directory else number, "date": number}[by]
+                keys[(is_directory is (order == "desc"), value, os.fsdecode(name))] = name
+        expected = [keys[key] for key in sorted(keys, reverse=order == "desc")]
+        assert names(Path(directory), f"/?sort={by}&order={order}") == expected
+
+
+def test_directories_come_first_whichever_way_it_is_sorted(tmp_path: Path) -> None:
+    for name in ("b-dir", "d-dir"):
+        (tmp_path / name).mkdir()
+    for name in ("a-file", "c-file"):
+        (tmp_path / name).write_bytes(b"")
+    assert names(tmp_path) == [b"b-dir", b"d-dir", b"a-file", b"c-file"]
+    assert names(tmp_path, "/?order=desc") == [b"d-dir", b"b-dir", b"c-file", b"a-file"]
+
+
+def test_what_could_not_be_had_is_not_listed(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "secret").write_bytes(b"")
+    (root / "file").write_bytes(b"")
+    (root / ".hidden").write_bytes(b"")
+    os.mkfifo(root / "fifo")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(os.path.relpath(root / "socket"))
+    for name, target in {"link": "file", "out": "../secret", "dangling": "nothing", "loop": "loop"}.items():
+        (root / name).symlink_to(target)
+    for sort in ("name", "size", "date"):
+        assert names(root, f"/?sort={sort}") == [b"file"]
+        assert names(root, f"/?sort={sort}", follow_links=True, hidden=True) == sorted([b".hidden", b"file", b"link"])
+
+
+HOSTILE = [
+    "<script>alert(1)<script>",
+    '"><img src=x onerror=alert(1)>',
+    "'onmouseover='alert(1)",
+    "&lt;&amp;",
+    "javascript:alert(1)",
+    "https:evil.example",
+    "\\\\evil.example",
+    "?sort=size",
+    "#top",
+    "line\nbreak\r\ttab\x1b[31m",
+    "\u202egnp.exe",
+    "<\x2ftitle>".replace("/", "\u2215"),
+    "-->",
+    "bad\udcff\udcfe",
+    "]]>",
+]
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    inner = tmp_path / HOSTILE[1].replace("/", "")
+    inner.mkdir()
+    for name in HOSTILE:
+        (inner / name).write_bytes(b"")
+    html = listed(tmp_path, "/" + "".join(f"%{byte:02X}" for byte in os.fsencode(inner.name)) + "/")
+    seen = Page(html)
+    assert sorted(seen.names) == sorted(os.fsencode(name) for name in HOSTILE)
+    tags = {tag for tag, _, _ in seen.attributes}
+    assert tags <= {"html", "meta", "th", "a", "span", "td", "time"}
+    assert not [name for _, name, _ in seen.attributes if name.startswith("on")]
+    assert not [c for c in html if c != "\n" and (ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 or c == "\u202e")]
+    assert inner.name in seen.title and seen.heading.endswith(inner.name)
+
+
+def test_bytes_that_are_not_utf8_are_spelt_out_and_true_in_the_link(tmp_path: Path) -> None:
+    (tmp_path / "bad\udcff\n").write_bytes(b"")
+    assert Page(listed(tmp_path)).rows == [("./bad%FF%0A", "bad\\xff\\x0a")]
+    (entry,) = json.loads(listed(tmp_path, "/", JSON))["entries"]
+    assert (entry["name"], entry["href"]) == ("bad\\xff\n", "./bad%FF%0A")
+
+
+def test_json_tells_type_size_and_time(tmp_path: Path) -> None:
+    (tmp_path / "x" / "sub").mkdir(parents=True)
+    (tmp_path / "x" / "data.csv").write_bytes(b"12345")
+    for name in ("sub", "data.csv"):
+        os.utime(tmp_path / "x" / name, ns=(0, 1_714_550_400_999_999_999))
+    assert json.loads(listed(tmp_path, "/x/", JSON)) == {
+        "path": "/x/",
+        "entries": [
+            {
+                "name": "sub",
+                "type": "directory",
+                "size": None,
+                "modified": "2024-05-01T08:00:00Z",
+                "href": "./sub/",
+            },
+            {
+                "name": "data.csv",
+                "type": "file",
+                "size": 5,
+                "modified": "2024-05-01T08:00:00Z",
+                "href": "./data.csv",
+            },
+        ],
+    }
+
+
+def test_an_empty_directory_is_a_whole_document(tmp_path: Path) -> None:
+    assert "This directory is empty." in listed(tmp_path)
+    assert json.loads(listed(tmp_path, "/", JSON)) == {"path": "/", "entries": []}
+
+
+def test_the_page_says_how_much_there_is(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"x" * 1024)
+    assert "1 directory, 2 files (2.0 KiB)" in listed(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("query", "direction", "links"),
+    [
+        ("", "ascending", ["?sort=name&order=desc", "?sort=size&order=desc", "?sort=date&order=desc"]),
+        ("?order=desc", "descending", ["?sort=name&order=asc", "?sort=size&order=desc", "?sort=date&order=desc"]),
+        ("?sort=size", "ascending", ["?sort=name&order=asc", "?sort=size&order=desc", "?sort=date&order=desc"]),
+        ("?sort=date&order=desc", "descending", ["?sort=name&order=asc", "?sort=size&order=desc", "?sort=date&order=asc"]),
+    ],
+)
+def test_column_heads_are_links_that_sort(tmp_path: Path, query: str, direction: str, links: list[str]) -> None:
+    seen = Page(listed(tmp_path, "/" + query))
+    hrefs = [value for tag, name, value in seen.attributes if tag == "a" and name == "href"]
+    assert [href for href in hrefs if href and href.startswith("?")] == links
+    assert seen.sorted == {"aria-sort": direction}
+
+
+def test_crumbs_lead_to_every_directory_above(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b" / "c").mkdir(parents=True)
+    seen = Page(listed(tmp_path, "/a/b/c/"))
+    hrefs = [value for tag, name, value in seen.attributes if (tag, name) == ("a", "href") and value]
+    above = [urlsplit(urljoin("http://host/a/b/c/", href)).path for href in hrefs if href.startswith("..")]
+    assert above == ["/", "/a/", "/a/b/", "/a/b/"]
+    assert seen.heading == "root/a/b/c"
+
+
+def test_the_head_is_small_however_deep_the_directory() -> None:
+    assert len(page.head(("\u202e",) * 1000, entries.Order()).encode()) < 64 * 1024
+    assert len(page.head(('"' * 255,) * 16, entries.Order()).encode()) < 64 * 1024
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (10**10, "9.3 GiB"),
+        (100 * 1024, "100 KiB"),
+        (1000 * 1024, "1.0 MiB"),
+        (1024**2 - 1, "1.0 MiB"),
+        (2**63 - 1, "8.0 EiB"),
+    ],
+)
+def test_sizes_read_as_people_write_them(size: int, expected: str) -> None:
+    assert page.amount(size) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (-1, "1969-12-31T23:59:59Z"),
+        (253_402_300_799, "9999-12-31T23:59:59Z"),
+        (253_402_300_800, None),
+        (-62_167_219_201, None),
+        (10**15, None),
+    ],
+)
+def test_times_are_iso_8601_while_the_year_has_four_digits(seconds: int, expected: str | None) -> None:
+    assert page.utc(seconds * 10**9) == expected
+
+
+def fill(directory: Path, count: int) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for number in range(count):
+            os.close(os.open(f"file-{number * 7919 % count:06}.parquet", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+    finally:
+        os.close(fd)
+
+
+def test_a_directory_of_100_000_entries_is_listed_in_order_from_bounded_memory(tmp_path: Path) -> None:
+    fill(tmp_path, 100_000)
+    with ThreadPoolExecutor(1) as pool:
+        source = LocalSource(tmp_path, pool=pool)
+        reader = asyncio.run(opened(source, "/", JSON))
+        count, tail = 0, b""
+        tracemalloc.start()
+        try:
+            for piece in pieces(reader):
+                *lines, tail = (tail + piece).split(b"\n")
+                for line in lines:
+                    if line.startswith(b'{"name"'):
+                        assert line.startswith(b'{"name": "file-%06d.parquet"' % count)
+                        count += 1
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        source.close()
+    assert count == 100_000
+    assert peak < 8 * 1024**2
+
+
+def small_windows(patch: pytest.MonkeyPatch, root: Path) -> None:
+    patch.setattr(entries, "_WINDOW", 500)
+    for number in range(3000):
+        (root / f"{number:04}").write_bytes(b"")
+
+
+def test_entries_that_stay_are_listed_once_whatever_else_comes_and_goes(
+    tmp_path: Path, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_windows(monkeypatch, tmp_path)
+    source = LocalSource(tmp_path, pool=pool)
+    reader = asyncio.run(opened(source, "/", JSON))
+    text = b""
+    for turn, piece in enumerate(pieces(reader)):
+        text += piece
+        (tmp_path / f"{turn:04}").unlink()
+        (tmp_path / f"0000-new-{turn}").write_bytes(b"")
+    source.close()
+    seen = [entry["name"] for entry in json.loads(text)["entries"]]
+    assert len(seen) == len(set(seen))
+    assert set(seen) >= {f"{number:04}" for number in range(100, 3000)}
+    assert seen == sorted(seen)
+
+
+def test_a_directory_removed_meanwhile_never_ends_as_a_whole_listing(
+    tmp_path: Path, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "sub"
+    root.mkdir()
+    small_windows(monkeypatch, root)
+    source = LocalSource(tmp_path, pool=pool)
+    with asyncio.run(opened(source, "/sub/", HTML)) as reader:
+        text = reader.read()
+        for path in root.iterdir():
+            path.unlink()
+        root.rmdir()
+        with pytest.raises(Changed):
+            reader.check()
+        with pytest.raises(ShortRead):  # noqa: PT012
+            while piece := reader.read():
+                text += piece
+        assert b"</html>" not in text
+    source.close()
+
+
+class Slow(ListingReader):
+    """A listing that waits in the middle of its first read until it is let go."""
+
+    __slots__ = ("go", "reading")
+
+    def _pause(self) -> None:
+        self.reading.set()
+        self.go.wait(10)
+        super()._pause()
+
+
+def test_a_listing_closed_while_it_is_read_keeps_its_descriptor_until_the_read_ends(
+    tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    fill(tmp_path, 1000)
+    source = LocalSource(tmp_path, pool=pool)
+    found = asyncio.run(source.locate("/"))
+    assert isinstance(found, Resource) and isinstance(found.key, entries.Directory)
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    reader = Slow(HTML, fd, found.key, root=source._root, hidden=False)
+    reader.go, reader.reading = threading.Event(), threading.Event()
+    with reader:
+        read = pool.submit(reader.read)
+        assert reader.reading.wait(10)
+    os.fstat(fd)
+    reader.go.set()
+    with pytest.raises(ShortRead):
+        read.result(10)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+    with pytest.raises(ShortRead):
+        reader.read()
+    source.close()
