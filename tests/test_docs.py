@@ -1,0 +1,169 @@
+"""The documentation is true where a machine can tell: settings, links, commands, trees, names of tests, markers."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from freight.cli import freight
+from freight.settings import SETTINGS, Kind, Setting
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "src" / "freight"
+TOP_PAGES = [ROOT / f"{name}.md" for name in ("README", "ARCHITECTURE", "CONTRIBUTING", "CHANGELOG", "THREAT_MODEL")]
+PAGES = [*TOP_PAGES, ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NOTES = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\(([^()\s]+)\)")
+HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
+TREE_LINE = re.compile(r"^( +)([\w.]+(?:\.py|/))")
+MARKER = re.compile(r"<!-- (/?)bench:([\w-]+) -->")
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def prose(page: Path) -> str:
+    """A page without its code blocks."""
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def anchors(page: Path) -> set[str]:
+    """What a fragment can name in a page: its headings in lower case, without marks, spaces as hyphens."""
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in HEADING.findall(prose(page))}
+
+
+def broken_links(page: Path) -> list[str]:
+    """The relative links of a page that lead nowhere, to a missing file or a missing heading."""
+    broken = []
+    for link in LINK.findall(prose(page)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, fragment = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (fragment and fragment not in anchors(target)):
+            broken.append(link)
+    return broken
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """The words of every ``freight ...`` command in a page's code blocks, redirections and what follows left out."""
+    for _, block in FENCE.findall(page.read_text(encoding="utf-8")):
+        for line in block.splitlines():
+            words = (
+                shlex.split(line.removeprefix("$ "), comments=True) if "freight " in line and line[:2] == "$ " else []
+            )
+            if words[:1] in (["freight"], ["./scripts/serve"]):
+                stop = next((at for at, word in enumerate(words) if re.match(r"\d?[|<>&;]", word)), len(words))
+                yield words[1:stop] if words[0] == "freight" else ["serve", *words[1:stop]]
+    for unit in re.findall(r"^ExecStart=\S+/freight (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+        yield shlex.split(unit)
+
+
+def parse(words: list[str]) -> None:
+    """Let click read a command line without running it. Raises click.UsageError."""
+    freight.commands[words[0]].make_context(words[0], words[1:])
+
+
+def tree(page: Path) -> set[str]:
+    """The modules that the drawing of ``src/freight/`` names."""
+    drawing = next(block for _, block in FENCE.findall(page.read_text(encoding="utf-8")) if "src/freight/\n" in block)
+    named, folder = set(), ""
+    for line in drawing.splitlines()[1:]:
+        found = TREE_LINE.match(line)
+        assert found, line
+        indent, name = len(found[1]), found[2]
+        folder = "" if indent == 2 else folder
+        if name.endswith("/"):
+            folder = name
+        else:
+            named.add(folder + name)
+    return named
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_every_setting_has_a_heading_with_its_default_and_its_manual_entry(setting: Setting) -> None:
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+    title = setting.metavar if setting.kind is Kind.PATH else f"--{setting.name}"
+    sections = {section.split("\n", 1)[0]: section for section in page.split("\n## ")[1:]}
+    assert title in sections
+    section = " ".join(sections[title].split())
+    assert setting.help in section
+    assert ("default: off" if setting.kind is Kind.FLAG else f"default: `{setting.default}`") in section
+
+
+def test_the_settings_page_has_no_heading_without_a_setting() -> None:
+    titles = HEADING.findall(prose(ROOT / "docs" / "reference" / "settings.md"))
+    assert len(titles) == 1 + len(SETTINGS)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    assert broken_links(page) == []
+
+
+def test_a_link_that_leads_nowhere_is_seen(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# A title\n[a](#a-title) [b](#b) [c](page.md) [d](none.md) [e](https://example.org/)\n")
+    assert broken_links(page) == ["#b", "none.md"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_command_in_the_documentation_is_one(page: Path) -> None:
+    for words in commands(page):
+        parse(words)
+
+
+def test_commands_are_found_and_a_wrong_one_is_seen(tmp_path: Path) -> None:
+    assert len([words for page in PAGES for words in commands(page)]) >= 8
+    page = tmp_path / "page.md"
+    page.write_text("```console\n$ freight serve . --colour red 2> log\nfreight: serving\n```\n")
+    (words,) = commands(page)
+    assert words == ["serve", ".", "--colour", "red"]
+    with pytest.raises(click.UsageError):
+        parse(words)
+
+
+def test_the_tree_in_the_architecture_is_the_packages() -> None:
+    there = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py")}
+    there -= {name for name in there if name.endswith("/__init__.py")}  # a folder's line stands for it
+    assert tree(ROOT / "ARCHITECTURE.md") == there
+
+
+@pytest.mark.parametrize("page", TOP_PAGES, ids=name_of)
+def test_every_module_script_and_test_that_is_named_is_there(page: Path) -> None:
+    """Names in backquotes: ``tests/core/test_ranges.py`` from the root, ``core/ranges.py`` from the package."""
+    quoted = re.findall(r"`((?:\./)?[\w/.-]+)`", prose(page))
+    paths = [path for path in quoted if re.fullmatch(r"(\./)?(tests|scripts|src|docs)/.+|\w+/\w+\.py", path)]
+    missing = [path for path in paths if not (ROOT / path).exists() and not (PACKAGE / path).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "benchmarks" / "README.md"], ids=name_of)
+def test_every_marker_of_the_benchmarks_has_its_end_right_behind_it(page: Path) -> None:
+    markers = MARKER.findall(page.read_text(encoding="utf-8"))
+    assert markers
+    assert markers[::2] == [("", name) for _, name in markers[1::2]]
+    assert markers[1::2] == [("/", name) for _, name in markers[::2]]
+    assert len({name for _, name in markers}) == len(markers) // 2
+
+
+@pytest.mark.parametrize("note", NOTES, ids=name_of)
+def test_a_decision_is_a_question_what_was_measured_and_what_would_change_it_in_40_lines(note: Path) -> None:
+    text = note.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 40
+    assert text.startswith(f"# {note.name[:3]}: ")
+    assert HEADING.findall(text)[1:] == ["Question", "Measured", "Chosen", "What would change it"]
+
+
+def test_decisions_are_numbered_each_once() -> None:
+    numbers = [int(note.name[:3]) for note in NOTES]
+    assert numbers
+    assert len(set(numbers)) == len(numbers)
