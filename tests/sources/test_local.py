@@ -246,7 +246,9 @@ def replace_by_directory(path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_leak")
-@pytest.mark.parametrize("change", [rewrite, touch, Path.unlink, replace_by_fifo, replace_by_link, replace_by_directory])
+@pytest.mark.parametrize(
+    "change", [rewrite, touch, Path.unlink, replace_by_fifo, replace_by_link, replace_by_directory]
+)
 def test_a_file_that_changed_since_it_was_located_is_not_opened(
     tree: Path, pool: ThreadPoolExecutor, stepwise: bool, change: Callable[[Path], None]
 ) -> None:
@@ -354,8 +356,7 @@ def test_an_open_given_up_in_the_pool_leaves_no_descriptor(tree: Path) -> None:
             pool.go.clear()
             pool.at_work.clear()
             opening = asyncio.ensure_future(source.open(found, "text/csv"))
-            while not pool.at_work.is_set():
-                await asyncio.sleep(0)
+            assert await asyncio.to_thread(pool.at_work.wait, 10)
             opening.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await opening
@@ -421,7 +422,18 @@ def test_a_failing_disk_is_a_surprise_not_an_absence(tree: Path, pool: ThreadPoo
 
 def test_any_name_of_bytes_is_found_at_its_encoded_target(tree: Path, pool: ThreadPoolExecutor, stepwise: bool) -> None:
     source = LocalSource(tree, pool=pool, stepwise=stepwise, hidden=True)
-    for raw in (b"\xff\xfe", b"a\nb", b"%2e%2e", b"\\..\\", b"q?x=1", b"h#h", b"a b", "\u202eevil".encode(), b"...", b"~"):
+    for raw in (
+        b"\xff\xfe",
+        b"a\nb",
+        b"%2e%2e",
+        b"\\..\\",
+        b"q?x=1",
+        b"h#h",
+        b"a b",
+        "\u202eevil".encode(),
+        b"...",
+        b"~",
+    ):
         (tree / os.fsdecode(raw)).write_bytes(raw)
         assert asyncio.run(taken(source, encode((os.fsdecode(raw),), False))) == raw
     source.close()

@@ -26,7 +26,7 @@ Column = Literal["name", "size", "date"]
 _Key = tuple[int, int, str]  # group, value, name: unique by the name, so the order is total
 
 _WINDOW = 4096  # about 1 MiB; sorting two of them holds the interpreter for some milliseconds, the loop's limit is 10
-_STRIDE = 128  # entries between two pauses: 0.1 to 0.5 ms
+_STRIDE = 256  # entries between two pauses: 0.2 to 1 ms
 
 # What a look at one entry may say without anything being wrong: it went, or it is not to be had from here.
 _GONE = frozenset(
@@ -99,7 +99,8 @@ class Entries:
 
     def _window(self, after: _Key | None) -> tuple[list[_Key], bool]:
         """The first keys behind ``after`` in order, and whether there are more behind them."""
-        descending = self.directory.order.descending
+        order = self.directory.order
+        descending = order.descending
         precedes = operator.gt if descending else operator.lt
         kept: list[_Key] = []
         bound: _Key | None = None
@@ -107,7 +108,7 @@ class Entries:
             for count, entry in enumerate(entries):
                 if count % _STRIDE == _STRIDE - 1:
                     self.pause()
-                key = self._key(entry)
+                key = self._key(entry, order)
                 if key is None or (after and not precedes(after, key)) or (bound and not precedes(key, bound)):
                     continue
                 kept.append(key)
@@ -122,17 +123,17 @@ class Entries:
         more = bound is not None or len(kept) > _WINDOW
         return kept[:_WINDOW], more
 
-    def _key(self, entry: os.DirEntry[str]) -> _Key | None:
+    def _key(self, entry: os.DirEntry[str], order: Order) -> _Key | None:
         """Where an entry stands in the order; None when it is not visible."""
-        name, (by, descending) = entry.name, (self.directory.order.by, self.directory.order.descending)
-        if name.startswith(".") and not self.hidden:
+        name, by, descending = entry.name, order.by, order.descending
+        if name[0] == "." and not self.hidden:
             return None
-        if by == "name" and not entry.is_symlink():
+        if by == "name":
             # The type comes with the name: no stat until the entry is due.
-            is_directory = entry.is_dir(follow_symlinks=False)
-            if not is_directory and not entry.is_file(follow_symlinks=False):
-                return None
-            return (is_directory is descending, 0, name)
+            if entry.is_file(follow_symlinks=False):
+                return (not descending, 0, name)
+            if entry.is_dir(follow_symlinks=False):
+                return (descending, 0, name)
         found = self._look(name)
         if found is None:
             return None
