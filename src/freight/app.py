@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import socket
 import sys
@@ -10,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from freight.fileserver import FileServer
-from freight.flow.budget import Budget, largest_send_queue
+from freight.flow.budget import WINDOW_MIN, Budget, largest_send_queue
 from freight.flow.gate import Gate
 from freight.flow.transfer import Transfers
 from freight.observe.log import Log, json_line, text_line
@@ -39,6 +40,7 @@ class SystemClock:
 
 def run(settings: Settings) -> int:
     """Serve until a signal says stop; the exit status. Raises Unservable when it cannot begin."""
+    _raise_descriptor_limit()
     pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="disk")
     source = LocalSource(
         settings.path,
@@ -47,8 +49,8 @@ def run(settings: Settings) -> int:
         no_length=settings.no_length,
         pool=pool,
     )
-    listening = listen(settings.host, settings.port)
-    log = Log(sys.stderr, json_line if settings.log_format == "json" else text_line)
+    listening = listen(settings.host, settings.port, WINDOW_MIN)
+    log = Log(sys.stderr.fileno(), json_line if settings.log_format == "json" else text_line)
     try:
         with asyncio.Runner() as runner:
             return runner.run(_serve(settings, source, listening, pool, log))
@@ -58,13 +60,23 @@ def run(settings: Settings) -> int:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _raise_descriptor_limit() -> None:
+    """Take as many descriptors as we may: a download needs one, and the soft limit is often 1024 (getrlimit(2))."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError):
+            pass  # an unlimited hard limit may be more than the kernel gives: what we have must do
+
+
 async def _serve(
     settings: Settings, source: LocalSource, listening: socket.socket, pool: ThreadPoolExecutor, log: Log
 ) -> int:
     loop = asyncio.get_running_loop()
     clock = SystemClock()
     budget = Budget(settings.memory_bytes, largest_send_queue())
-    transfers = Transfers(loop, pool, budget, settings.idle_timeout_seconds)
+    transfers = Transfers(loop, pool, settings.idle_timeout_seconds)
     house = House(
         loop=loop,
         files=FileServer(source, Gate(budget), transfers, clock),
@@ -75,11 +87,9 @@ async def _serve(
         head_seconds=min(_HEAD_SECONDS, settings.idle_timeout_seconds),
         idle_seconds=settings.idle_timeout_seconds,
         linger_seconds=min(_LINGER_SECONDS, settings.idle_timeout_seconds),
-        window=None,
     )
     listener = Listener(house, listening, log.warn)
     stop: asyncio.Future[None] = loop.create_future()
-    finished = loop.create_task(_until_stopped(listener, stop, settings.drain_seconds))
     status = 0
 
     def on_signal(number: int) -> None:
@@ -94,14 +104,10 @@ async def _serve(
         loop.add_signal_handler(number, on_signal, number)
     listener.start()
     print(f"freight: serving {settings.path} at {_url(listening)}", flush=True)
-    await finished
+    await stop
+    await listener.drain(settings.drain_seconds)
     transfers.close()
     return status
-
-
-async def _until_stopped(listener: Listener, stop: asyncio.Future[None], drain_seconds: float) -> None:
-    await stop
-    await listener.drain(drain_seconds)
 
 
 def _url(listening: socket.socket) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -105,9 +105,22 @@ def _parameter(setting: Setting) -> click.Parameter:
 def _serve(**values: Any) -> int:
     texts = {setting.name: _text(values[setting.name.replace("-", "_")]) for setting in SETTINGS}
     settings = read_settings(texts)
-    from freight.app import run
-
+    with _without_ssl():
+        from freight.app import run
     return run(settings)
+
+
+@contextmanager
+def _without_ssl() -> Iterator[None]:
+    """Let asyncio be imported without ssl, which it does without where there is none: 4 MiB that are not used here."""
+    if "ssl" in sys.modules or "asyncio" in sys.modules:
+        yield
+        return
+    sys.modules["ssl"] = None  # type: ignore[assignment]  # how Python marks a module that cannot be imported
+    try:
+        yield
+    finally:
+        del sys.modules["ssl"]
 
 
 def _text(value: str | bool) -> str:
@@ -131,8 +144,8 @@ freight.add_command(
 
 {_ARGUMENTS}
 
-A line on standard output says where it listens; then each request is a line when it ends. Ctrl-C or SIGTERM
-lets running downloads finish, within --drain, and a second one ends at once.
+A line on standard output says where it listens; each request is a line on standard error when it ends.
+Ctrl-C or SIGTERM lets running downloads finish, within --drain, and a second one ends at once.
 
 A SIZE is 20MB (powers of 1000), 64MiB (powers of 1024) or a number of bytes. A TIME is 500ms, 30s, 2m or 1h.""",
         epilog="""\b

@@ -41,7 +41,9 @@ class FileServer:
                     continue  # nothing has gone out: look again
                 if not isinstance(reader, Absence):
                     with reader:
-                        return await self.transfers.transfer(reader, plan, sink, slot)
+                        transfer = self.transfers.transfer(reader, plan, sink, slot)
+                        del request, resource, plan  # ten thousand may wait here, and need them no more
+                        return await transfer
             return await self.transfers.send(decide(request, reader, self.clock.now()), sink)
         busy = decide(request, Absence(Missing.BUSY), self.clock.now())
         return await self.transfers.send(busy, sink)

@@ -69,6 +69,9 @@ class Sink(Protocol):
     def acknowledged(self) -> int:
         """How many bytes the peer itself has taken, of all that this connection was given. It never goes back."""
 
+    def unsent(self) -> int:
+        """How many bytes the kernel holds that it has not sent yet."""
+
     def fileno(self) -> int:
         """The socket's descriptor."""
 

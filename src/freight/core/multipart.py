@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2s
 
 from freight.model import Span
 
@@ -15,6 +14,8 @@ def boundary(seed: str, spans: Sequence[Span]) -> str:
     bits do not turn up in content by chance. Content made to hold them must foresee its own size, mtime_ns and the
     ranges asked for, and would still mislead only clients that search for boundaries and overlook Content-Range.
     """
+    from hashlib import blake2s  # it loads a cryptography library, which only this rare answer needs
+
     text = seed + "".join(f" {span.start}-{span.stop}" for span in spans)
     return blake2s(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 

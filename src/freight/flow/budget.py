@@ -17,40 +17,65 @@ RUNNING_COST = 4 * 1024
 _LARGEST_DEFAULT = 4 * 1024 * 1024
 
 
-class Budget:
-    """Cuts windows for running transfers from ``memory_bytes``.
+CROWD = 500
+"""So many clients always find their least window: room for them is never lent to others."""
 
-    ``largest``: what the kernel lets one send queue grow to by itself, in bytes. While the budget holds that much for
-    every running transfer there is no bound to set, and none is set. Otherwise all have the same share.
+
+class Budget:
+    """Cuts the windows of running transfers from ``memory_bytes``.
+
+    Each has WINDOW_MIN of its own. What is left of the memory, behind room for a CROWD, is *lent*: in equal shares, and
+    never more than there is, so that the sum of all windows stays within the memory however the clients behave. A loan
+    is looked at again whenever its transfer can take more, and comes back when the transfer ends; a client that stands
+    still keeps what it has, which is counted. ``largest``: what the kernel lets one send queue grow to by itself, in
+    bytes; who is lent as much has no bound to set.
     """
 
-    __slots__ = ("_largest", "_memory_bytes", "_running", "window")
+    __slots__ = ("_largest", "_lendable", "_lent", "_memory_bytes", "_running")
 
     def __init__(self, memory_bytes: int, largest: int) -> None:
         self._memory_bytes = memory_bytes
         self._largest = largest
+        self._lent = 0
         self._running = 0
-        self.window: int | None = None
-        self._cut()
+        self._lendable = 0
+        self._divide()
 
     @property
     def running(self) -> int:
         """How many transfers run."""
         return self._running
 
+    @property
+    def lent(self) -> int:
+        """The bytes of all loans."""
+        return self._lent
+
     def take(self) -> None:
         """One more transfer runs."""
         self._running += 1
-        self._cut()
+        self._divide()
 
-    def give_back(self) -> None:
-        """One transfer has ended."""
+    def give_back(self, loan: int) -> None:
+        """A transfer has ended, and its loan with it."""
         self._running -= 1
-        self._cut()
+        self._lent -= loan
+        self._divide()
 
-    def _cut(self) -> None:
-        share = self._memory_bytes // max(1, self._running) - RUNNING_COST
-        self.window = None if share >= self._largest else max(WINDOW_MIN, share)
+    def renew(self, loan: int, most: int | None = None) -> int:
+        """A running transfer's new loan for its old one, ``most`` or less: bytes it may pin beyond WINDOW_MIN."""
+        share = min(self._lendable // max(1, self._running), self._largest if most is None else most)
+        renewed = max(0, min(share, self._lendable - (self._lent - loan)))
+        self._lent += renewed - loan
+        return renewed
+
+    def window(self, loan: int) -> int | None:
+        """The window that a loan makes; None: as large as the kernel likes."""
+        return None if loan >= self._largest else WINDOW_MIN + loan
+
+    def _divide(self) -> None:
+        crowd = max(self._running, min(CROWD, self._memory_bytes // (WINDOW_MIN + RUNNING_COST)))
+        self._lendable = max(0, self._memory_bytes - crowd * (WINDOW_MIN + RUNNING_COST))
 
 
 def largest_send_queue() -> int:

@@ -7,23 +7,36 @@ from typing import Self
 
 from freight.flow.budget import Budget
 
+FIRST_LOAN = 96 * 1024
+"""What a new transfer is lent at most, in bytes: small answers then leave in one call."""
+
+TRUSTED_BYTES = 1024 * 1024
+"""How far a transfer must have come before it is lent more, in bytes. A stalled client does not come so far."""
+
 
 class Slot:
-    """One transfer's leave to run, an async context manager: entering may wait, leaving gives it back."""
+    """One transfer's leave to run, an async context manager: entering may wait, leaving gives it back with its loan."""
 
-    __slots__ = ("budget",)
+    __slots__ = ("_budget", "_loan")
 
     def __init__(self, budget: Budget) -> None:
-        self.budget = budget
+        self._budget = budget
+        self._loan = 0
 
     async def __aenter__(self) -> Self:
-        self.budget.take()
+        self._budget.take()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        self.budget.give_back()
+        self._budget.give_back(self._loan)
+        self._loan = 0
+
+    def window(self, moved: int) -> int | None:
+        """What the transfer, which has moved so many bytes, may have in the kernel now, in bytes; None: no bound."""
+        self._loan = self._budget.renew(self._loan, FIRST_LOAN if moved < TRUSTED_BYTES else None)
+        return self._budget.window(self._loan)
 
 
 class Gate:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from time import monotonic
 
 from freight.errors import PeerGone, ShortRead, TransferError
-from freight.flow.budget import Budget
+from freight.flow.budget import WINDOW_MIN
+from freight.flow.gate import Slot
 from freight.flow.rounds import FAILED, Rounds
 from freight.flow.warm import Warmer, resident
 from freight.model import Span
@@ -16,6 +17,7 @@ from freight.ports import Reader, Sink
 CHUNK_BYTES = 4 * 1024 * 1024
 """The most one turn hands to the kernel, in bytes. Fewer, larger calls win; see docs/decisions."""
 
+_AHEAD_BYTES = 1024 * 1024  # as far ahead the page cache is looked at, in one go
 _WARM_SECONDS = 1.0  # how long a look into the page cache is believed
 
 
@@ -47,18 +49,18 @@ class Waiting:
         except OSError as error:
             raise _surprise(error) from error
 
-    async def run(self, loop: asyncio.AbstractEventLoop, rounds: Rounds) -> None:
-        """Go on whenever the socket can take bytes, until the end. Raises a TransferError, or a disk's OSError."""
+    def begin(self, loop: asyncio.AbstractEventLoop, rounds: Rounds) -> asyncio.Future[None]:
+        """Go on whenever the socket can take bytes. The future has the end: nothing, a TransferError, or an OSError."""
         self._done, self._rounds, self._since = loop.create_future(), rounds, loop.time()
-        rounds.watch(self.sink.fileno(), self.ready)
-        try:
-            self.watched()
-            await self._done
-        finally:
-            rounds.forget(self.sink.fileno())
+        rounds.watch(self.sink.fileno(), self)
+        return self._done
 
-    def watched(self) -> None:
-        """Called once the socket is watched."""
+    def leave(self) -> None:
+        """Wait no more: to be called once, after :meth:`begin`, before the socket is closed."""
+        if self._rounds is not None:
+            self._rounds.forget(self.sink.fileno())
+            self._rounds = None
+        self._done = None  # its exception's traceback leads back here: without the cycle memory comes back at once
 
     def pause(self) -> None:
         """No readiness for now, only failure."""
@@ -67,7 +69,7 @@ class Waiting:
 
     def resume(self) -> None:
         """End a pause, unless the transfer has ended in it."""
-        if self._rounds is not None and self._done is not None and not self._done.done():
+        if self._rounds is not None:
             self._rounds.resume(self.sink.fileno())
 
     def ready(self, events: int) -> None:
@@ -123,60 +125,88 @@ class Pump(Waiting):
     """Sends literals and spans of a file, a bounded chunk per readiness."""
 
     __slots__ = (
-        "_budget",
         "_fd",
         "_fetching",
         "_literal",
+        "_moved",
         "_reader",
         "_segments",
+        "_slot",
         "_start",
         "_stop",
         "_warm_at",
         "_warm_stop",
         "_warmer",
+        "_window",
     )
 
     def __init__(
-        self, fd: int, reader: Reader, segments: Iterator[bytes | Span], sink: Sink, budget: Budget, warmer: Warmer
+        self, fd: int, reader: Reader, segments: Iterator[bytes | Span], sink: Sink, slot: Slot, warmer: Warmer
     ) -> None:
         super().__init__(sink)
         self._fd = fd
         self._reader = reader
         self._segments = segments
-        self._budget = budget
+        self._slot = slot
         self._warmer = warmer
         self._literal = b""  # what goes next,
         self._start = self._stop = 0  # and the span behind it
         self._warm_stop, self._warm_at = 0, 0.0  # up to there the span was in memory at that time
         self._fetching = False
+        self._moved = 0  # bytes of spans
+        self._window: int | None = WINDOW_MIN
 
     def step(self) -> bool:
         """See :class:`Waiting`. Raises Changed and ShortRead: what was promised is no longer there."""
         if self._fetching:
             raise BlockingIOError
-        self.sink.bound(self._budget.window)
+        self._window = self._slot.window(self._moved)
+        self.sink.bound(self._window)
         left = CHUNK_BYTES
         while left > 0:
             if self._literal:
                 # A span behind it shares its packet; nothing behind it, and the kernel would hold it back.
                 self._literal = self._literal[self.sink.send(self._literal, self._start < self._stop) :]
             elif self._start < self._stop:
-                count = min(self._stop - self._start, left)
-                if not self._is_warm(count):
-                    self._fetch(count)
+                ahead = min(self._stop - self._start, CHUNK_BYTES if self._window is None else _AHEAD_BYTES)
+                if not self._is_warm(ahead):
+                    self._fetch(ahead)
                     raise BlockingIOError
+                count = min(ahead, left, self._room(), self._warm_stop - self._start)
+                if count <= 0:
+                    return False  # the window is full
                 taken = self._hand_over(count)
                 if taken < count:
                     return False  # the kernel is full
                 left -= taken
             elif not self._next():
-                return True
+                return self._settled()
         return False
 
-    def watched(self) -> None:
-        """See :class:`Waiting`: a fetch that began before that need not be interrupted by readiness."""
+    def _room(self) -> int:
+        """How much of the window is free. Never more is offered: what the kernel declines, of a call that said more
+        would come, is held back by it as the beginning of a segment, and on loopback segments are larger than windows.
+        """
+        if self._window is None:
+            return CHUNK_BYTES
+        if self._moved == 0 and self._window > WINDOW_MIN:
+            return self._window - WINDOW_MIN  # as much as the exchange before may have left, see _settled
+        room = self._window - self.sink.unsent()
+        return room if 2 * room > self._window else 0  # as epoll sees it: tcp(7), TCP_NOTSENT_LOWAT
+
+    def begin(self, loop: asyncio.AbstractEventLoop, rounds: Rounds) -> asyncio.Future[None]:
+        """See :class:`Waiting`."""
+        done = super().begin(loop, rounds)
         if self._fetching:
             self.pause()
+        return done
+
+    def _settled(self) -> bool:
+        """Whether the kernel holds no more than the connection may keep when the slot is given back."""
+        if self._window == WINDOW_MIN or self.sink.unsent() <= WINDOW_MIN:
+            return True
+        self.sink.bound(WINDOW_MIN)
+        return False
 
     def _next(self) -> bool:
         """Take the next literal and the span behind it, or either. False: there is no more."""
@@ -187,34 +217,42 @@ class Pump(Waiting):
         if isinstance(segment, Span):
             assert segment.stop is not None  # a file's size is known, and the wire resolved the span by it
             self._start, self._stop = segment.start, segment.stop
-            self._warm_stop = 0
+            self._warm_stop = segment.start
         return bool(self._literal) or self._start < self._stop
 
     def _hand_over(self, count: int) -> int:
-        # Looked at before, and once more behind the last byte: a file rewritten meanwhile must not end as whole.
-        self._reader.check()
         taken = self.sink.sendfile(self._fd, self._start, count)
         if taken == 0:
             raise ShortRead("the file ended before its length")
         self._start += taken
-        if self._start == self._stop:
-            self._reader.check()
+        self._moved += taken
+        self._reader.check()  # behind each call, the last one too: a file rewritten meanwhile must not end as whole
         return taken
 
     def _is_warm(self, count: int) -> bool:
         stop, now = self._start + count, monotonic()
-        if stop <= self._warm_stop and now - self._warm_at < _WARM_SECONDS:
-            return True
-        if not resident(self._fd, self._start, stop):
-            return False
-        self._warm_stop, self._warm_at = stop, now
+        if now - self._warm_at > _WARM_SECONDS:
+            self._warm_stop, self._warm_at = self._start, now
+        known = max(self._start, self._warm_stop)
+        # A new look when half of what the last one saw is used up: not one for each small window.
+        if known < stop and (known - self._start < count // 2 or stop == self._stop):
+            if not resident(self._fd, known, stop):
+                return False
+            self._warm_stop = stop
         return True
 
     def _fetch(self, count: int) -> None:
+        # Should the transfer end meanwhile, the thread reads on, and what it reads goes nowhere.
         self._fetching = True
         stop = self._start + count
         self._warmer.fetch(self._fd, self._start, stop, lambda error: self._fetched(stop, error))
         self.pause()
+
+    def stands_still(self, now: float, idle_seconds: float) -> bool:
+        """See :class:`Waiting`: not while it is our disk that keeps the client waiting."""
+        if self._fetching:
+            self._since = now
+        return super().stands_still(now, idle_seconds)
 
     def _fetched(self, stop: int, error: OSError | None) -> None:
         self._fetching = False

@@ -10,12 +10,28 @@ no loop handle, future or coroutine step per wake-up.
 from __future__ import annotations
 
 import asyncio
+import os
 import select
-from collections.abc import Callable
+from collections.abc import Iterator
 from time import monotonic
+from typing import Protocol
 
-Call = Callable[[int], None]
-"""Called with the epoll events of its socket."""
+_REST_SECONDS = float(os.environ.get("CO", "0.001"))
+_CROWD = int(os.environ.get("CROWD", "4"))
+
+
+class Waiter(Protocol):
+    """Who waits for a socket."""
+
+    def ready(self, events: int) -> None:
+        """The socket can take bytes, or has failed; ``events`` are epoll's."""
+
+    def stands_still(self, now: float, idle_seconds: float) -> bool:
+        """Whether the peer has taken nothing for ``idle_seconds``."""
+
+    def end(self, error: Exception | None) -> None:
+        """End it from outside."""
+
 
 FAILED = select.EPOLLERR | select.EPOLLHUP
 
@@ -29,16 +45,22 @@ class Rounds:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._epoll = select.epoll()
-        self._calls: dict[int, Call] = {}
+        self._waiters: dict[int, Waiter] = {}
+        self._served = 0  # sockets since nobody was ready
+        self._resting: asyncio.TimerHandle | None = None
         loop.add_reader(self._epoll.fileno(), self._turn)
 
     def __len__(self) -> int:
-        return len(self._calls)
+        return len(self._waiters)
 
-    def watch(self, fd: int, call: Call) -> None:
-        """From now on call back whenever ``fd`` can take bytes or has failed. ``fd`` is a socket's descriptor."""
+    def __iter__(self) -> Iterator[Waiter]:
+        """Who waits at this moment; it may change while this goes on."""
+        return iter(list(self._waiters.values()))
+
+    def watch(self, fd: int, waiter: Waiter) -> None:
+        """From now on call ``waiter`` whenever ``fd``, a socket's descriptor, can take bytes or has failed."""
         self._epoll.register(fd, select.EPOLLOUT)
-        self._calls[fd] = call
+        self._waiters[fd] = waiter
 
     def pause(self, fd: int) -> None:
         """Call back for failures only."""
@@ -50,19 +72,32 @@ class Rounds:
 
     def forget(self, fd: int) -> None:
         """Stop watching. To be called before ``fd`` is closed."""
-        del self._calls[fd]
+        del self._waiters[fd]
         self._epoll.unregister(fd)
 
     def close(self) -> None:
         """Give back the epoll's descriptor. Nothing may be watched any more."""
+        if self._resting is not None:
+            self._resting.cancel()
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
     def _turn(self) -> None:
         enough = monotonic() + _TURN_SECONDS
-        for fd, events in self._epoll.poll(0, _AT_ONCE):
-            call = self._calls.get(fd)  # an earlier call of this turn may have ended it
-            if call is not None:
-                call(events)
+        for _ in range(_AT_ONCE):
+            # One at a time: whatever is reported goes to the end of the kernel's list, whether it is served or not.
+            ready = self._epoll.poll(0, 1)
+            if not ready:
+                if self._served >= _CROWD:
+                    self._rest()
+                self._served = 0
+                return
+            self._served += 1
+            fd, events = ready[0]
+            self._waiters[fd].ready(events)
             if monotonic() > enough:
-                return  # those not served are still ready, and are reported again
+                return
+
+    def _rest(self) -> None:
+        self._loop.remove_reader(self._epoll.fileno())
+        self._resting = self._loop.call_later(_REST_SECONDS, self._loop.add_reader, self._epoll.fileno(), self._turn)

@@ -11,8 +11,7 @@ import asyncio
 from collections.abc import Iterator
 from concurrent.futures import Executor
 
-from freight.errors import Stalled, TransferError
-from freight.flow.budget import Budget
+from freight.errors import Stalled
 from freight.flow.gate import Slot
 from freight.flow.pump import Pump, Writer
 from freight.flow.rounds import Rounds
@@ -29,14 +28,12 @@ class Transfers:
     ``idle_seconds``: how long a client may take nothing. ``pool`` is where producers and cold disks may block.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, pool: Executor, budget: Budget, idle_seconds: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, pool: Executor, idle_seconds: float) -> None:
         self._loop = loop
         self._pool = pool
-        self._budget = budget
         self._idle_seconds = idle_seconds
         self._rounds = Rounds(loop)
         self._warmer = Warmer(loop, pool)
-        self._waiting: set[Pump | Writer] = set()
 
     async def transfer(self, reader: Reader, plan: Plan, sink: Sink, slot: Slot) -> None:
         """Send a plan whose spans ``reader`` has. Returns when the kernel has all of it.
@@ -50,9 +47,13 @@ class Transfers:
             await self._relay(reader, segments, sink)
             reader.check()
             return
-        pump = Pump(fd, reader, segments, sink, slot.budget, self._warmer)
+        pump = Pump(fd, reader, segments, sink, slot, self._warmer)
+        del plan, segments  # thousands of these frames wait at once, each for hours: let them hold little
         if not pump.start():
-            await self._wait(pump)
+            try:
+                await pump.begin(self._loop, self._rounds)
+            finally:
+                pump.leave()
 
     async def send(self, plan: Plan, sink: Sink) -> None:
         """Send a plan without spans. Raises as :meth:`transfer` does."""
@@ -61,16 +62,11 @@ class Transfers:
     async def sweep(self) -> None:
         """Look once at all transfers and end those whose client has taken nothing for too long."""
         now = self._loop.time()
-        for count, waiting in enumerate(list(self._waiting)):
+        for count, waiting in enumerate(self._rounds):
             if waiting.stands_still(now, self._idle_seconds):
                 waiting.end(Stalled("the client took nothing for the idle timeout"))
             if count % _SWEEP_AT_ONCE == _SWEEP_AT_ONCE - 1:
                 await asyncio.sleep(0)
-
-    def abort(self, error: TransferError) -> None:
-        """End all transfers that still run, abortively."""
-        for waiting in list(self._waiting):
-            waiting.end(error)
 
     def close(self) -> None:
         """Give back what the transfers share. None may run any more."""
@@ -88,12 +84,7 @@ class Transfers:
     async def _write(self, data: bytes, sink: Sink) -> None:
         writer = Writer(data, sink)
         if not writer.start():
-            await self._wait(writer)
-
-    async def _wait(self, waiting: Pump | Writer) -> None:
-        """Let a transfer go on by readiness callbacks until it ends."""
-        self._waiting.add(waiting)
-        try:
-            await waiting.run(self._loop, self._rounds)
-        finally:
-            self._waiting.discard(waiting)
+            try:
+                await writer.begin(self._loop, self._rounds)
+            finally:
+                writer.leave()

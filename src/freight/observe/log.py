@@ -7,15 +7,17 @@ The queue between is bounded; what does not fit is counted, and the count is log
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TextIO
 
 from freight.model import Entry
 
 _QUEUE_LINES = 10_000
+_GATHER_SECONDS = 0.02  # lines that come together are written together: a wake-up for each would cost more than it
+_AT_ONCE = 500  # lines a write: a storm of endings must not double its memory here
 
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
     ord('"'): '\\"',
@@ -62,16 +64,18 @@ def _when(at: float) -> str:
 
 
 class Log:
-    """Writes entries to ``stream``, each through ``line``, from a thread of its own."""
+    """Writes entries to the descriptor ``fd``, each through ``line``, from a thread of its own."""
 
-    def __init__(self, stream: TextIO, line: Callable[[Entry], str]) -> None:
-        self._stream = stream
+    def __init__(self, fd: int, line: Callable[[Entry], str]) -> None:
+        self._fd = fd
         self._line = line
         self._queue: deque[Entry | str] = deque()
         self._lost = 0
+        self._awake = False  # the thread is at work, and will look again before it waits
         self._wanted = threading.Condition()
         self._closing = False
-        self._thread = threading.Thread(target=self._write, name="log", daemon=True)
+        # A daemon: at exit nobody waits for a reader that stands still.
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
     def record(self, entry: Entry) -> None:
@@ -95,24 +99,36 @@ class Log:
                 self._lost += 1
                 return
             self._queue.append(item)
-            self._wanted.notify()
+            if not self._awake:
+                self._awake = True
+                self._wanted.notify()
 
-    def _write(self) -> None:
-        while True:
-            with self._wanted:
+    def _run(self) -> None:
+        try:
+            while text := self._next_text():
+                _write_all(self._fd, text.encode("utf-8", "backslashreplace"))
+                del text  # not to be kept while waiting for the next
+        except OSError:
+            pass  # nobody reads any more
+
+    def _next_text(self) -> str:
+        """Some lines, once there are any; none at the end."""
+        with self._wanted:
+            if not self._queue:
+                self._awake = False
                 while not self._queue and not self._closing:
                     self._wanted.wait()
-                items, lost = list(self._queue), self._lost
-                self._queue.clear()
-                self._lost = 0
-                last = self._closing
-            lines = [item if isinstance(item, str) else self._line(item) for item in items]
-            if lost:
-                lines.append(f"{lost} log lines were lost: the log's reader was too slow")
-            try:
-                self._stream.write("".join(f"{line}\n" for line in lines))
-                self._stream.flush()
-            except (OSError, ValueError):
-                return  # nobody reads any more
-            if last:
-                return
+                self._wanted.wait_for(lambda: self._closing, _GATHER_SECONDS)
+            count = min(len(self._queue), _AT_ONCE)
+            items = [self._queue.popleft() for _ in range(count)]
+            lost, self._lost = self._lost, 0
+        lines = [item if isinstance(item, str) else self._line(item) for item in items]
+        if lost:
+            lines.append(f"{lost} log lines were lost: the log's reader was too slow")
+        return "".join(f"{line}\n" for line in lines)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    """Straight to the descriptor: a Python stream's lock, held by a thread that waits, would block the exit."""
+    while data:
+        data = data[os.write(fd, data) :]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from freight.core.decide import refuse
-from freight.errors import ProtocolError, TransferError
+from freight.errors import Drained, ProtocolError, TransferError
 from freight.fileserver import FileServer
 from freight.flow.transfer import Transfers
 from freight.model import Entry, Request
@@ -20,7 +20,7 @@ from freight.wire.http1 import Head, Inbound, Limits
 _RECEIVE_BYTES = 16 * 1024
 _LINGER_BYTES = 256 * 1024  # what a client may still send after its last answer before it is cut off
 _RESET = struct.pack("ii", 1, 0)  # struct linger: on, no time. close(2) then sends RST and drops the send queue
-_NOBODY = Request("-", "-", ())  # who asked, where no head could be read
+_NOTHING = ("-", "-", (1, 1), "")  # what was asked, where no head could be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +39,37 @@ class House:
     head_seconds: float
     idle_seconds: float
     linger_seconds: float
-    window: int | None
 
 
 class Connection:
     """Serves one accepted socket, which is non-blocking and belongs to it."""
 
-    __slots__ = ("_client", "_deadline", "_draining", "_house", "_inbound", "_sink", "_socket", "_waiter", "task")
+    __slots__ = (
+        "_asked",
+        "_client",
+        "_deadline",
+        "_draining",
+        "_house",
+        "_inbound",
+        "_on_close",
+        "_request",
+        "_sink",
+        "_socket",
+        "_waiter",
+        "task",
+    )
 
-    def __init__(self, house: House, connected: socket.socket, client: str) -> None:
+    def __init__(
+        self, house: House, connected: socket.socket, client: str, on_close: Callable[[Connection], None]
+    ) -> None:
         self._house = house
         self._socket = connected
         self._client = client
+        self._on_close = on_close
         self._inbound = Inbound(client, house.limits)
-        self._sink = ClearSink(connected, house.clock, house.window)
+        self._sink = ClearSink(connected, house.clock)
+        self._request: Request | None = None  # read and not yet answered
+        self._asked = _NOTHING  # what the log says of it
         self._waiter: asyncio.Future[bool] | None = None  # true: bytes may have come; false: time is up, or draining
         self._deadline = 0.0
         self._draining = False
@@ -60,17 +77,34 @@ class Connection:
 
     async def run(self) -> None:
         """Serve it to its end and close it."""
-        abortive = False
+        abortive = True  # unless all that was promised has gone out
         try:
-            while (head := await self._read_head()) is not None:
-                await self._answer(head)
+            while await self._read_request():
+                await self._respond()
                 if self._sink.closes or self._draining:
                     break
             await self._linger()
-        except (TransferError, OSError):
-            abortive = True
+            abortive = False
+        except (TransferError, OSError, asyncio.CancelledError):
+            pass  # told by the record of the exchange
         finally:
             self._close(abortive)
+            self._on_close(self)
+
+    async def _respond(self) -> None:
+        started, ended = self._house.clock.monotonic(), "complete"
+        try:
+            await self._house.files.respond(self._take_request(), self._sink)
+        except BaseException as error:
+            ended = _ending(error)
+            raise
+        finally:
+            self._record(started, ended)
+
+    def abort(self) -> None:
+        """End it now. A body that is under way ends by reset: what has gone out must not look complete."""
+        if self.task is not None:
+            self.task.cancel()
 
     def expire(self, now: float) -> None:
         """Give up waiting for bytes when their time is over."""
@@ -84,38 +118,54 @@ class Connection:
         if self._inbound.idle:
             self._wake(False)
 
-    def end(self) -> None:
-        """Stop waiting for bytes, whatever the deadline."""
-        self._wake(False)
+    async def _read_request(self) -> bool:
+        """Read the next request's head. False at the end, however it comes."""
+        try:
+            head = await self._read_head()
+        except ProtocolError as error:
+            await self._refuse(error)
+            return False
+        if head is None:
+            return False
+        self._request = request = head.request
+        self._asked = (request.method, request.target, request.version, request.field("range") or "")
+        self._sink.begin(request.version, head.keep_alive and not self._draining)
+        return True
+
+    def _take_request(self) -> Request:
+        """The request, which is then its answerer's alone: it may let go of it while the answer flows."""
+        request, self._request = self._request, None
+        assert request is not None
+        return request
 
     async def _read_head(self) -> Head | None:
-        """The next request's head; None at the end, however it comes."""
+        """The next head; None where no answer is owed. Raises ProtocolError where a refusal is."""
+        house, inbound = self._house, self._inbound
         started = False
         while True:
-            answered = self._inbound.skipping
+            answered = inbound.skipping
             try:
-                head = self._inbound.next()
-            except ProtocolError as error:
-                if not answered:  # otherwise it is about content of a request that has its answer
-                    await self._refuse(error)
-                return None
+                head = inbound.next()
+            except ProtocolError:
+                if answered:
+                    return None  # it is about the content of a request that has its answer
+                raise
             if head is not None:
                 return head
-            if not started and not self._inbound.idle:
+            if inbound.idle:
+                if self._draining:
+                    return None
+                started = False
+                self._deadline = house.loop.time() + house.idle_seconds
+            elif not started or (answered and not inbound.skipping):
                 started = True
-                self._deadline = self._house.loop.time() + self._house.head_seconds
-            elif not started:
-                self._deadline = self._house.loop.time() + self._house.idle_seconds
-            if self._draining and self._inbound.idle:
-                return None
+                self._deadline = house.loop.time() + house.head_seconds
             data = await self._receive()
-            if data is None:
-                if started and not self._inbound.skipping and not self._draining:
-                    await self._refuse(ProtocolError(408, "the request took too long to arrive"))
-                return None
+            if data is None and not inbound.idle and not inbound.skipping:
+                raise ProtocolError(408, "the request took too long to arrive")
             if not data:
                 return None
-            self._inbound.feed(data)
+            inbound.feed(data)
 
     async def _receive(self) -> bytes | None:
         """What has come: b"" at the end of the stream, None when the deadline passed first."""
@@ -140,49 +190,35 @@ class Connection:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(readable)
 
-    async def _answer(self, head: Head) -> None:
-        """Answer one request and record how it ended."""
-        request, house = head.request, self._house
-        self._sink.begin(request.version, head.keep_alive and not self._draining)
-        at, started = house.clock.now(), house.clock.monotonic()
-        ended = "complete"
-        try:
-            await house.files.respond(request, self._sink)
-        except TransferError as error:
-            ended = error.reason
-            raise
-        except OSError as error:
-            ended = f"error: {error.strerror}"
-            raise
-        finally:
-            self._record(request, at, started, ended)
-
     async def _refuse(self, error: ProtocolError) -> None:
         """Answer what never became a request. The connection ends behind it: nobody knows where the next one begins."""
         house = self._house
+        self._asked = _NOTHING
         self._sink.begin((1, 1), False)
-        at, started = house.clock.now(), house.clock.monotonic()
-        ended = "refused"
+        started, ended = house.clock.monotonic(), "refused"
+        why = f"{str(error)[0].upper()}{str(error)[1:]}."
         try:
-            await house.transfers.send(refuse(error.status, f"{error}.".capitalize(), close=True), self._sink)
-        except TransferError as failure:
-            ended = failure.reason
+            await house.transfers.send(refuse(error.status, why, close=True), self._sink)
+        except BaseException as failure:
+            ended = _ending(failure)
             raise
         finally:
-            self._record(_NOBODY, at, started, ended)
+            self._record(started, ended)
 
-    def _record(self, request: Request, at: float, started: float, ended: str) -> None:
-        sink = self._sink
+    def _record(self, started: float, ended: str) -> None:
+        method, target, version, wanted = self._asked
+        clock, sink = self._house.clock, self._sink
+        seconds = clock.monotonic() - started
         self._house.record(
             Entry(
-                at=at,
-                seconds=self._house.clock.monotonic() - started,
+                at=clock.now() - seconds,
+                seconds=seconds,
                 client=self._client,
-                method=request.method,
-                target=request.target,
-                version=request.version,
+                method=method,
+                target=target,
+                version=version,
                 status=sink.status,
-                range=request.field("range") or "",
+                range=wanted,
                 sent=max(0, sink.taken - sink.body_at),
                 promised=sink.promised,
                 ended=ended,
@@ -210,3 +246,16 @@ class Connection:
             except OSError:
                 pass  # the peer was first
         self._socket.close()
+
+
+def _ending(error: BaseException) -> str:
+    """How the log says that an exchange ended by this."""
+    match error:
+        case TransferError():
+            return error.reason
+        case asyncio.CancelledError():
+            return Drained.reason
+        case OSError():
+            return f"error: {error.strerror}"
+        case _:
+            return f"error: {type(error).__name__}"

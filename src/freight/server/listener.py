@@ -6,9 +6,12 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable
+from contextvars import copy_context
+from sys import intern
 
-from freight.errors import Drained, Unservable
+from freight.errors import Unservable
 from freight.server.connection import Connection, House
+from freight.server.sink import bound
 
 _BACKLOG = 4096  # connections the kernel may hold ready for us; it takes the lesser of this and net.core.somaxconn
 _ACCEPT_AT_ONCE = 64  # a turn of the loop must stay short under a storm of connections
@@ -17,20 +20,25 @@ _SWEEP_SECONDS = 1.0
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, non-blocking. Raises Unservable when the address cannot be had."""
+def listen(host: str, port: int, window: int) -> socket.socket:
+    """A listening socket, non-blocking. Raises Unservable when the address cannot be had.
+
+    ``window``: how many unsent bytes the kernel may hold for each connection until something else is said.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
         listening = socket.create_server(
             address[:2], family=family, backlog=_BACKLOG, dualstack_ipv6=family == socket.AF_INET6 and host == "::"
         )
-    except OSError as error:
-        why = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+    except (OSError, UnicodeError) as error:
+        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        why = "the port is taken" if taken else getattr(error, "strerror", None) or "this is not an address"
         raise Unservable(f"cannot listen on {host} port {port}: {why}") from error
     listening.setblocking(False)
-    # Inherited by what is accepted: the last bytes of an answer go out at once.
+    # Both are inherited by what is accepted. The first: the last bytes of an answer go out at once.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    bound(listening, window)
     return listening
 
 
@@ -44,6 +52,7 @@ class Listener:
         self._connections: set[Connection] = set()
         self._exhausted = False  # said once until accepting works again
         self._emptied = asyncio.Event()
+        self._context = copy_context()
         self._sweeper: asyncio.Task[None] | None = None
         self._retry: asyncio.TimerHandle | None = None
 
@@ -70,10 +79,9 @@ class Listener:
         self._sweeper.cancel()
 
     def abort(self) -> None:
-        """End everything now: running downloads by reset, what waits for bytes by close."""
-        self._house.transfers.abort(Drained("the server is stopping"))
+        """End everything now, running downloads by reset."""
         for connection in list(self._connections):
-            connection.end()
+            connection.abort()
 
     async def _wait_empty(self) -> None:
         while self._connections:
@@ -102,7 +110,7 @@ class Listener:
                 continue  # ECONNABORTED and its like are about one connection, already gone: accept(2)
             self._exhausted = False
             connected.setblocking(False)
-            self._serve(Connection(self._house, connected, address[0]))
+            self._serve(Connection(self._house, connected, intern(address[0]), self._closed))
 
     def _back_off(self, error: OSError) -> None:
         """Out of descriptors or memory: go on serving, accept again a little later. The rest waits in the kernel."""
@@ -114,15 +122,13 @@ class Listener:
 
     def _serve(self, connection: Connection) -> None:
         self._connections.add(connection)
-        connection.task = self._house.loop.create_task(self._run(connection))
+        # One context for all: a copy for each would cost memory, and nothing here sets context variables.
+        connection.task = self._house.loop.create_task(connection.run(), context=self._context)
 
-    async def _run(self, connection: Connection) -> None:
-        try:
-            await connection.run()
-        finally:
-            self._connections.discard(connection)
-            if not self._connections:
-                self._emptied.set()
+    def _closed(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._emptied.set()
 
     async def _sweep(self) -> None:
         """One coarse look at everything that waits, instead of a timer for each."""

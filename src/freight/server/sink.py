@@ -8,7 +8,6 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator
-from itertools import chain
 
 from freight.core import dates
 from freight.model import Plan, Span
@@ -16,10 +15,11 @@ from freight.ports import Clock
 from freight.wire import http1
 
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
-_NO_BOUND = (1 << 32) - 1  # tcp_notsent_lowat's own "none": tcp(7) and Documentation/networking/ip-sysctl
+_NO_BOUND = (1 << 31) - 1  # more than any send queue
 _SIOCOUTQ = 0x5411  # bytes of the send queue that the peer has not acknowledged: tcp(7)
-_UNREAD = struct.Struct("i")
-_BLANK_LINE = b"\r\n\r\n"
+_SIOCOUTQNSD = 0x894B  # bytes of it that have not been sent
+_INT = struct.Struct("i")
+_NONE = _INT.pack(0)
 _MSG_MORE = socket.MSG_MORE if sys.platform == "linux" else 0
 
 
@@ -39,10 +39,10 @@ class ClearSink:
         "taken",
     )
 
-    def __init__(self, connected: socket.socket, clock: Clock, window: int | None) -> None:
+    def __init__(self, connected: socket.socket, clock: Clock) -> None:
         self._socket = connected
         self._clock = clock
-        self._window = window
+        self._window: int | None = 0  # as inherited from the listening socket
         self.taken = 0  # bytes the kernel took, of all exchanges
         self._version = (1, 1)
         self._keep_alive = False
@@ -63,14 +63,12 @@ class ClearSink:
     def segments(self, plan: Plan, size: int | None) -> Iterator[bytes | Span]:
         """See :class:`freight.ports.Sink`."""
         date = dates.format(int(self._clock.now()))
-        segments = http1.segments(plan, size, date=date, version=self._version, keep_alive=self._keep_alive)
-        first = next(segments)
-        assert isinstance(first, bytes)  # it begins with the head
-        self.body_at = self.taken + first.index(_BLANK_LINE) + len(_BLANK_LINE)
+        head = http1.head(plan, date=date, version=self._version, keep_alive=self._keep_alive)
         self.status = plan.status
         self.promised = plan.length if plan.content else 0
+        self.body_at = self.taken + len(head)
         self.closes = http1.will_close(plan, self._version, self._keep_alive)
-        return chain((first,), segments)
+        return http1.framed(head, plan, size, version=self._version)
 
     def piece(self, data: bytes) -> bytes:
         """See :class:`freight.ports.Sink`: a chunk, where the version has chunks."""
@@ -92,13 +90,25 @@ class ClearSink:
         """See :class:`freight.ports.Sink`: by TCP_NOTSENT_LOWAT, tcp(7)."""
         if window != self._window:
             self._window = window
-            self._socket.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, _NO_BOUND if window is None else window)
+            bound(self._socket, window)
 
     def acknowledged(self) -> int:
         """See :class:`freight.ports.Sink`."""
-        unread = fcntl.ioctl(self._socket.fileno(), _SIOCOUTQ, b"\0\0\0\0")
-        return self.taken - int(_UNREAD.unpack(unread)[0])
+        return self.taken - _count(self._socket, _SIOCOUTQ)
+
+    def unsent(self) -> int:
+        """See :class:`freight.ports.Sink`."""
+        return _count(self._socket, _SIOCOUTQNSD)
 
     def fileno(self) -> int:
         """See :class:`freight.ports.Sink`."""
         return self._socket.fileno()
+
+
+def bound(stream: socket.socket, window: int | None) -> None:
+    """Let the kernel hold at most ``window`` unsent bytes of a TCP socket, and of all that a listening one accepts."""
+    stream.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, _NO_BOUND if window is None else window)
+
+
+def _count(stream: socket.socket, question: int) -> int:
+    return int(_INT.unpack(fcntl.ioctl(stream.fileno(), question, _NONE))[0])

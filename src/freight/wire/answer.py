@@ -97,26 +97,33 @@ def segments(
     keep_alive: bool,
     chunk: int = CHUNK_BYTES,
 ) -> Iterator[bytes | Span]:
-    """The whole answer in order, lazily: literal bytes, and spans of the representation of ``size`` bytes.
+    """The whole answer in order, lazily: :func:`head`, and the content by :func:`framed` behind it."""
+    start = head(plan, date=date, version=version, keep_alive=keep_alive)
+    return framed(start, plan, size, version=version, chunk=chunk)
+
+
+def framed(
+    start: bytes, plan: Plan, size: int | None, *, version: tuple[int, int], chunk: int = CHUNK_BYTES
+) -> Iterator[bytes | Span]:
+    """``start`` and the content behind it: literal bytes, and spans of the representation of ``size`` bytes.
 
     Neighbouring literals are one. A span without a stop is resolved by ``size``. When that is None (a producer), it is
     given as it is: the caller sends each piece through :func:`encode_chunk` where :func:`delimitation` says CHUNKED,
     bare otherwise, and goes on with the next segment, the last chunk among them. Chunked spans of a known size come in
-    chunks of at most ``chunk`` bytes. Raises ValueError as :func:`head` does, and for parts that do not add up to the
-    length.
+    chunks of at most ``chunk`` bytes. Raises ValueError for parts that do not add up to the length. What is returned
+    holds nothing that has been taken from it: thousands of them wait at once.
     """
-    start = head(plan, date=date, version=version, keep_alive=keep_alive)
     how = delimitation(plan, version) if plan.content else Delimitation.NONE
     parts = tuple(_resolve(part, size) for part in plan.parts)
     match how:
         case Delimitation.NONE:
-            yield start
+            return iter((start,))
         case Delimitation.CHUNKED:
-            yield from _chunked(start, parts, chunk)
+            return _chunked(start, parts, chunk)
         case Delimitation.LENGTH | Delimitation.CLOSE:
             if how is Delimitation.LENGTH and _sum(parts) != plan.length:
                 raise ValueError("the parts of an answer do not add up to its length")
-            yield from _joined(start, parts)
+            return _joined(start, parts)
         case _:
             assert_never(how)
 
@@ -146,8 +153,9 @@ def _joined(literal: bytes, parts: tuple[bytes | Span, ...]) -> Iterator[bytes |
             literal += part
         elif part.stop is None or part.start < part.stop:
             if literal:
-                yield literal
-                literal = b""
+                ready, literal = literal, b""
+                yield ready
+                del ready
             yield part
     if literal:
         yield literal
@@ -165,7 +173,8 @@ def _chunked(literal: bytes, parts: tuple[bytes | Span, ...], chunk: int) -> Ite
         else:
             for start in range(part.start, part.stop, chunk):
                 stop = min(start + chunk, part.stop)
-                yield literal + b"%x\r\n" % (stop - start)
+                ready, literal = literal, b"\r\n"
+                yield ready + b"%x\r\n" % (stop - start)
+                del ready
                 yield Span(start, stop)
-                literal = b"\r\n"
     yield literal + LAST_CHUNK
