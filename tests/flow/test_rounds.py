@@ -1,0 +1,189 @@
+"""Whose turn it is: everyone's who is ready, one after another."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from freight.flow.rounds import FAILED, Rounds
+
+Run = Callable[[Callable[[], Any]], None]
+
+
+class Waiter:
+    """Waits for one end of a socket pair, which can always take bytes."""
+
+    def __init__(self, rounds: Rounds, call: Callable[[Waiter, int], None]) -> None:
+        self.own, self.peer = socket.socketpair()
+        self.rounds = rounds
+        self.call = call
+        self.fd = self.own.fileno()
+        rounds.watch(self.fd, self)
+
+    def ready(self, events: int) -> None:
+        self.call(self, events)
+
+    def stands_still(self, now: float, idle_seconds: float) -> bool:
+        return False
+
+    def end(self, error: Exception | None) -> None:
+        self.rounds.forget(self.fd)
+        self.own.close()
+        self.peer.close()
+
+
+@pytest.fixture
+def ended() -> Iterator[ExitStack]:
+    """Closes what enters it."""
+    with ExitStack() as stack:
+        yield stack
+
+
+def crowd(rounds: Rounds, ended: ExitStack, count: int, call: Callable[[Waiter, int], None]) -> list[Waiter]:
+    ended.callback(rounds.close)
+    waiters = [Waiter(rounds, call) for _ in range(count)]
+    for waiter in waiters:
+        ended.callback(lambda waiter=waiter: waiter.own.fileno() >= 0 and waiter.end(None))
+    return waiters
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.002, 0.01])
+@pytest.mark.parametrize("count", [2, 7, 8, 9, 16, 50])
+def test_all_who_are_ready_are_served_alike_however_long_each_takes(
+    run: Run, ended: ExitStack, monkeypatch: pytest.MonkeyPatch, count: int, seconds: float
+) -> None:
+    """Round robin, also where a turn is over before all that were reported have been served."""
+    clock = [0.0]
+    monkeypatch.setattr("freight.flow.rounds.monotonic", lambda: clock[0])
+    served: Counter[int] = Counter()
+
+    def serve(waiter: Waiter, events: int) -> None:
+        served[waiter.fd] += 1
+        clock[0] += seconds
+
+    async def main() -> None:
+        waiters = crowd(Rounds(asyncio.get_running_loop()), ended, count, serve)
+        while served.total() < 20 * count:
+            await asyncio.sleep(0)
+        counts = [served[waiter.fd] for waiter in waiters]
+        assert max(counts) - min(counts) <= 1
+        ended.close()
+
+    run(main)
+
+
+def test_the_loop_gets_its_turn_between_two_of_ours(run: Run, ended: ExitStack) -> None:
+    """A turn of the loop serves a bounded number, however many are ready; a new request waits no longer than that."""
+    served: list[int] = []
+
+    async def main() -> None:
+        crowd(Rounds(asyncio.get_running_loop()), ended, 200, lambda waiter, _: served.append(waiter.fd))
+        await turns(1)
+        for _ in range(20):
+            before = len(served)
+            await turns(1)
+            assert len(served) - before <= 32
+        ended.close()
+
+    run(main)
+
+
+def test_who_pauses_is_not_called_until_it_resumes(run: Run, ended: ExitStack) -> None:
+    served: list[int] = []
+
+    async def main() -> None:
+        rounds = Rounds(asyncio.get_running_loop())
+        (waiter,) = crowd(rounds, ended, 1, lambda waiter, _: served.append(waiter.fd))
+        rounds.pause(waiter.fd)
+        await turns(10)
+        assert served == []
+        rounds.resume(waiter.fd)
+        while not served:
+            await asyncio.sleep(0)
+        ended.close()
+
+    run(main)
+
+
+def test_a_failure_is_told_even_in_a_pause(run: Run, ended: ExitStack) -> None:
+    told: list[int] = []
+
+    def call(waiter: Waiter, events: int) -> None:
+        told.append(events)
+        waiter.end(None)
+
+    async def main() -> None:
+        rounds = Rounds(asyncio.get_running_loop())
+        (waiter,) = crowd(rounds, ended, 1, call)
+        rounds.pause(waiter.fd)
+        waiter.peer.close()
+        while not told:
+            await asyncio.sleep(0)
+        assert told[0] & FAILED
+        assert len(rounds) == 0
+        ended.close()
+
+    run(main)
+
+
+def test_who_was_ended_by_another_in_the_same_turn_is_not_called(run: Run, ended: ExitStack) -> None:
+    called: list[int] = []
+
+    async def main() -> None:
+        def call(waiter: Waiter, events: int) -> None:
+            called.append(waiter.fd)
+            for other in waiters:
+                if other is not waiter and other.own.fileno() >= 0:
+                    other.end(None)
+
+        waiters = crowd(Rounds(asyncio.get_running_loop()), ended, 5, call)
+        while len(called) < 20:
+            await asyncio.sleep(0)
+        assert len(set(called)) == 1
+        ended.close()
+
+    run(main)
+
+
+def test_a_socket_that_is_full_is_not_ready_and_becomes_so_when_it_is_read(run: Run, ended: ExitStack) -> None:
+    served: list[int] = []
+
+    def fill(waiter: Waiter, events: int) -> None:
+        assert events == select.EPOLLOUT
+        served.append(waiter.fd)
+        waiter.own.setblocking(False)
+        try:
+            while True:
+                waiter.own.send(bytes(65536))
+        except BlockingIOError:
+            pass
+
+    async def main() -> None:
+        (waiter,) = crowd(Rounds(asyncio.get_running_loop()), ended, 1, fill)
+        while not served:
+            await asyncio.sleep(0)
+        await turns(20)
+        assert len(served) == 1
+        waiter.peer.setblocking(False)
+        try:
+            while waiter.peer.recv(1 << 20):
+                pass
+        except BlockingIOError:
+            pass
+        while len(served) < 2:
+            await asyncio.sleep(0)
+        ended.close()
+
+    run(main)

@@ -1,0 +1,393 @@
+"""The flowing, with a sink that does what its script says: what the kernel did not take is sent again, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from freight.errors import Changed, PeerGone, ShortRead, Stalled, TransferError
+from freight.flow.budget import WINDOW_MIN, Budget
+from freight.flow.gate import Gate
+from freight.flow.transfer import Transfers
+from freight.model import Plan, Span
+
+CONTENT = bytes(range(256)) * 64
+WHOLE = Plan(200, parts=(b"head ", Span(0, len(CONTENT))), length=len(CONTENT))
+BLOCKED = BlockingIOError(errno.EAGAIN, "full")
+
+Make = Callable[..., Any]
+Run = Callable[[Callable[[], Any]], None]
+
+
+class SteppedLoop:
+    """The running loop, with a clock that is put forward by hand."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.seconds = 0.0
+
+    def time(self) -> float:
+        return self.seconds
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+
+class House:
+    """The transfers of the running loop."""
+
+    def __init__(self, pool: Any, memory_bytes: int = 64 << 20, idle_seconds: float = 60) -> None:
+        self.loop: Any = SteppedLoop()
+        self.budget = Budget(memory_bytes, 4 << 20)
+        self.transfers = Transfers(self.loop, pool, idle_seconds)
+        self.pool = pool
+
+    async def transfer(self, reader: Any, plan: Plan, sink: Any) -> None:
+        async with Gate(self.budget).slot() as slot:
+            await self.transfers.transfer(reader, plan, sink, slot)
+
+    async def asked(self) -> None:
+        """Wait until the pool has something to do."""
+        while not self.pool.jobs:
+            await asyncio.sleep(0)
+
+
+@pytest.fixture(autouse=True)
+def hot(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Every window is in memory, unless a test is about those that are not."""
+    cold = request.node.get_closest_marker("parametrize") is None and "cold" in request.node.name
+    monkeypatch.setattr("freight.flow.pump.resident", lambda *_: not cold)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [(), (1,), (5, 1, BLOCKED, 2), (BLOCKED, BLOCKED), (3, 2, 100, BLOCKED, 1, 16000, BLOCKED), (5, 16384)],
+)
+def test_what_the_kernel_did_not_take_goes_next(
+    run: Run, pool: Any, make_sink: Make, open_file: Make, script: tuple[int | OSError, ...]
+) -> None:
+    async def main() -> None:
+        sink = make_sink(*script)
+        await House(pool).transfer(open_file(CONTENT), WHOLE, sink)
+        assert sink.content == b"head " + CONTENT
+
+    run(main)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@given(
+    st.lists(st.just(BLOCKED) | st.integers(1, 5000), max_size=30),
+    st.lists(st.binary(max_size=40) | st.tuples(st.integers(0, len(CONTENT)), st.integers(0, len(CONTENT))), max_size=8),
+)
+def test_parts_go_out_in_order_however_the_kernel_takes_them(
+    run: Run, pool: Any, make_sink: Make, open_file: Make, script: list[int | OSError], drawn: list[Any]
+) -> None:
+    parts = tuple(part if isinstance(part, bytes) else Span(min(part), max(part)) for part in drawn)
+    whole = b"".join(part if isinstance(part, bytes) else CONTENT[part.start : part.stop] for part in parts)
+
+    async def main() -> None:
+        sink = make_sink(*script)
+        await House(pool).transfer(open_file(CONTENT), Plan(200, parts=parts, length=len(whole)), sink)
+        assert sink.content == whole
+
+    run(main)
+
+
+def test_a_head_shares_its_packet_with_the_span_behind_it_and_a_last_literal_waits_for_nothing(
+    run: Run, pool: Any, make_sink: Make, open_file: Make
+) -> None:
+    async def main() -> None:
+        sink = make_sink()
+        plan = Plan(206, parts=(b"head", Span(0, 10), b"between", Span(20, 30), b"end"), length=34)
+        await House(pool).transfer(open_file(CONTENT), plan, sink)
+        assert sink.more == [True, True, False]
+
+    run(main)
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+def test_a_file_that_ends_before_its_length_is_a_short_read(
+    run: Run, pool: Any, make_sink: Make, open_file: Make, blocked: bool
+) -> None:
+    async def main() -> None:
+        sink = make_sink(*((5, 10, BLOCKED) if blocked else ()))
+        plan = Plan(200, parts=(b"head ", Span(0, 1000)), length=1000)
+        with pytest.raises(ShortRead):
+            await House(pool).transfer(open_file(CONTENT[:900], size=1000), plan, sink)
+        assert len(sink.content) < 5 + 1000
+
+    run(main)
+
+
+def test_a_file_changed_at_the_beginning_sends_nothing_of_itself(
+    run: Run, pool: Any, make_sink: Make, open_file: Make
+) -> None:
+    async def main() -> None:
+        sink, file = make_sink(), open_file(CONTENT)
+        file.changed = lambda: True
+        with pytest.raises(Changed):
+            await House(pool).transfer(file, WHOLE, sink)
+        assert sink.content == b"head "
+
+    run(main)
+
+
+def test_a_file_changed_while_its_last_bytes_went_is_not_whole(
+    run: Run, pool: Any, make_sink: Make, open_file: Make
+) -> None:
+    async def main() -> None:
+        sink, file = make_sink(), open_file(CONTENT)
+        file.changed = lambda: len(sink.content) == 5 + len(CONTENT)
+        with pytest.raises(Changed):
+            await House(pool).transfer(file, WHOLE, sink)
+
+    run(main)
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(), BrokenPipeError(), ConnectionAbortedError()])
+@pytest.mark.parametrize("before", [(), (5, BLOCKED)])
+def test_a_socket_that_fails_is_a_peer_that_went(
+    run: Run, pool: Any, make_sink: Make, open_file: Make, error: OSError, before: tuple[Any, ...]
+) -> None:
+    async def main() -> None:
+        house = House(pool)
+        with pytest.raises(PeerGone):
+            await house.transfer(open_file(CONTENT), WHOLE, make_sink(*before, error))
+        assert house.budget.running == 0
+
+    run(main)
+
+
+@pytest.mark.parametrize("before", [(), (5, BLOCKED)])
+def test_a_disk_that_fails_is_reported_as_it_is(
+    run: Run, pool: Any, make_sink: Make, open_file: Make, before: tuple[Any, ...]
+) -> None:
+    async def main() -> None:
+        with pytest.raises(OSError, match="bad disk") as caught:
+            await House(pool).transfer(open_file(CONTENT), WHOLE, make_sink(*before, 5, OSError(errno.EIO, "bad disk")))
+        assert not isinstance(caught.value, ConnectionError)
+
+    run(main)
+
+
+def test_a_cold_window_is_fetched_by_the_pool_and_sent_after_that(
+    run: Run, pool: Any, make_sink: Make, open_file: Make
+) -> None:
+    async def main() -> None:
+        house, sink = House(pool), make_sink()
+        running = house.loop.create_task(house.transfer(open_file(CONTENT), WHOLE, sink))
+        await house.asked()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert sink.content == b"head "  # and no byte of the file was read on the loop
+        pool.work()
+        await running
+        assert sink.content == b"head " + CONTENT
+
+    run(main)
+
+
+def test_a_cold_window_that_cannot_be_fetched_ends_the_transfer_with_the_disks_error(
+    run: Run, pool: Any, make_sink: Make, open_file: Make
+) -> None:
+    async def main() -> None:
+        house, file = House(pool), open_file(CONTENT)
+        os.dup2(os.open("/", os.O_RDONLY | os.O_DIRECTORY), file.fd)  # what no read can read
+        running = house.loop.create_task(house.transfer(file, WHOLE, make_sink()))
+        await house.asked()
+        pool.work()
+        with pytest.raises(IsADirectoryError):
+            await running
+
+    run(main)
+
+
+def test_a_peer_that_goes_during_a_cold_fetch_is_noticed_before_it_is_over(
+    run: Run, pool: Any, make_sink: Make, open_file: Make
+) -> None:
+    async def main() -> None:
+        house, sink = House(pool), make_sink()
+        running = house.loop.create_task(house.transfer(open_file(CONTENT), WHOLE, sink))
+        await house.asked()
+        sink.peer.close()
+        with pytest.raises(PeerGone):
+            await running
+        pool.work()  # whoever comes late finds nobody, and nothing breaks
+        await asyncio.sleep(0)
+
+    run(main)
+
+
+def test_a_long_transfer_is_lent_a_window_and_gives_it_back(
+    run: Run, pool: Any, make_sink: Make, open_file: Make
+) -> None:
+    content = bytes(16 << 20)
+    memory = 64 << 20
+
+    async def main() -> None:
+        house, sink = House(pool, memory), make_sink()
+        plan = Plan(200, parts=(Span(0, len(content)),), length=len(content))
+        await house.transfer(open_file(content), plan, sink)
+        assert sink.content == content
+        assert all(bound is None or WINDOW_MIN <= bound <= memory for bound in sink.bounds)
+        assert sink.bounds[-1] == WINDOW_MIN  # what the connection may keep of it when its slot is another's
+        assert (house.budget.running, house.budget.lent) == (0, 0)
+
+    run(main)
+
+
+def test_a_long_transfer_holds_its_slot_until_the_kernel_has_sent_what_was_lent(
+    run: Run, pool: Any, make_sink: Make, open_file: Make
+) -> None:
+    """A body that the kernel took whole is still memory, while the client does not read it."""
+    content = bytes(16 << 20)
+
+    async def main() -> None:
+        house, sink = House(pool), make_sink()
+        sink.held = WINDOW_MIN + 1
+        plan = Plan(200, parts=(Span(0, len(content)),), length=len(content))
+        running = house.loop.create_task(house.transfer(open_file(content), plan, sink))
+        while len(sink.content) < len(content):
+            await asyncio.sleep(0)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not running.done()
+        assert house.budget.running == 1
+        sink.held = WINDOW_MIN
+        await running
+        assert house.budget.running == 0
+
+    run(main)
+
+
+def test_a_producer_is_asked_for_its_next_piece_only_when_the_last_one_has_gone(
+    run: Run, pool: Any, make_sink: Make, producer: Make
+) -> None:
+    async def main() -> None:
+        house, source = House(pool), producer(b"one", b"two")
+        sink = make_sink(4, 2, *[BLOCKED] * 50)
+        plan = Plan(200, parts=(b"head", Span(0, None), b"end"), length=None)
+        running = house.loop.create_task(house.transfer(source, plan, sink))
+        await house.asked()
+        pool.work()
+        while BLOCKED in sink.script:
+            assert not pool.jobs
+            await asyncio.sleep(0)
+        for _ in range(2):
+            await house.asked()
+            pool.work()
+        await running
+        assert sink.content == b"head<one><two>end"
+
+    run(main)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "bad disk"), ShortRead("gone"), RuntimeError("a fault")])
+def test_a_producer_that_fails_ends_the_transfer_with_its_error(
+    run: Run, pool: Any, make_sink: Make, producer: Make, error: Exception
+) -> None:
+    async def main() -> None:
+        house, sink = House(pool), make_sink()
+        plan = Plan(200, parts=(Span(0, None), b"end"), length=None)
+        running = house.loop.create_task(house.transfer(producer(b"one", error), plan, sink))
+        for _ in range(2):
+            await house.asked()
+            pool.work()
+        with pytest.raises(type(error)):
+            await running
+        assert sink.content == b"<one>"
+        assert house.budget.running == 0
+
+    run(main)
+
+
+def test_a_client_that_takes_nothing_is_ended_though_the_kernel_takes_all(
+    run: Run, pool: Any, make_sink: Make, open_file: Make
+) -> None:
+    """Standing still is judged by what the peer has acknowledged: the kernel's queue is ours, not the client's."""
+
+    async def main() -> None:
+        house = House(pool)
+        sink = make_sink(5, *[1, BLOCKED] * 5000)
+        sink.acks = 3
+        running = house.loop.create_task(house.transfer(open_file(CONTENT), WHOLE, sink))
+        await asyncio.sleep(0)
+        await house.transfers.sweep()
+        house.loop.seconds = 59
+        await house.transfers.sweep()
+        await asyncio.sleep(0)
+        assert not running.done()
+        before = len(sink.content)
+        while len(sink.content) == before:
+            await asyncio.sleep(0)
+        house.loop.seconds = 61
+        await house.transfers.sweep()
+        with pytest.raises(Stalled):
+            await running
+
+    run(main)
+
+
+def test_a_client_that_takes_a_byte_a_minute_is_not_ended(
+    run: Run, pool: Any, make_sink: Make, open_file: Make
+) -> None:
+    async def main() -> None:
+        house = House(pool)
+        sink = make_sink(5, *[BLOCKED] * 100_000)
+        sink.acks = 0
+        running = house.loop.create_task(house.transfer(open_file(CONTENT), WHOLE, sink))
+        for _ in range(20):
+            await asyncio.sleep(0)
+            await house.transfers.sweep()
+            sink.acks += 1
+            house.loop.seconds += 59
+        assert not running.done()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert house.budget.running == 0
+
+    run(main)
+
+
+def test_a_cold_fetch_that_takes_long_is_not_the_clients_standing_still(
+    run: Run, pool: Any, make_sink: Make, open_file: Make
+) -> None:
+    async def main() -> None:
+        house, sink = House(pool), make_sink()
+        running = house.loop.create_task(house.transfer(open_file(CONTENT), WHOLE, sink))
+        await house.asked()
+        for _ in range(3):
+            await house.transfers.sweep()
+            await asyncio.sleep(0)
+            house.loop.seconds += 100
+        pool.work()
+        await running
+        assert sink.content == b"head " + CONTENT
+
+    run(main)
+
+
+def test_a_transfer_error_is_never_one_of_ours_by_accident(
+    run: Run, pool: Any, make_sink: Make, open_file: Make
+) -> None:
+    """A fault of the program is no client's doing: it comes out as it is."""
+
+    async def main() -> None:
+        def fail() -> bool:
+            raise ZeroDivisionError
+
+        file = open_file(CONTENT)
+        file.changed = fail
+        with pytest.raises(ZeroDivisionError) as caught:
+            await House(pool).transfer(file, WHOLE, make_sink(5, BLOCKED))
+        assert not isinstance(caught.value, TransferError)
+
+    run(main)
