@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -13,7 +13,6 @@ from freight.flow.budget import CROWD, RUNNING_COST, WINDOW_MIN, Budget, largest
 from freight.flow.gate import Gate
 
 LARGEST = 4 << 20
-LEAST = WINDOW_MIN + RUNNING_COST
 
 
 class Lending(RuleBasedStateMachine):
@@ -21,13 +20,13 @@ class Lending(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.memory = 20_000_000
+        self.memory = 32_000_000
         self.budget = Budget(self.memory, LARGEST)
         self.loans: list[int] = []
 
     @rule(count=st.integers(1, 100))
     def come(self, count: int) -> None:
-        for _ in range(min(count, self.memory // LEAST - len(self.loans))):
+        for _ in range(min(count, CROWD - len(self.loans))):
             self.budget.take()
             self.loans.append(0)
 
@@ -62,8 +61,10 @@ class Lending(RuleBasedStateMachine):
 
 
 TestLending = Lending.TestCase
+TestLending.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
 
 
+@settings(deadline=None)
 @given(st.integers(1 << 20, 1 << 36), st.integers(1, CROWD))
 def test_transfers_that_all_ask_get_equal_windows_that_fit(memory: int, running: int) -> None:
     budget = Budget(memory, LARGEST)

@@ -84,7 +84,9 @@ def test_what_the_kernel_did_not_take_goes_next(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
 @given(
     st.lists(st.just(BLOCKED) | st.integers(1, 5000), max_size=30),
-    st.lists(st.binary(max_size=40) | st.tuples(st.integers(0, len(CONTENT)), st.integers(0, len(CONTENT))), max_size=8),
+    st.lists(
+        st.binary(max_size=40) | st.tuples(st.integers(0, len(CONTENT)), st.integers(0, len(CONTENT))), max_size=8
+    ),
 )
 def test_parts_go_out_in_order_however_the_kernel_takes_them(
     run: Run, pool: Any, make_sink: Make, open_file: Make, script: list[int | OSError], drawn: list[Any]

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from serving import Served, until
 
 from freight.model import Entry
 from freight.observe.log import Log, json_line, text_line
+from serving import Served, until
 
 ENTRY = Entry(
     at=1_767_323_045.9,
@@ -108,7 +108,7 @@ def test_all_that_was_recorded_is_written_in_order_by_the_close(pipe: tuple[int,
     log = Log(pipe[1], text_line)
     for number in range(300):
         log.record(replace(ENTRY, target=f"/{number}"))
-    log.warn("a word to the operator")
+    log.warning("a word to the operator")
     log.close()
     os.close(pipe[1])
     lines = read_all(pipe[0]).splitlines()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from serving import Client, Served, until
 
 Serve = Callable[..., Served]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from serving import Client, Cut, Served, until
 
 Serve = Callable[..., Served]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from serving import Client, Served
 
 Serve = Callable[..., Served]
@@ -96,7 +97,7 @@ def test_a_connection_stays_where_its_version_and_its_client_want_it_to(
         ("OPTIONS", "*", (), 204),
         ("OPTIONS", "/a.bin", (), 204),
         ("GET", "/a.bin", ("If-None-Match: *",), 304),
-        ("GET", "/a.bin", ("If-Match: \"other\"",), 412),
+        ("GET", "/a.bin", ('If-Match: "other"',), 412),
         ("GET", "/a.bin", ("Range: bytes=99999999-",), 416),
         ("GET", "/empty.bin", (), 200),
         ("POST", "/a.bin", (), 405),

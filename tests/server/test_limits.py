@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
 from serving import Client, Served, until
 
 Serve = Callable[..., Served]
