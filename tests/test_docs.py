@@ -57,9 +57,7 @@ def commands(page: Path) -> Iterator[list[str]]:
     """The words of every ``freight ...`` command in a page's code blocks, redirections and what follows left out."""
     for _, block in FENCE.findall(page.read_text(encoding="utf-8")):
         for line in block.splitlines():
-            words = (
-                shlex.split(line.removeprefix("$ "), comments=True) if "freight " in line and line[:2] == "$ " else []
-            )
+            words = shlex.split(line[2:], comments=True) if line.startswith("$ ") else []
             if words[:1] in (["freight"], ["./scripts/serve"]):
                 stop = next((at for at, word in enumerate(words) if re.match(r"\d?[|<>&;]", word)), len(words))
                 yield words[1:stop] if words[0] == "freight" else ["serve", *words[1:stop]]
