@@ -130,7 +130,7 @@ class Cut(Exception):
 
 
 class Client:
-    """One connection, spoken by hand. Reading raises :class:`Cut` or ConnectionResetError for an answer that is not whole."""
+    """One connection, spoken by hand. Reading raises :class:`Cut` or ConnectionResetError for a cut answer."""
 
     def __init__(self, host: str, port: int, receive_bytes: int | None = None) -> None:
         self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)

@@ -1,4 +1,4 @@
-"""The flow of one exchange, with fakes: located, decided, admitted, opened, in this order, and everything given back."""
+"""The flow of one exchange, with fakes: located, decided, admitted, opened, in this order, and all given back."""
 
 from __future__ import annotations
 

@@ -20,9 +20,9 @@ from freight.model import Plan, Span
 class ScriptedSink:
     """Takes at most as many bytes at each call as the script's next number; an exception there is raised.
 
-    Behind the script it takes everything. ``content`` is what it took. Its socket can always take bytes, so that it is
-    called again; ``peer`` is the other end. ``acks``: how many bytes the peer itself has taken; None: all. ``held``: how
-    many of them the kernel has not sent.
+    Behind the script it takes all there is. ``content`` is what it took. Its socket can always take bytes, so that it
+    is called again; ``peer`` is the other end. ``acks``: how many bytes the peer itself has taken; None: all. ``held``:
+    how many of them the kernel has not sent.
     """
 
     def __init__(self, script: Iterable[int | OSError] = ()) -> None:
@@ -35,9 +35,17 @@ class ScriptedSink:
         self.own, self.peer = socket.socketpair()
 
     def segments(self, plan: Plan, size: int | None) -> Iterator[bytes | Span]:
+        literal = b""  # neighbouring literals are one, and nothing empty comes: as on the wire
         for part in plan.parts:
-            known = isinstance(part, bytes) or part.stop is not None or size is None
-            yield part if known else Span(part.start, size)
+            if isinstance(part, bytes):
+                literal += part
+            elif part.stop is None or part.start < part.stop:
+                if literal:
+                    yield literal
+                    literal = b""
+                yield part if part.stop is not None or size is None else Span(part.start, size)
+        if literal:
+            yield literal
 
     def piece(self, data: bytes) -> bytes:
         return b"<" + data + b">"

@@ -1,5 +1,6 @@
 """Whose turn it is: everyone's who is ready, one after another."""
 
+# ruff: noqa: ASYNC110 - the conditions are other tasks' doing, and each look is one turn of the loop
 from __future__ import annotations
 
 import asyncio

@@ -1,5 +1,6 @@
-"""The flowing, with a sink that does what its script says: what the kernel did not take is sent again, and nothing else."""
+"""The flowing, with a sink that does what its script says: what the kernel did not take goes next, and nothing else."""
 
+# ruff: noqa: ASYNC110 - the conditions are other tasks' doing, and each look is one turn of the loop
 from __future__ import annotations
 
 import asyncio
@@ -128,15 +129,12 @@ def test_a_file_that_ends_before_its_length_is_a_short_read(
     run(main)
 
 
-def test_a_file_changed_at_the_beginning_sends_nothing_of_itself(
-    run: Run, pool: Any, make_sink: Make, open_file: Make
-) -> None:
+def test_a_file_changed_at_the_beginning_is_not_whole(run: Run, pool: Any, make_sink: Make, open_file: Make) -> None:
     async def main() -> None:
         sink, file = make_sink(), open_file(CONTENT)
         file.changed = lambda: True
         with pytest.raises(Changed):
             await House(pool).transfer(file, WHOLE, sink)
-        assert sink.content == b"head "
 
     run(main)
 
@@ -239,7 +237,6 @@ def test_a_long_transfer_is_lent_a_window_and_gives_it_back(
         await house.transfer(open_file(content), plan, sink)
         assert sink.content == content
         assert all(bound is None or WINDOW_MIN <= bound <= memory for bound in sink.bounds)
-        assert sink.bounds[-1] == WINDOW_MIN  # what the connection may keep of it when its slot is another's
         assert (house.budget.running, house.budget.lent) == (0, 0)
 
     run(main)
@@ -262,6 +259,7 @@ def test_a_long_transfer_holds_its_slot_until_the_kernel_has_sent_what_was_lent(
             await asyncio.sleep(0)
         assert not running.done()
         assert house.budget.running == 1
+        assert sink.bounds[-1] == WINDOW_MIN  # what the connection may keep when the slot is another's
         sink.held = WINDOW_MIN
         await running
         assert house.budget.running == 0

@@ -107,7 +107,7 @@ def test_a_connection_stays_where_its_version_and_its_client_want_it_to(
 def test_whatever_was_answered_the_next_answer_begins_where_it_should(
     house: Served, method: str, target: str, fields: tuple[str, ...], status: int
 ) -> None:
-    """RFC 9112 section 6.3: a client finds the next answer by this one's framing, and HEAD, 204 and 304 have no content."""
+    """RFC 9112 section 6.3: the next answer is found by this one's framing; HEAD, 204 and 304 have no content."""
     with house.connect() as client:
         client.get(target, *fields, method=method)
         assert client.answer(method).status == status
@@ -141,7 +141,7 @@ def test_the_content_of_a_request_is_passed_over(house: Served, content: bytes, 
 
 
 def test_a_client_that_expects_100_gets_the_final_answer_and_may_keep_its_content(house: Served) -> None:
-    """RFC 9110 section 10.1.1: a final answer instead of 100; the connection cannot go on, as content may or may not come."""
+    """RFC 9110 section 10.1.1: a final answer instead of 100; it is the last, as content may or may not follow."""
     with house.connect() as client:
         client.get("/a.bin", "Content-Length: 1000000", "Expect: 100-continue", method="PUT")
         assert client.answer().status in (405, 413)

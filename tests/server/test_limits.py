@@ -1,4 +1,4 @@
-"""What is bounded whatever clients do: descriptors, the process's memory, and what the kernel holds for those that stall."""
+"""What is bounded whatever clients do: descriptors, the process's memory, and the kernel's for those that stall."""
 
 from __future__ import annotations
 
