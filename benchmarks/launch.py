@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import http.client
+import mmap
 import os
 import resource
 import signal
@@ -63,7 +65,26 @@ def site(size: int) -> Iterator[Site]:
         for part in ("root", "shared"):
             (home / part).mkdir()
         write_random(home / "root" / HOT, size)
-        yield Site(home / "root", home / "shared", size)
+        with held_in_memory(home / "root" / HOT):
+            yield Site(home / "root", home / "shared", size)
+
+
+@contextmanager
+def held_in_memory(path: Path) -> Iterator[None]:
+    """Keep a file in the page cache by mlock(2): a hot file stays hot, whatever the host reclaims between the turns."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        # Not the mmap module's: a private mapping would be locked as a copy, and a read-only one hides its address.
+        address = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, file.fileno(), 0)
+    if libc.mlock(ctypes.c_void_p(address), ctypes.c_size_t(size)) != 0:
+        print(f"the hot file is not held in memory: {os.strerror(ctypes.get_errno())}", file=sys.stderr)
+    try:
+        yield
+    finally:
+        libc.munmap(ctypes.c_void_p(address), ctypes.c_size_t(size))
 
 
 def write_random(path: Path, size: int) -> None:

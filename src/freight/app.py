@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import resource
 import signal
 import socket
@@ -70,6 +71,13 @@ def _raise_descriptor_limit() -> None:
             pass  # an unlimited hard limit may be more than the kernel gives: what we have must do
 
 
+def _calm_collector() -> None:
+    """What is there now stays: it need not be looked through again. Requests make no cycles, so look more rarely."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 async def _serve(
     settings: Settings, source: LocalSource, listening: socket.socket, pool: ThreadPoolExecutor, log: Log
 ) -> int:
@@ -103,6 +111,7 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number)
     listener.start()
+    _calm_collector()
     print(f"freight: serving {settings.path} at {_url(listening)}", flush=True)
     await stop
     await listener.drain(settings.drain_seconds)

@@ -11,8 +11,9 @@ from pathlib import Path
 WINDOW_MIN = 32 * 1024
 """The least window, in bytes. Below it one client on loopback, whose segments are 64 KiB, crawls."""
 
-RUNNING_COST = 4 * 1024
-"""The user memory of one running download, in bytes: connection, request, plan, descriptor bookkeeping."""
+RUNNING_COST = 7 * 1024
+"""What one running download costs besides its window, in bytes: up to 4 KiB in the process (connection, plan, frames)
+and up to 3 KiB of the kernel's bookkeeping around 32 KiB of queued data."""
 
 _LARGEST_DEFAULT = 4 * 1024 * 1024
 

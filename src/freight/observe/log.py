@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from freight.model import Entry
 
@@ -60,6 +61,11 @@ def json_line(entry: Entry) -> str:
 
 
 def _when(at: float) -> str:
+    return _second(int(at))
+
+
+@lru_cache(maxsize=8)
+def _second(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

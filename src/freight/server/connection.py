@@ -56,6 +56,7 @@ class Connection:
         "_sink",
         "_socket",
         "_waiter",
+        "_watching",
         "task",
     )
 
@@ -71,6 +72,7 @@ class Connection:
         self._request: Request | None = None  # read and not yet answered
         self._asked = _NOTHING  # what the log says of it
         self._waiter: asyncio.Future[bool] | None = None  # true: bytes may have come; false: time is up, or draining
+        self._watching = False  # the loop tells us when bytes come
         self._deadline = 0.0
         self._draining = False
         self.task: asyncio.Task[None] | None = None  # the loop holds only weak references to tasks
@@ -177,14 +179,26 @@ class Connection:
                     return None
 
     async def _wait_readable(self) -> bool:
-        loop, fd = self._house.loop, self._socket.fileno()
-        self._waiter = loop.create_future()
-        loop.add_reader(fd, self._wake, True)
+        self._waiter = self._house.loop.create_future()
+        if not self._watching:
+            self._watching = True
+            self._house.loop.add_reader(self._socket.fileno(), self._readable)
         try:
             return await self._waiter
         finally:
-            loop.remove_reader(fd)
             self._waiter = None
+
+    def _readable(self) -> None:
+        """Bytes have come. Watching outlives a request, and stops when bytes come before their time."""
+        if self._waiter is None:
+            self._stop_watching()
+        else:
+            self._wake(True)
+
+    def _stop_watching(self) -> None:
+        if self._watching:
+            self._watching = False
+            self._house.loop.remove_reader(self._socket.fileno())
 
     def _wake(self, readable: bool) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -245,6 +259,7 @@ class Connection:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             except OSError:
                 pass  # the peer was first
+        self._stop_watching()
         self._socket.close()
 
 

@@ -44,18 +44,26 @@ _ABSENCES = {
 _Found = TypeVar("_Found")
 
 
+_Identity = tuple[int, int, int, int]  # device, inode, size, mtime_ns: two descriptors with the same read the same
+
+
 @dataclass(frozen=True, slots=True)
 class _File:
     """The way back to a regular file; ``size`` here too, because a Resource without a length does not have it."""
 
     names: tuple[str, ...]
     size: int
+    identity: _Identity
 
 
 class FileReader:
-    """An open regular file: a descriptor and what it must stay. ``size`` in bytes."""
+    """An open regular file: a descriptor and what it must stay. ``size`` in bytes.
 
-    __slots__ = ("_fd", "_mtime_ns", "size")
+    All downloads of the same file share one, as they read at offsets of their own: ten thousand of them cost one
+    descriptor. Each leaves the context once; the last one closes it. Used on the loop only.
+    """
+
+    __slots__ = ("_fd", "_mtime_ns", "_on_close", "_users", "size")
 
     size: int | None
 
@@ -63,6 +71,17 @@ class FileReader:
         self._fd = fd
         self.size = size
         self._mtime_ns = mtime_ns
+        self._users = 1
+        self._on_close: Callable[[], object] | None = None
+
+    def share(self) -> Self:
+        """This reader for one more user."""
+        self._users += 1
+        return self
+
+    def call_when_closed(self, on_close: Callable[[], object]) -> None:
+        """Have ``on_close`` called when the last user has left."""
+        self._on_close = on_close
 
     def fileno(self) -> int:
         """The descriptor; -1 once closed."""
@@ -84,9 +103,13 @@ class FileReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
+        self._users -= 1
+        if self._users > 0 or self._fd < 0:
+            return
         fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        os.close(fd)
+        if self._on_close is not None:
+            self._on_close()
 
 
 class LocalSource:
@@ -115,6 +138,7 @@ class LocalSource:
         self._no_length = no_length
         self._pool = pool
         self._only = ""
+        self._open_files: dict[_Identity, FileReader] = {}
         try:
             # Opened for reading, to say now rather than to the first client that it cannot be.
             probe = os.open(whole, _READ)
@@ -150,7 +174,15 @@ class LocalSource:
 
         Raises :class:`~freight.errors.Changed` when it is gone or another by now, OSError for a failing disk.
         """
-        return await self._now_or_in_pool(lambda cached: self._open(resource, media_type, cached))
+        key = resource.key
+        shared = self._open_files.get(key.identity) if isinstance(key, _File) else None
+        if shared is not None:
+            return shared.share()
+        reader = await self._now_or_in_pool(lambda cached: self._open(resource, media_type, cached))
+        if isinstance(reader, FileReader) and isinstance(key, _File) and key.identity not in self._open_files:
+            self._open_files[key.identity] = reader
+            reader.call_when_closed(lambda: self._open_files.pop(key.identity))
+        return reader
 
     async def _now_or_in_pool(self, call: Callable[[bool], _Found]) -> _Found | Absence:
         try:
@@ -186,7 +218,7 @@ class LocalSource:
                 None if self._no_length else size,
                 found.st_mtime_ns,
                 (media_type(names[-1]),),
-                _File(names, size),
+                _File(names, size, _identity(found)),
             )
         if stat.S_ISDIR(found.st_mode) and not self._only:
             if not target.directory:
@@ -210,12 +242,16 @@ class LocalSource:
         reader = FileReader(fd, key.size, resource.mtime_ns)
         try:
             found = os.fstat(fd)
-            if stat.S_ISREG(found.st_mode) and found.st_size == key.size and found.st_mtime_ns == resource.mtime_ns:
+            if stat.S_ISREG(found.st_mode) and _identity(found) == key.identity:
                 return reader
             raise Changed("another file since it was located")
         except BaseException:
             reader.__exit__(None, None, None)
             raise
+
+
+def _identity(found: os.stat_result) -> _Identity:
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _absence(error: OSError) -> Absence:
