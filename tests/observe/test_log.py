@@ -105,11 +105,11 @@ def read_all(fd: int) -> str:
 
 
 def test_all_that_was_recorded_is_written_in_order_by_the_close(pipe: tuple[int, int]) -> None:
-    log = Log(pipe[1], text_line)
+    journal = Log(pipe[1], text_line)
     for number in range(300):
-        log.record(replace(ENTRY, target=f"/{number}"))
-    log.warning("a word to the operator")
-    log.close()
+        journal.record(replace(ENTRY, target=f"/{number}"))
+    journal.warn("a word to the operator")
+    journal.close()
     os.close(pipe[1])
     lines = read_all(pipe[0]).splitlines()
     assert lines == [text_line(replace(ENTRY, target=f"/{number}")) for number in range(300)] + [

@@ -103,7 +103,7 @@ def test_a_client_that_resets_in_mid_body_leaves_nothing_behind(huge: Path, serv
     server = serve(huge, *arguments)
     idle = server.descriptors()
     clients = [begin(server, *fields, version=version) for _ in range(10)]
-    assert server.descriptors() >= idle + 20  # a socket and a file each
+    assert server.descriptors() > idle + 10  # their sockets, and a file
     for client in clients:
         client.reset()
     until(lambda: server.descriptors() == idle, "all descriptors were given back")
