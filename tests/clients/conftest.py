@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from asking import Site, lay_out
+
+from serving import Served
 
 
 @pytest.fixture
@@ -21,3 +25,11 @@ def there(tmp_path: Path) -> Path:
     path = tmp_path / "there"
     path.mkdir()
     return path
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server for all the tests of a module that only ask."""
+    served = Served((str(lay_out(tmp_path_factory.mktemp("above"))),), "127.0.0.1", None, None)
+    yield Site(served, served.get("/file.bin").fields["etag"])
+    served.close()
