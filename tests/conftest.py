@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from serving import Served
+from serving import Served, find_program
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -20,11 +19,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if os.environ.get("CI") == "true":
                 pytest.fail(f"{program} is not installed", pytrace=False)
             pytest.skip(f"{program} is not installed")
-
-
-def find_program(name: str) -> str | None:
-    """The path of a program, /usr/sbin included (where Debian puts nginx); None when it is missing."""
-    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import socket
 import struct
@@ -215,3 +216,8 @@ class Client:
         if not data:
             raise Cut(f"the stream ended, with {len(self._ahead)} bytes of an unfinished answer")
         self._ahead += data
+
+
+def find_program(name: str) -> str | None:
+    """The path of a program, /usr/sbin included (where Debian puts nginx); None when it is missing."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import find_program
 from freight.sample import verify, write_sample
-from serving import Served
+from serving import Served, find_program
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 SIZE = 6_400_000

@@ -52,7 +52,10 @@ class Sink(Protocol):
     """One answer's way out: a wire's framing over a socket. Nothing here waits or buffers."""
 
     def segments(self, plan: Plan, size: int | None) -> Iterator[bytes | Span]:
-        """The answer's head and body in order: literal bytes, and spans of the representation (``size`` bytes long)."""
+        """The answer's head and body in order: literal bytes, and spans of the representation (``size`` bytes long).
+
+        None is empty, and no two literals are neighbours.
+        """
 
     def piece(self, data: bytes) -> bytes:
         """A producer's piece as it goes out within a span whose end is not known."""

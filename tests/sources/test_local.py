@@ -7,7 +7,6 @@ import errno
 import os
 import resource
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -66,6 +65,17 @@ async def taken(source: LocalSource, target: str) -> bytes:
         descriptor = reader.fileno()
         assert descriptor is not None and reader.size is not None
         return os.pread(descriptor, reader.size, 0)
+
+
+def opened(source: LocalSource, target: str) -> FileReader:
+    async def reader() -> FileReader:
+        found = await source.locate(target)
+        assert isinstance(found, Resource)
+        reader = await source.open(found, found.media_types[0])
+        assert isinstance(reader, FileReader)
+        return reader
+
+    return asyncio.run(reader())
 
 
 def test_a_file_is_named_measured_and_typed(locate: Locate, tree: Path) -> None:
@@ -302,10 +312,22 @@ def test_a_reader_closes_once_and_never_another_ones_descriptor(tree: Path) -> N
     os.close(reused)
 
 
-def test_a_file_reader_is_small_for_there_are_thousands() -> None:
-    reader = FileReader(-1, 10**10, 10**18)
-    assert not hasattr(reader, "__dict__")
-    assert sys.getsizeof(reader) <= 64
+@pytest.mark.usefixtures("no_leak")
+def test_downloads_of_one_file_share_a_descriptor_and_the_last_one_closes_it(
+    tree: Path, pool: ThreadPoolExecutor
+) -> None:
+    source = LocalSource(tree, pool=pool)
+    first, second = opened(source, "/data.csv"), opened(source, "/data.csv")
+    assert first is second
+    with first:
+        pass
+    os.fstat(second.fileno() or -1)
+    with second:
+        pass
+    assert second.fileno() == -1
+    with opened(source, "/data.csv") as third:
+        assert third is not first
+    source.close()
 
 
 @pytest.mark.usefixtures("no_leak")

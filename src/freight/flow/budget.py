@@ -26,8 +26,8 @@ class Budget:
     """Cuts the windows of running transfers from ``memory_bytes``.
 
     Each has WINDOW_MIN of its own. What is left of the memory, behind room for a CROWD, is *lent*: in equal shares, and
-    never more than there is, so that the sum of all windows stays within the memory however the clients behave. A loan
-    is looked at again whenever its transfer can take more, and comes back when the transfer ends; a client that stands
+    never more than there is: all the windows of a CROWD together stay within the memory however it behaves. A loan is
+    looked at again whenever its transfer can take more, and comes back when the transfer ends; a client that stands
     still keeps what it has, which is counted. ``largest``: what the kernel lets one send queue grow to by itself, in
     bytes; who is lent as much has no bound to set.
     """

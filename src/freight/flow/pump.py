@@ -221,12 +221,15 @@ class Pump(Waiting):
         return bool(self._literal) or self._start < self._stop
 
     def _hand_over(self, count: int) -> int:
+        # Looked at before each call, and once more behind the last byte: a file rewritten meanwhile must not end whole.
+        self._reader.check()
         taken = self.sink.sendfile(self._fd, self._start, count)
         if taken == 0:
             raise ShortRead("the file ended before its length")
         self._start += taken
         self._moved += taken
-        self._reader.check()  # behind each call, the last one too: a file rewritten meanwhile must not end as whole
+        if self._start == self._stop:
+            self._reader.check()
         return taken
 
     def _is_warm(self, count: int) -> bool:

@@ -10,14 +10,10 @@ no loop handle, future or coroutine step per wake-up.
 from __future__ import annotations
 
 import asyncio
-import os
 import select
 from collections.abc import Iterator
 from time import monotonic
 from typing import Protocol
-
-_REST_SECONDS = float(os.environ.get("CO", "0.001"))
-_CROWD = int(os.environ.get("CROWD", "4"))
 
 
 class Waiter(Protocol):
@@ -46,8 +42,6 @@ class Rounds:
         self._loop = loop
         self._epoll = select.epoll()
         self._waiters: dict[int, Waiter] = {}
-        self._served = 0  # sockets since nobody was ready
-        self._resting: asyncio.TimerHandle | None = None
         loop.add_reader(self._epoll.fileno(), self._turn)
 
     def __len__(self) -> int:
@@ -77,8 +71,6 @@ class Rounds:
 
     def close(self) -> None:
         """Give back the epoll's descriptor. Nothing may be watched any more."""
-        if self._resting is not None:
-            self._resting.cancel()
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
@@ -88,16 +80,8 @@ class Rounds:
             # One at a time: whatever is reported goes to the end of the kernel's list, whether it is served or not.
             ready = self._epoll.poll(0, 1)
             if not ready:
-                if self._served >= _CROWD:
-                    self._rest()
-                self._served = 0
                 return
-            self._served += 1
             fd, events = ready[0]
             self._waiters[fd].ready(events)
             if monotonic() > enough:
                 return
-
-    def _rest(self) -> None:
-        self._loop.remove_reader(self._epoll.fileno())
-        self._resting = self._loop.call_later(_REST_SECONDS, self._loop.add_reader, self._epoll.fileno(), self._turn)

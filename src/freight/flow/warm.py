@@ -12,7 +12,8 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Executor
 
-_STRIDE_BYTES = 1024 * 1024  # one question each; the page cache fills and empties in runs of readahead, not by pages
+_STRIDE_BYTES = 512 * 1024  # one question each; the page cache fills and empties in runs of readahead, not by pages
+_ADVICE_BYTES = 1024 * 1024  # more at once is cut short by the kernel (mm/readahead.c, force_page_cache_ra)
 _SCRATCH_BYTES = 256 * 1024  # a thread's copy buffer while it fetches
 
 _NOWAIT = getattr(os, "RWF_NOWAIT", None)
@@ -62,11 +63,12 @@ class Warmer:
 
 def _read_through(fd: int, start: int, stop: int) -> None:
     """Read a range and drop it. Reading, unlike POSIX_FADV_WILLNEED, is back only when every page is there."""
-    try:
-        os.posix_fadvise(fd, start, stop - start, os.POSIX_FADV_WILLNEED)
-    except OSError:
-        pass  # advice; the reads below do the work
     scratch = memoryview(bytearray(min(_SCRATCH_BYTES, stop - start)))
+    for ahead in range(start, stop, _ADVICE_BYTES):
+        try:
+            os.posix_fadvise(fd, ahead, min(_ADVICE_BYTES, stop - ahead), os.POSIX_FADV_WILLNEED)
+        except OSError:
+            break  # advice; the reads below do the work
     while start < stop:
         count = os.preadv(fd, [scratch[: stop - start]], start)
         if count == 0:

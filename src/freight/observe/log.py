@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -137,4 +138,7 @@ class Log:
 def _write_all(fd: int, data: bytes) -> None:
     """Straight to the descriptor: a Python stream's lock, held by a thread that waits, would block the exit."""
     while data:
-        data = data[os.write(fd, data) :]
+        try:
+            data = data[os.write(fd, data) :]
+        except BlockingIOError:  # another program that has it too made it non-blocking
+            select.select((), (fd,), ())

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from freight.core.decide import refuse
 from freight.errors import Drained, ProtocolError, TransferError
@@ -18,9 +18,8 @@ from freight.server.sink import ClearSink
 from freight.wire.http1 import Head, Inbound, Limits
 
 _RECEIVE_BYTES = 16 * 1024
-_LINGER_BYTES = 256 * 1024  # what a client may still send after its last answer before it is cut off
 _RESET = struct.pack("ii", 1, 0)  # struct linger: on, no time. close(2) then sends RST and drops the send queue
-_NOTHING = ("-", "-", (1, 1), "")  # what was asked, where no head could be read
+_NOTHING: tuple[str, str, tuple[int, int], str] = ("-", "-", (1, 1), "")  # what was asked, where no head could be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,10 @@ class Connection:
             await self._house.files.respond(self._take_request(), self._sink)
         except BaseException as error:
             ended = _ending(error)
-            raise
+            if self._sink.status or not isinstance(error, OSError):
+                raise
+            # A failing disk, before anything has gone out.
+            await self._send_refusal(500, "The server could not read this.")
         finally:
             self._record(started, ended)
 
@@ -206,18 +208,22 @@ class Connection:
 
     async def _refuse(self, error: ProtocolError) -> None:
         """Answer what never became a request. The connection ends behind it: nobody knows where the next one begins."""
-        house = self._house
-        self._asked = _NOTHING
+        self._asked = (self._inbound.method or "-", "-", (1, 1), "")
         self._sink.begin((1, 1), False)
-        started, ended = house.clock.monotonic(), "refused"
-        why = f"{str(error)[0].upper()}{str(error)[1:]}."
+        started, ended = self._house.clock.monotonic(), "refused"
         try:
-            await house.transfers.send(refuse(error.status, why, close=True), self._sink)
+            await self._send_refusal(error.status, f"{str(error)[0].upper()}{str(error)[1:]}.")
         except BaseException as failure:
             ended = _ending(failure)
             raise
         finally:
             self._record(started, ended)
+
+    async def _send_refusal(self, status: int, detail: str) -> None:
+        plan = refuse(status, detail, close=True)
+        if self._asked[0] == "HEAD":
+            plan = replace(plan, parts=(), content=False)
+        await self._house.transfers.send(plan, self._sink)
 
     def _record(self, started: float, ended: str) -> None:
         method, target, version, wanted = self._asked
@@ -246,12 +252,9 @@ class Connection:
         """
         self._socket.shutdown(socket.SHUT_WR)
         self._deadline = self._house.loop.time() + self._house.linger_seconds
-        left = _LINGER_BYTES
-        while left > 0:
-            data = await self._receive()
-            if not data:
+        while await self._receive():
+            if self._house.loop.time() > self._deadline:
                 return
-            left -= len(data)
 
     def _close(self, abortive: bool) -> None:
         if abortive:

@@ -243,6 +243,8 @@ class LocalSource:
         try:
             found = os.fstat(fd)
             if stat.S_ISREG(found.st_mode) and _identity(found) == key.identity:
+                # No readahead behind our back: it would be started, and could have to wait for the disk, on the loop.
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
                 return reader
             raise Changed("another file since it was located")
         except BaseException:

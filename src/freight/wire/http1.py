@@ -79,6 +79,7 @@ class Inbound:
         "_ended",
         "_limits",
         "_line",
+        "_method",
         "_refusal",
         "_scheme",
         "_searched",
@@ -90,6 +91,7 @@ class Inbound:
         self._scheme = scheme
         self._buffer = bytearray()  # what has not been taken; the request line leaves it before the field section
         self._line: RequestLine | None = None
+        self._method = ""
         self._blank_lines = 0
         self._searched = 0  # no LF of an unfinished line before this position
         self._checked = 0  # whole good field lines up to this position,
@@ -102,6 +104,11 @@ class Inbound:
     def idle(self) -> bool:
         """Between requests: nothing has come since the last head and its content."""
         return not self._buffer and self._line is None and self._content is None
+
+    @property
+    def method(self) -> str:
+        """The method of the request line read last, "" while it has not come whole: who refuses a HEAD must know."""
+        return self._method
 
     @property
     def skipping(self) -> bool:
@@ -148,6 +155,7 @@ class Inbound:
 
     def _read_request_line(self) -> None:
         buffer, limit = self._buffer, self._limits.line
+        self._method = ""
         while buffer.startswith(b"\r\n"):
             del buffer[:2]
             self._blank_lines += 1
@@ -164,6 +172,7 @@ class Inbound:
             self._searched = len(buffer)
             return
         self._line = parse_request_line(bytes(buffer[:end]))
+        self._method = self._line.method
         del buffer[:end]
         self._searched = 0
 
