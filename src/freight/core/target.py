@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@")
+# RFC 3986's pchar but the semicolon, behind which some clients still see parameters.
+_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@")
 _ESCAPES = tuple(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in range(256))
 _HEXDIGITS = "0123456789ABCDEFabcdef"
 _DECODED = {(high + low).encode(): bytes.fromhex(high + low) for high in _HEXDIGITS for low in _HEXDIGITS}

@@ -14,7 +14,7 @@ from freight.flow.warm import Warmer, resident
 from freight.model import Span
 from freight.ports import Reader, Sink
 
-CHUNK_BYTES = 4 * 1024 * 1024
+CHUNK_BYTES = 2 * 1024 * 1024
 """The most one turn hands to the kernel, in bytes. Fewer, larger calls win; see docs/decisions."""
 
 _AHEAD_BYTES = 1024 * 1024  # as far ahead the page cache is looked at, in one go
