@@ -12,7 +12,7 @@ from .launch import MIB, Site, running, site
 from .peers import NGINX, Peer, freight
 
 CLIENTS = (1, 64, 500)
-BUDGETS = ("20MB", "32MiB", "64MiB", "128MiB", "256MiB", "512MiB", "1GiB", "4GiB")
+BUDGETS = ("20MB", "64MiB", "128MiB", "256MiB", "1GiB", "4GiB")
 
 
 def size(run: Run) -> int:
@@ -20,7 +20,7 @@ def size(run: Run) -> int:
 
 
 def window(run: Run) -> float:
-    return 1.0 if run.quick else 4.0
+    return 1.0 if run.quick else 2.0
 
 
 def flooded(peer: Peer, place: Site, clients: int, seconds: float) -> Sample:

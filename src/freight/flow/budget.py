@@ -32,7 +32,7 @@ class Budget:
     bytes; who is lent as much has no bound to set.
     """
 
-    __slots__ = ("_largest", "_lendable", "_lent", "_memory_bytes", "_running")
+    __slots__ = ("_largest", "_lendable", "_lent", "_memory_bytes", "_running", "epoch")
 
     def __init__(self, memory_bytes: int, largest: int) -> None:
         self._memory_bytes = memory_bytes
@@ -40,6 +40,7 @@ class Budget:
         self._lent = 0
         self._running = 0
         self._lendable = 0
+        self.epoch = 0  # another number whenever loans are to be looked at again
         self._divide()
 
     @property
@@ -67,6 +68,8 @@ class Budget:
         """A running transfer's new loan for its old one, ``most`` or less: bytes it may pin beyond WINDOW_MIN."""
         share = min(self._lendable // max(1, self._running), self._largest if most is None else most)
         renewed = max(0, min(share, self._lendable - (self._lent - loan)))
+        if renewed < loan:
+            self.epoch += 1  # there is more for others, who may have gone short
         self._lent += renewed - loan
         return renewed
 
@@ -77,6 +80,7 @@ class Budget:
     def _divide(self) -> None:
         crowd = max(self._running, min(CROWD, self._memory_bytes // (WINDOW_MIN + RUNNING_COST)))
         self._lendable = max(0, self._memory_bytes - crowd * (WINDOW_MIN + RUNNING_COST))
+        self.epoch += 1
 
 
 def largest_send_queue() -> int:

@@ -14,10 +14,13 @@ from freight.flow.warm import Warmer, resident
 from freight.model import Span
 from freight.ports import Reader, Sink
 
-CHUNK_BYTES = 2 * 1024 * 1024
-"""The most one turn hands to the kernel, in bytes. Fewer, larger calls win; see docs/decisions."""
+CHUNK_BYTES = 8 * 1024 * 1024
+"""The most one turn hands to the kernel, in bytes: more than a send queue takes (4 MiB by default), so that the kernel
+stops at its own bound. docs/decisions/001 has the measurement."""
 
 _AHEAD_BYTES = 1024 * 1024  # as far ahead the page cache is looked at, in one go
+_CHECK_BYTES = 1024 * 1024  # how far a file is sent between two looks whether it is still the same
+
 _WARM_SECONDS = 1.0  # how long a look into the page cache is believed
 
 
@@ -125,6 +128,7 @@ class Pump(Waiting):
     """Sends literals and spans of a file, a bounded chunk per readiness."""
 
     __slots__ = (
+        "_check_at",
         "_fd",
         "_fetching",
         "_literal",
@@ -152,6 +156,7 @@ class Pump(Waiting):
         self._literal = b""  # what goes next,
         self._start = self._stop = 0  # and the span behind it
         self._warm_stop, self._warm_at = 0, 0.0  # up to there the span was in memory at that time
+        self._check_at = 0
         self._fetching = False
         self._moved = 0  # bytes of spans
         self._window: int | None = WINDOW_MIN
@@ -217,12 +222,14 @@ class Pump(Waiting):
         if isinstance(segment, Span):
             assert segment.stop is not None  # a file's size is known, and the wire resolved the span by it
             self._start, self._stop = segment.start, segment.stop
-            self._warm_stop = segment.start
+            self._warm_stop = self._check_at = segment.start
         return bool(self._literal) or self._start < self._stop
 
     def _hand_over(self, count: int) -> int:
-        # Looked at before each call, and once more behind the last byte: a file rewritten meanwhile must not end whole.
-        self._reader.check()
+        # Looked at now and then, before the last bytes, and behind them: a file rewritten meanwhile must not end whole.
+        if self._start >= self._check_at or self._start + count == self._stop:
+            self._reader.check()
+            self._check_at = self._start + _CHECK_BYTES
         taken = self.sink.sendfile(self._fd, self._start, count)
         if taken == 0:
             raise ShortRead("the file ended before its length")
