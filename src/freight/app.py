@@ -22,7 +22,8 @@ from freight.settings import Settings
 from freight.sources.local import LocalSource
 from freight.wire.http1 import Limits
 
-_POOL_THREADS = 4  # enough to keep a disk busy; each costs a stack and a copy buffer
+_POOL_THREADS = 4  # enough to keep a disk busy; a thread is made when it is needed first, and costs a stack
+_LOOK_THREADS = 2  # looking a path up must not wait behind megabytes
 _HEAD_SECONDS = 10.0  # an honest head is one packet; this is for the worst of mobile links
 _LINGER_SECONDS = 2.0
 
@@ -43,12 +44,13 @@ def run(settings: Settings) -> int:
     """Serve until a signal says stop; the exit status. Raises Unservable when it cannot begin."""
     _raise_descriptor_limit()
     pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="disk")
+    looks = ThreadPoolExecutor(_LOOK_THREADS, thread_name_prefix="look")
     source = LocalSource(
         settings.path,
         follow_links=settings.follow_links,
         hidden=settings.hidden,
         no_length=settings.no_length,
-        pool=pool,
+        pool=looks,
     )
     listening = listen(settings.host, settings.port, WINDOW_MIN)
     log = Log(sys.stderr.fileno(), json_line if settings.log_format == "json" else text_line)
@@ -58,7 +60,8 @@ def run(settings: Settings) -> int:
     finally:
         log.close()
         source.close()
-        pool.shutdown(wait=False, cancel_futures=True)
+        for threads in (pool, looks):
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _raise_descriptor_limit() -> None:

@@ -18,7 +18,8 @@ CHUNK_BYTES = 8 * 1024 * 1024
 """The most one turn hands to the kernel, in bytes: more than a send queue takes (4 MiB by default), so that the kernel
 stops at its own bound. docs/decisions/001 has the measurement."""
 
-_AHEAD_BYTES = 1024 * 1024  # as far ahead the page cache is looked at, in one go
+_SHORT_BYTES = 1024 * 1024  # the most of a bounded or a cold transfer: half a millisecond, as it need not be fast
+_FETCH_BYTES = 4 * 1024 * 1024  # the most a thread fetches at a time: others wait for it meanwhile
 _CHECK_BYTES = 1024 * 1024  # how far a file is sent between two looks whether it is still the same
 
 _WARM_SECONDS = 1.0  # how long a look into the page cache is believed
@@ -129,6 +130,7 @@ class Pump(Waiting):
 
     __slots__ = (
         "_check_at",
+        "_cold",
         "_fd",
         "_fetching",
         "_literal",
@@ -158,6 +160,7 @@ class Pump(Waiting):
         self._warm_stop, self._warm_at = 0, 0.0  # up to there the span was in memory at that time
         self._check_at = 0
         self._fetching = False
+        self._cold = False  # what was asked for last was not in memory
         self._moved = 0  # bytes of spans
         self._window: int | None = WINDOW_MIN
 
@@ -167,15 +170,15 @@ class Pump(Waiting):
             raise BlockingIOError
         self._window = self._slot.window(self._moved)
         self.sink.bound(self._window)
-        left = CHUNK_BYTES
+        left = most = CHUNK_BYTES if self._window is None and not self._cold else _SHORT_BYTES
         while left > 0:
             if self._literal:
                 # A span behind it shares its packet; nothing behind it, and the kernel would hold it back.
                 self._literal = self._literal[self.sink.send(self._literal, self._start < self._stop) :]
             elif self._start < self._stop:
-                ahead = min(self._stop - self._start, CHUNK_BYTES if self._window is None else _AHEAD_BYTES)
+                ahead = min(self._stop - self._start, most)
                 if not self._is_warm(ahead):
-                    self._fetch(ahead)
+                    self._fetch()
                     raise BlockingIOError
                 count = min(ahead, left, self._room(), self._warm_stop - self._start)
                 if count <= 0:
@@ -248,13 +251,13 @@ class Pump(Waiting):
         if known < stop and (known - self._start < count // 2 or stop == self._stop):
             if not resident(self._fd, known, stop):
                 return False
-            self._warm_stop = stop
+            self._warm_stop, self._cold = stop, False
         return True
 
-    def _fetch(self, count: int) -> None:
+    def _fetch(self) -> None:
         # Should the transfer end meanwhile, the thread reads on, and what it reads goes nowhere.
-        self._fetching = True
-        stop = self._start + count
+        self._fetching = self._cold = True
+        stop = min(self._stop, self._start + _FETCH_BYTES)
         self._warmer.fetch(self._fd, self._start, stop, lambda error: self._fetched(stop, error))
         self.pause()
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 
 from freight.errors import Stalled
+from freight.flow.budget import WINDOW_MIN
 from freight.flow.gate import Slot
 from freight.flow.pump import Pump, Writer
 from freight.flow.rounds import Rounds
@@ -73,6 +74,7 @@ class Transfers:
         self._rounds.close()
 
     async def _relay(self, reader: Reader | None, segments: Iterator[bytes | Span], sink: Sink) -> None:
+        sink.bound(WINDOW_MIN)
         for segment in segments:
             if isinstance(segment, bytes):
                 await self._write(segment, sink)
