@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from html import escape
 
 from freight.core import accept as negotiation
 
@@ -58,6 +57,8 @@ def body(status: int, detail: str, accept: str | None) -> tuple[str, bytes]:
         problem = {"type": "about:blank", "title": title(status), "status": status, "detail": detail}
         return media_type, json.dumps(problem).encode("ascii")
     if media_type == HTML:
+        from html import escape  # its table of entities is half a megabyte, and most servers meet no browser's mistake
+
         page = _PAGE.format(status=status, title=escape(title(status)), detail=escape(detail))
         return media_type, page.encode("utf-8", "replace")
     return media_type, f"{status} {title(status)}: {detail}\n".encode("utf-8", "replace")
