@@ -287,3 +287,16 @@ def test_common_field_names_are_one_string_for_all_requests(read):
     data = b"GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: a\r\nrange: bytes=0-\r\n\r\n"
     first, second = (read([data]).heads[0].request.fields for _ in range(2))
     assert all(one[0] is other[0] for one, other in zip(first, second, strict=True))
+
+
+def test_a_refusal_may_take_the_form_that_the_refused_head_accepts() -> None:
+    """Whether the head was refused for what it says together, or for a line that is no field."""
+    for head in (
+        b"GET / HTTP/1.1\r\nAccept: application/json\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\naccept:application/json\r\nbad line\r\n",
+    ):
+        inbound = Inbound("", Limits())
+        inbound.feed(head)
+        with pytest.raises(ProtocolError):
+            inbound.next()
+        assert inbound.accept == "application/json"

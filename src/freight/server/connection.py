@@ -220,7 +220,7 @@ class Connection:
             self._record(started, ended)
 
     async def _send_refusal(self, status: int, detail: str) -> None:
-        plan = refuse(status, detail, close=True)
+        plan = refuse(status, detail, self._inbound.accept, close=True)
         if self._asked[0] == "HEAD":
             plan = replace(plan, parts=(), content=False)
         await self._house.transfers.send(plan, self._sink)

@@ -70,6 +70,7 @@ class Inbound:
     """
 
     __slots__ = (
+        "_accept",
         "_blank_lines",
         "_buffer",
         "_checked",
@@ -92,6 +93,7 @@ class Inbound:
         self._buffer = bytearray()  # what has not been taken; the request line leaves it before the field section
         self._line: RequestLine | None = None
         self._method = ""
+        self._accept: str | None = None
         self._blank_lines = 0
         self._searched = 0  # no LF of an unfinished line before this position
         self._checked = 0  # whole good field lines up to this position,
@@ -109,6 +111,11 @@ class Inbound:
     def method(self) -> str:
         """The method of the request line read last, "" while it has not come whole: who refuses a HEAD must know."""
         return self._method
+
+    @property
+    def accept(self) -> str | None:
+        """The first Accept of a head that was refused, as far as it had come: which form its refusal may take."""
+        return self._accept
 
     @property
     def skipping(self) -> bool:
@@ -147,6 +154,9 @@ class Inbound:
 
     def _refuse(self, error: ProtocolError) -> None:
         self._refusal = (error.status, str(error))
+        if self._line is not None:  # what is left of the buffer begins with its field section
+            found = syntax.ACCEPT.search(bytes(self._buffer[: self._limits.section]))
+            self._accept = found[1].decode("latin-1") if found else None
         self._buffer.clear()
 
     def _discard(self) -> None:
@@ -205,11 +215,10 @@ class Inbound:
             raise ProtocolError(431, "header section too large")
 
     def _take(self, line: RequestLine, end: int) -> Head:
-        section = bytes(self._buffer[:end])
+        found = parse_head(line, bytes(self._buffer[:end]), self._client, self._scheme, self._limits.content)
         del self._buffer[: end + 2]
         self._line = None
         self._searched = self._checked = self._count = self._blank_lines = 0
-        found = parse_head(line, section, self._client, self._scheme, self._limits.content)
         if not found.keep_alive:
             self._ended = True
             self._buffer.clear()

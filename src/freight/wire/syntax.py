@@ -46,3 +46,7 @@ CONTENT_LENGTH = re.compile(r"[0-9]{1,18}+")
 def listed(values: list[str]) -> list[str]:
     """The elements of a list field, lower-case, without the empty ones (RFC 9110 section 5.6.1)."""
     return [item for value in values for part in value.split(",") if (item := part.strip(" \t").lower())]
+
+
+ACCEPT = re.compile(rb"(?:^|\n)accept:[ \t]*([^\r\n]{0,1000})", re.IGNORECASE)
+"""An Accept field anywhere in a section that need not be well-formed."""
