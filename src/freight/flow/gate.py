@@ -11,7 +11,7 @@ FIRST_LOAN = 96 * 1024
 """What a new transfer is lent at most, in bytes: small answers then leave in one call."""
 
 TRUSTED_BYTES = 1024 * 1024
-"""How far a transfer must have come before it is lent more, in bytes. A stalled client does not come so far."""
+"""How far a transfer must have come before it is lent more, in bytes: further than who stalls from the start."""
 
 
 class Slot:

@@ -72,7 +72,7 @@ class Waiting:
             self._rounds.pause(self.sink.fileno())
 
     def resume(self) -> None:
-        """End a pause, unless the transfer has ended in it."""
+        """End a pause, unless the transfer has been left in it."""
         if self._rounds is not None:
             self._rounds.resume(self.sink.fileno())
 

@@ -22,7 +22,7 @@ _BYTE = [bytearray(1)]
 def resident(fd: int, start: int, stop: int) -> bool:
     """Whether the bytes ``[start, stop)`` of a file can be read without waiting for a disk, by samples.
 
-    A part that is missing between two samples costs one readahead on the loop, the price of not asking for every page.
+    A part that is missing between two samples is read on the loop, the price of not asking for every page.
     """
     if _NOWAIT is None:
         return False
