@@ -11,6 +11,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from freight.core.client import Networks
 from freight.fileserver import FileServer
 from freight.flow.budget import WINDOW_MIN, Budget, largest_send_queue
 from freight.flow.gate import Gate
@@ -98,6 +99,8 @@ async def _serve(
         head_seconds=min(_HEAD_SECONDS, settings.idle_timeout_seconds),
         idle_seconds=settings.idle_timeout_seconds,
         linger_seconds=min(_LINGER_SECONDS, settings.idle_timeout_seconds),
+        proxy_protocol=False,
+        trusted=Networks.parse(()),
     )
     listener = Listener(house, listening, log.warn)
     stop: asyncio.Future[None] = loop.create_future()

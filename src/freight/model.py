@@ -22,7 +22,7 @@ class Request:
     """One request, framing already checked by the wire.
 
     ``target`` is the request target as received, in origin form (the wire takes the authority off an absolute form),
-    or ``*`` for OPTIONS. ``client`` is the peer's address without its port.
+    or ``*`` for OPTIONS. ``client`` is the address, without a port, of the peer or of whom a trusted proxy names.
     """
 
     method: str

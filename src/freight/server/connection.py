@@ -8,12 +8,14 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from freight.core.client import NOBODY, Networks, canonical, true_client
 from freight.core.decide import refuse
 from freight.errors import Drained, ProtocolError, TransferError
 from freight.fileserver import FileServer
 from freight.flow.transfer import Transfers
 from freight.model import Entry, Request
 from freight.ports import Clock
+from freight.server.origin import NOT_PROXIED, wait_origin
 from freight.server.sink import ClearSink
 from freight.wire.http1 import Head, Inbound, Limits
 
@@ -26,7 +28,8 @@ _NOTHING: tuple[str, str, tuple[int, int], str] = ("-", "-", (1, 1), "")  # what
 class House:
     """What all connections share. ``head_seconds``: how long a head may take to arrive from its first byte;
     ``idle_seconds``: how long nothing may come between requests; ``linger_seconds``: how long a client may take to see
-    that it was answered and close. ``record`` is told every exchange's end.
+    that it was answered and close. ``record`` is told every exchange's end. ``proxy_protocol``: connections begin with
+    a PROXY header, from the ``trusted`` only if there are any; those may say who a request's client is.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -38,6 +41,8 @@ class House:
     head_seconds: float
     idle_seconds: float
     linger_seconds: float
+    proxy_protocol: bool = False
+    trusted: Networks = NOBODY
 
 
 class Connection:
@@ -51,9 +56,11 @@ class Connection:
         "_house",
         "_inbound",
         "_on_close",
+        "_peer",
         "_request",
         "_sink",
         "_socket",
+        "_trusted",
         "_waiter",
         "_watching",
         "task",
@@ -64,9 +71,10 @@ class Connection:
     ) -> None:
         self._house = house
         self._socket = connected
-        self._client = client
+        self._peer = self._client = canonical(client)  # whose connection it is; who the present request's client is
+        self._trusted = house.trusted  # who may say so
         self._on_close = on_close
-        self._inbound = Inbound(client, house.limits)
+        self._inbound = Inbound(self._peer, house.limits)
         self._sink = ClearSink(connected, house.clock)
         self._request: Request | None = None  # read and not yet answered
         self._asked = _NOTHING  # what the log says of it
@@ -80,17 +88,36 @@ class Connection:
         """Serve it to its end and close it."""
         abortive = True  # unless all that was promised has gone out
         try:
-            while await self._read_request():
-                await self._respond()
-                if self._sink.closes or self._draining:
-                    break
-            await self._linger()
+            if not self._house.proxy_protocol or await self._begin():
+                while await self._read_request():
+                    await self._respond()
+                    if self._sink.closes or self._draining:
+                        break
+                await self._linger()
             abortive = False
         except (TransferError, OSError, asyncio.CancelledError):
             pass  # told by the record of the exchange
         finally:
             self._close(abortive)
             self._on_close(self)
+
+    async def _begin(self) -> bool:
+        """Learn whose connection it is. False where that cannot be told: no answer then, as it may not be HTTP."""
+        house = self._house
+        if self._draining:
+            return False
+        started, self._deadline = house.clock.monotonic(), house.loop.time() + house.head_seconds
+        try:
+            origin = await wait_origin(self._peer, house.trusted, self._receive)
+        except ProtocolError:
+            self._record(started, NOT_PROXIED)
+            return False
+        if origin is None:
+            return False
+        self._peer, self._trusted = origin.client, origin.trusted
+        self._inbound = Inbound(self._peer, house.limits)
+        self._inbound.feed(origin.ahead)
+        return True
 
     async def _respond(self) -> None:
         started, ended = self._house.clock.monotonic(), "complete"
@@ -124,6 +151,7 @@ class Connection:
 
     async def _read_request(self) -> bool:
         """Read the next request's head. False at the end, however it comes."""
+        self._client = self._peer
         try:
             head = await self._read_head()
         except ProtocolError as error:
@@ -131,7 +159,11 @@ class Connection:
             return False
         if head is None:
             return False
-        self._request = request = head.request
+        request = head.request
+        if self._trusted:
+            self._client = true_client(self._peer, request.fields, self._trusted)
+            request = replace(request, client=self._client)
+        self._request = request
         self._asked = (request.method, request.target, request.version, request.field("range") or "")
         self._sink.begin(request.version, head.keep_alive and not self._draining)
         return True
