@@ -11,7 +11,9 @@ import click
 import pytest
 
 from freight.cli import freight
-from freight.settings import SETTINGS, Kind, Setting
+from freight.config import gather
+from freight.kinds import Kind, Setting
+from freight.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "freight"
@@ -87,19 +89,30 @@ def tree(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
-def test_every_setting_has_a_heading_with_its_default_and_its_manual_entry(setting: Setting) -> None:
+def test_every_setting_has_a_heading_with_its_default_its_names_and_its_manual_entry(setting: Setting) -> None:
     page = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
-    title = setting.metavar if setting.kind is Kind.PATH else f"--{setting.name}"
     sections = {section.split("\n", 1)[0]: section for section in page.split("\n## ")[1:]}
-    assert title in sections
-    section = " ".join(sections[title].split())
+    assert setting.option in sections
+    section = " ".join(sections[setting.option].split())
     assert setting.help in section
     assert ("default: off" if setting.kind is Kind.FLAG else f"default: `{setting.default}`") in section
+    assert setting.kind is not Kind.FLAG or f"`{setting.off_option}` switches it off" in section
+    live = "live" if setting.live else "needs a restart"
+    assert f" `{setting.variable}`, `{setting.name}`; {live}. " in section
 
 
 def test_the_settings_page_has_no_heading_without_a_setting() -> None:
     titles = HEADING.findall(prose(ROOT / "docs" / "reference" / "settings.md"))
-    assert len(titles) == 1 + len(SETTINGS)
+    assert titles == ["Settings", "--config", *(setting.option for setting in SETTINGS)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_file_of_settings_in_the_documentation_is_one(page: Path, tmp_path: Path) -> None:
+    for language, block in FENCE.findall(page.read_text(encoding="utf-8")):
+        if language == "toml":
+            file = tmp_path / "freight.toml"
+            file.write_text(block, encoding="utf-8")
+            gather({}, {}, str(file))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

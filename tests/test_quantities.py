@@ -1,4 +1,4 @@
-"""Sizes and times are read as people write them, and written so that they read back the same."""
+"""Sizes, rates and times are read as people write them, and written so that they read back the same."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freight.quantities import format_seconds, format_size, parse_seconds, parse_size
+from freight.quantities import format_rate, format_seconds, format_size, parse_rate, parse_seconds, parse_size
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,42 @@ def test_a_size_is_written_with_the_unit_that_makes_it_short(size_bytes: int, te
 @given(st.integers(0, 10**17) | st.integers(0, 60).map(lambda power: 2**power % 10**18))
 def test_a_written_size_reads_back_as_the_same_bytes(size_bytes: int) -> None:
     assert parse_size(format_size(size_bytes)) == size_bytes
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_per_second"),
+    [
+        ("0", 0),
+        ("512", 512),
+        ("512/s", 512),
+        ("1KiB/s", 1024),
+        ("10MB/s", 10**7),
+        ("10MB", 10**7),
+        ("10mb/S", 10**7),
+        (" 10 MB /s\n", 10**7),
+        ("1.5GiB/s", 3 * 2**29),
+    ],
+)
+def test_a_rate_is_a_size_with_or_without_per_second(text: str, bytes_per_second: int) -> None:
+    assert parse_rate(text) == bytes_per_second
+
+
+@pytest.mark.parametrize("text", ["", "/s", "MB/s", "-1/s", "10MB/m", "10MB/s/s", "10MBps", "10Mbit/s", "inf", "5/"])
+def test_what_is_not_a_rate_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a rate|has no unit of size"):
+        parse_rate(text)
+
+
+def test_a_rate_that_could_mean_1000_or_1024_is_refused_with_both_ways_out() -> None:
+    with pytest.raises(ValueError, match="write MB for powers of 1000, MiB for 1024"):
+        parse_rate("10M/s")
+
+
+@given(st.integers(0, 10**17) | st.integers(0, 60).map(lambda power: 2**power % 10**18))
+def test_a_written_rate_reads_back_as_the_same_bytes_per_second(bytes_per_second: int) -> None:
+    text = format_rate(bytes_per_second)
+    assert text.endswith("/s")
+    assert parse_rate(text) == bytes_per_second
 
 
 @pytest.mark.parametrize(

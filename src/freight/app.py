@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from freight.core.client import Networks
@@ -23,6 +24,7 @@ from freight.settings import Settings
 from freight.sources.local import LocalSource
 from freight.wire.http1 import Limits
 
+_MEMORY_AUTO = 64 << 20  # bytes
 _POOL_THREADS = 4  # enough to keep a disk busy; a thread is made when it is needed first, and costs a stack
 _LOOK_THREADS = 2  # looking a path up must not wait behind megabytes
 _HEAD_SECONDS = 10.0  # an honest head is one packet; this is for the worst of mobile links
@@ -41,8 +43,11 @@ class SystemClock:
         return time.monotonic()
 
 
-def run(settings: Settings) -> int:
-    """Serve until a signal says stop; the exit status. Raises Unservable when it cannot begin."""
+def run(settings: Settings, reread: Callable[[], Settings]) -> int:
+    """Serve until a signal says stop; the exit status. Raises Unservable when it cannot begin.
+
+    ``reread`` gathers the settings anew, from where they came, and raises Unservable when they are not sensible.
+    """
     _raise_descriptor_limit()
     pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="disk")
     looks = ThreadPoolExecutor(_LOOK_THREADS, thread_name_prefix="look")
@@ -87,7 +92,7 @@ async def _serve(
 ) -> int:
     loop = asyncio.get_running_loop()
     clock = SystemClock()
-    budget = Budget(settings.memory_bytes, largest_send_queue())
+    budget = Budget(_MEMORY_AUTO if settings.memory_bytes is None else settings.memory_bytes, largest_send_queue())
     transfers = Transfers(loop, pool, settings.idle_timeout_seconds)
     house = House(
         loop=loop,
@@ -99,8 +104,8 @@ async def _serve(
         head_seconds=min(_HEAD_SECONDS, settings.idle_timeout_seconds),
         idle_seconds=settings.idle_timeout_seconds,
         linger_seconds=min(_LINGER_SECONDS, settings.idle_timeout_seconds),
-        proxy_protocol=False,
-        trusted=Networks.parse(()),
+        proxy_protocol=settings.proxy_protocol,
+        trusted=Networks.parse(settings.trusted_proxy),
     )
     listener = Listener(house, listening, log.warn)
     stop: asyncio.Future[None] = loop.create_future()

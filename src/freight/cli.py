@@ -1,4 +1,4 @@
-"""The command line. ``serve`` is generated from the table of settings; each command imports what it needs itself.
+"""The command line. Each command imports what it needs itself; the settings' options are in :mod:`freight.options`.
 
 The first byte must be out within 400 ms of the command and an idle server must stay small, so nothing here may import
 asyncio or httptools before a command has been chosen.
@@ -9,20 +9,25 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Any, NoReturn
 
 import click
+from click.formatting import wrap_text
 
 from freight import __version__
+from freight.config import Gathered, gather
 from freight.errors import Unservable
+from freight.options import ARGUMENTS, NOTATION, given, parameters
 from freight.quantities import format_size, parse_size
-from freight.settings import SETTINGS, Kind, Setting, read_settings
+from freight.settings import SETTINGS
 
 DONE, FAILED, MISUSED = 0, 1, 2
 _SIGNALLED = 128  # a shell's convention: 128 + the number of the signal that ended the command
+
+_WIDTH, _VALUE_WIDTH = 80, 30
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -84,30 +89,26 @@ def freight(context: click.Context) -> None:
         context.exit(MISUSED)
 
 
-def _parameter(setting: Setting) -> click.Parameter:
-    """The option, or the argument, that a row of the table describes."""
-    if setting.kind is Kind.PATH:
-        return click.Argument(
-            [setting.name], default=setting.default, metavar=f"[{setting.metavar}]", type=click.Path()
-        )
-    flag = setting.kind is Kind.FLAG
-    return click.Option(
-        [f"--{setting.name}", setting.name.replace("-", "_")],
-        help=setting.help,
-        default=False if flag else setting.default,
-        is_flag=flag,
-        show_default=not flag,
-        metavar=None if flag or setting.choices else setting.metavar,
-        type=click.Choice(setting.choices) if setting.choices else None,
-    )
+def _gather(values: Mapping[str, Any]) -> Callable[[], Gathered]:
+    """What gathers the settings of a command line, now and whenever they may have changed."""
+    flags, config = given(values), values["config"]
+    return lambda: gather(flags, os.environ, config)
+
+
+def _gathered(gather_now: Callable[[], Gathered]) -> Gathered:
+    """The settings as they are now. What was passed over is said."""
+    gathered = gather_now()
+    for warning in gathered.warnings:
+        click.echo(f"freight: {warning}", err=True)
+    return gathered
 
 
 def _serve(**values: Any) -> int:
-    texts = {setting.name: _text(values[setting.name.replace("-", "_")]) for setting in SETTINGS}
-    settings = read_settings(texts)
+    gather_now = _gather(values)
+    settings = _gathered(gather_now).settings
     with _without_ssl():
         from freight.app import run
-    return run(settings)
+    return run(settings, lambda: gather_now().settings)
 
 
 @contextmanager
@@ -123,36 +124,82 @@ def _without_ssl() -> Iterator[None]:
         del sys.modules["ssl"]
 
 
-def _text(value: str | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else value
-
-
-_ARGUMENTS = "\n\n".join(
-    f"{setting.metavar}: {setting.help} [default: {setting.default}]"
-    for setting in SETTINGS
-    if setting.kind is Kind.PATH  # click has no place for an argument's manual entry
-)
-
 freight.add_command(
     click.Command(
         "serve",
         callback=_serve,
-        params=[_parameter(setting) for setting in SETTINGS],
+        params=parameters(),
         context_settings=_CONTEXT,
         short_help="Serve a file or a directory over HTTP.",
         help=f"""Serve a file or a directory over HTTP.
 
-{_ARGUMENTS}
+{ARGUMENTS}
 
 A line on standard output says where it listens; each request is a line on standard error when it ends.
 Ctrl-C or SIGTERM lets running downloads finish, within --drain, and a second one ends at once.
 
-A SIZE is 20MB (powers of 1000), 64MiB (powers of 1024) or a number of bytes. A TIME is 500ms, 30s, 2m or 1h.""",
+{NOTATION}""",
         epilog="""\b
 Examples:
   freight serve huge.csv
   freight serve /data --host 0.0.0.0 --port 80 --memory 256MiB
-  freight serve . --port 0 --log-format json""",
+  freight serve . --port 0 --log-format json
+  freight serve --config /etc/freight.toml""",
+    )
+)
+
+
+def _settings(as_json: bool, **values: Any) -> None:
+    gathered = _gathered(_gather(values))
+    if as_json:
+        import json
+
+        click.echo(json.dumps(dict(_rows(gathered)), indent=2))
+    else:
+        click.echo("\n".join(_columns(dict(_rows(gathered)))))
+
+
+def _rows(gathered: Gathered) -> Iterator[tuple[str, dict[str, Any]]]:
+    for setting in SETTINGS:
+        yield (
+            setting.name,
+            {
+                "value": setting.show(getattr(gathered.settings, setting.field)),
+                "origin": gathered.given[setting.name].origin,
+                "live": setting.live,
+                "help": setting.help,
+            },
+        )
+
+
+def _columns(rows: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Name, value and origin in columns, and the meaning beneath; within 80 columns unless a value is very long."""
+    values = {name: row["value"] if row["value"].isprintable() else repr(row["value"]) for name, row in rows.items()}
+    name_width, value_width = max(map(len, values)), min(_VALUE_WIDTH, max(map(len, values.values())))
+    indent = " " * 4
+    for name, row in rows.items():
+        yield f"{name:{name_width}}  {values[name]:{value_width}}  {row['origin']}"
+        yield wrap_text(row["help"], _WIDTH, indent, indent)
+
+
+freight.add_command(
+    click.Command(
+        "settings",
+        callback=_settings,
+        params=[*parameters(), click.Option(["--json", "as_json"], is_flag=True, help="Print them as a JSON object.")],
+        context_settings=_CONTEXT,
+        short_help="Show what the settings are, and where each comes from.",
+        help=f"""Show what the settings would be: each with its value, where that comes from, and what it means.
+
+What it is given is what "freight serve" is given. Nothing is served.
+
+{ARGUMENTS}
+
+{NOTATION}""",
+        epilog="""\b
+Examples:
+  freight settings --config /etc/freight.toml
+  FREIGHT_MEMORY=20MB freight settings --json""",
     )
 )
 

@@ -1,4 +1,4 @@
-"""Sizes and times as people write them: ``20MB``, ``64MiB``, ``30s``, ``500ms``; each way, without loss."""
+"""Sizes, rates and times as people write them: ``20MB``, ``64MiB``, ``10MB/s``, ``30s``; each way, without loss."""
 
 from __future__ import annotations
 
@@ -53,6 +53,21 @@ def format_size(size_bytes: int) -> str:
     exact = [(size_bytes // scale, unit) for unit, scale in _SIZE_UNITS.items() if size_bytes % scale == 0]
     count, unit = min(exact)
     return f"{count}{'KiB' if unit == 'kiB' else unit}"
+
+
+def parse_rate(text: str) -> int:
+    """Bytes per second: a size, with or without ``/s``. Raises ValueError with a sentence for the user."""
+    amount = text.strip()
+    if amount[-2:].lower() == "/s":
+        amount = amount[:-2]
+    if _split(amount) is None:
+        raise ValueError(f"{text!r} is not a rate; write 10MB/s, 512KiB/s or a number of bytes per second")
+    return parse_size(amount)
+
+
+def format_rate(bytes_per_second: int) -> str:
+    """The shortest text with ``/s`` that :func:`parse_rate` reads back as exactly this rate (>= 0)."""
+    return f"{format_size(bytes_per_second)}/s"
 
 
 def parse_seconds(text: str) -> float:

@@ -1,4 +1,4 @@
-"""The settings: one table, from which the command line is generated, and the frozen value it results in.
+"""The settings: one table, from which flags, environment, file and manual are made, and the frozen value it results in.
 
 To add a setting, add a row to :data:`SETTINGS` and the field it names to :class:`Settings`; a test holds them together.
 Defaults are written as a user would write them, and go through the same reading and the same bounds.
@@ -8,93 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, assert_never
+from typing import Any, Literal
 
 from freight.errors import Unservable
-from freight.quantities import format_seconds, format_size, parse_seconds, parse_size
-
-
-class Kind(Enum):
-    """What a setting's text means."""
-
-    PATH = "path"
-    TEXT = "text"
-    NUMBER = "number"
-    SIZE = "size"  # read as bytes; the field ends in _bytes
-    TIME = "time"  # read as seconds; the field ends in _seconds
-    FLAG = "flag"  # "true" or "false"
-    CHOICE = "choice"
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One row of the table. ``help`` is the manual entry.
-
-    ``low`` and ``high`` bound a number, a size (bytes) or a time (seconds), both inclusive; None is no bound.
-    """
-
-    name: str
-    kind: Kind
-    default: str
-    metavar: str
-    help: str
-    low: int = 0
-    high: int | None = None
-    choices: tuple[str, ...] = ()
-
-    @property
-    def field(self) -> str:
-        """The name in :class:`Settings`, unit included: ``idle-timeout`` -> ``idle_timeout_seconds``."""
-        suffix = {Kind.SIZE: "_bytes", Kind.TIME: "_seconds"}.get(self.kind, "")
-        return self.name.replace("-", "_") + suffix
-
-    def read(self, text: str) -> Path | str | int | float | bool:
-        """The value a text stands for. Raises ValueError with a sentence for the user."""
-        match self.kind:
-            case Kind.PATH:
-                return Path(_filled(text))
-            case Kind.TEXT:
-                return _filled(text)
-            case Kind.NUMBER:
-                return self._within(_whole(text), str)
-            case Kind.SIZE:
-                return self._within(parse_size(text), format_size)
-            case Kind.TIME:
-                return self._within(parse_seconds(text), format_seconds)
-            case Kind.FLAG:
-                return _one_of(text, ("true", "false")) == "true"
-            case Kind.CHOICE:
-                return _one_of(text, self.choices)
-            case _:
-                assert_never(self.kind)
-
-    def _within(self, value: float, shown: Callable[[int], str]) -> float:
-        if value < self.low:
-            raise ValueError(f"must be at least {shown(self.low)}")
-        if self.high is not None and value > self.high:
-            raise ValueError(f"must be at most {shown(self.high)}")
-        return value
-
-
-def _filled(text: str) -> str:
-    if not text or "\0" in text:
-        raise ValueError("must not be empty" if not text else "must not contain NUL")
-    return text
-
-
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
-        raise ValueError(f"{text!r} is not a whole number")
-    return int(text)
-
-
-def _one_of(text: str, choices: tuple[str, ...]) -> str:
-    if text not in choices:
-        raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
-    return text
-
+from freight.kinds import PORT_MAX, Address, Kind, Setting
+from freight.quantities import format_rate
 
 SETTINGS = (
     Setting(
@@ -118,23 +37,76 @@ SETTINGS = (
         default="8080",
         metavar="NUMBER",
         help="The TCP port to listen on; 0 takes a free one and says which.",
-        high=65_535,
+        high=PORT_MAX,
     ),
     Setting(
         name="memory",
         kind=Kind.SIZE,
-        default="64MiB",
+        default="auto",
         metavar="SIZE",
-        help="The memory that may grow with clients: each connection's window of unsent bytes in the kernel is cut "
-        "from it. Less means smaller windows, not failed downloads.",
-        low=1 << 20,
+        help="The memory for everything that grows with clients: running, waiting and idle connections, in the process "
+        "and in the kernel. auto is 64MiB, or a quarter of the cgroup's memory limit where that is less.",
+        words={"auto": None},
+        live=True,
     ),
     Setting(
-        name="drain",
+        name="queue",
+        kind=Kind.NUMBER,
+        default="1000",
+        metavar="NUMBER",
+        help="How many requests may wait until there is room for their downloads; 0: none waits.",
+        high=1_000_000,
+        live=True,
+    ),
+    Setting(
+        name="max-wait",
         kind=Kind.TIME,
         default="30s",
         metavar="TIME",
-        help="How long running downloads may take to finish after Ctrl-C or SIGTERM. A second signal ends at once.",
+        help="How long a request may wait before it is told to come back later.",
+        live=True,
+    ),
+    Setting(
+        name="per-client",
+        kind=Kind.NUMBER,
+        default="none",
+        metavar="NUMBER",
+        help="How many downloads of one client run at once; others of it wait. A client is an IPv4 address, or a /64 "
+        "of IPv6 addresses. none: as many as there is room for.",
+        low=1,
+        words={"none": None},
+        live=True,
+    ),
+    Setting(
+        name="min-rate",
+        kind=Kind.RATE,
+        default="1KiB/s",
+        metavar="RATE",
+        help="How fast a download must be, on average over the idle timeout, or it is let go. What counts is what the "
+        "client acknowledged. none: any that does not stand still may go on.",
+        low=1,
+        words={"none": None},
+        live=True,
+    ),
+    Setting(
+        name="rate",
+        kind=Kind.RATE,
+        default="none",
+        metavar="RATE",
+        help="How fast all downloads together may be. none: as fast as the machine can.",
+        low=1,
+        words={"none": None},
+        live=True,
+    ),
+    Setting(
+        name="per-client-rate",
+        kind=Kind.RATE,
+        default="none",
+        metavar="RATE",
+        help="How fast the downloads of one client together may be. none: as fast as the others leave room for.",
+        low=1,
+        words={"none": None},
+        live=True,
     ),
     Setting(
         name="idle-timeout",
@@ -144,6 +116,40 @@ SETTINGS = (
         help="How long a client may stand still, taking or sending nothing, before it is let go. A download that "
         "moves may last for ever.",
         low=1,
+        live=True,
+    ),
+    Setting(
+        name="drain",
+        kind=Kind.TIME,
+        default="30s",
+        metavar="TIME",
+        help="How long running downloads may take to finish after Ctrl-C or SIGTERM. A second signal ends at once.",
+        live=True,
+    ),
+    Setting(
+        name="admin",
+        kind=Kind.ADDRESS,
+        default="auto",
+        metavar="HOST:PORT",
+        help="Where the server shows what it does: a listener of its own. auto is 127.0.0.1 at the port plus 1000, "
+        "left out with a warning when that is taken. none: there is no such listener.",
+        words={"auto": "auto", "none": None},
+    ),
+    Setting(
+        name="trusted-proxy",
+        kind=Kind.NETWORKS,
+        default="none",
+        metavar="NETWORKS",
+        help="Proxies whose Forwarded or X-Forwarded-For field is believed: addresses or networks, with commas "
+        "between. none: no proxy is.",
+        words={"none": ()},
+    ),
+    Setting(
+        name="proxy-protocol",
+        kind=Kind.FLAG,
+        default="false",
+        metavar="",
+        help="Every connection begins with a PROXY protocol header, of version 1 or 2, that says whose it is.",
     ),
     Setting(
         name="no-length",
@@ -152,6 +158,7 @@ SETTINGS = (
         metavar="",
         help="Send bodies without stating their length: chunked on HTTP/1.1, until close on HTTP/1.0. Clients then "
         "cannot resume or show how much is left.",
+        off="length",
     ),
     Setting(
         name="follow-links",
@@ -181,33 +188,68 @@ SETTINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the operator asked for, read and checked. The fields are explained in :data:`SETTINGS`."""
+    """What the operator asked for, read and checked. The fields are explained in :data:`SETTINGS`.
+
+    None is what the text ``none`` says, except in ``memory_bytes``, where it is ``auto``.
+    """
 
     path: Path
     host: str
     port: int
-    memory_bytes: int
-    drain_seconds: float
+    memory_bytes: int | None
+    queue: int
+    max_wait_seconds: float
+    per_client: int | None
+    min_rate_bytes_per_second: int | None
+    rate_bytes_per_second: int | None
+    per_client_rate_bytes_per_second: int | None
     idle_timeout_seconds: float
+    drain_seconds: float
+    admin: Address | Literal["auto"] | None
+    trusted_proxy: tuple[str, ...]
+    proxy_protocol: bool
     no_length: bool
     follow_links: bool
     hidden: bool
     log_format: Literal["text", "json"]
 
 
-def read_settings(texts: Mapping[str, str]) -> Settings:
+def read_settings(texts: Mapping[str, str], origins: Mapping[str, str] | None = None) -> Settings:
     """Settings from texts by setting name (``{"memory": "20MB"}``); what is not given has its default.
 
-    Raises :class:`~freight.errors.Unservable` when a text is not sensible, naming the setting.
+    Raises :class:`~freight.errors.Unservable` when a text is not sensible, or when two together are not. It names the
+    setting, or its origin where ``origins`` has one (``{"memory": "--memory"}``).
     """
     unknown = texts.keys() - {setting.name for setting in SETTINGS}
     if unknown:
         raise Unservable(f"{min(unknown)}: there is no such setting")
+
+    def named(name: str) -> str:
+        return (origins or {}).get(name, name)
+
     fields: dict[str, Any] = {}  # the table's kinds decide the types; a test compares them with the annotations
     for setting in SETTINGS:
         text = texts.get(setting.name, setting.default)
         try:
             fields[setting.field] = setting.read(text)
         except ValueError as error:
-            raise Unservable(f"{setting.name}: {error}") from None
-    return Settings(**fields)
+            raise Unservable(f"{named(setting.name)}: {error}") from None
+    settings = Settings(**fields)
+    _check_together(settings, named)
+    return settings
+
+
+def _check_together(settings: Settings, named: Callable[[str], str]) -> None:
+    """Refuse what makes sense alone but not together. All settings of a rule are live, or none: see ``reload``."""
+    if settings.port and settings.admin == Address(settings.host, settings.port):
+        raise Unservable(f"{named('admin')}: {settings.admin} is where files are served; take another port")
+    least = settings.min_rate_bytes_per_second
+    for name, most in (
+        ("rate", settings.rate_bytes_per_second),
+        ("per-client-rate", settings.per_client_rate_bytes_per_second),
+    ):
+        if least is not None and most is not None and most < least:
+            raise Unservable(
+                f"{named(name)}: {format_rate(most)} is less than the {format_rate(least)} of {named('min-rate')}: "
+                "every download would be let go"
+            )
