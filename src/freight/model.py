@@ -80,6 +80,15 @@ class Absence:
     location: str = ""
 
 
+class Refusal(Enum):
+    """Why a request is turned away that could be answered at another time."""
+
+    FULL = "full"  # no slot, and no place in line
+    LATE = "late"  # it stood in line, and no slot came free in time
+    DRAINING = "draining"  # the server is stopping: what runs is finished, and nothing begun
+    CROWDED = "crowded"  # no room for another connection
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A whole answer, decided before anything was opened.

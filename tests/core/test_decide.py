@@ -1,14 +1,15 @@
 """The whole decision: a request and what was located become a status, fields and a body (RFC 9110)."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from freight.core import dates
-from freight.core.decide import MAX_RANGES, decide, refuse
-from freight.model import Absence, Missing, Plan, Request, Resource, Span
+from freight.core.decide import MAX_RANGES, decide, refuse, turn_away, waited
+from freight.model import Absence, Missing, Plan, Refusal, Request, Resource, Span
 
 MODIFIED = 1_000_000_000
 NOW = MODIFIED + 1000.25
@@ -240,6 +241,61 @@ def test_an_error_takes_the_form_that_accept_prefers() -> None:
 def test_a_refusal_can_close_and_carry_fields() -> None:
     plan = refuse(431, "Too many fields.", fields=(("Retry-After", "1"),), close=True)
     assert (plan.status, plan.close, plan.fields[-1]) == (431, True, ("Retry-After", "1"))
+
+
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [
+        (Refusal.FULL, "the line is full"),
+        (Refusal.LATE, "in time"),
+        (Refusal.DRAINING, "stopping; another one may have"),
+        (Refusal.CROWDED, "connections"),
+    ],
+)
+def test_who_is_turned_away_is_told_why_and_when_to_come_back(why: Refusal, said: str) -> None:
+    """RFC 9110 sections 15.6.4 and 10.2.3."""
+    plan = turn_away(Request("GET", "/data.csv", ()), 12, why)
+    assert (plan.status, plan.length, plan.close) == (503, content_length(plan), False)
+    assert dict(plan.fields) == {
+        "Content-Type": "text/plain; charset=utf-8",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+        "Vary": "Accept",
+        "Retry-After": "12",
+    }
+    assert isinstance(plan.parts[0], bytes)
+    assert said in plan.parts[0].decode() and plan.parts[0].endswith(b" Try again in 12 seconds.\n")
+
+
+@pytest.mark.parametrize("why", Refusal)
+@pytest.mark.parametrize("accept", ["text/plain", FIREFOX, "application/json"])
+def test_head_is_turned_away_like_get_without_content(why: Refusal, accept: str) -> None:
+    fields = (("accept", accept),)
+    get = turn_away(Request("GET", "/", fields), 7, why)
+    head = turn_away(Request("HEAD", "/", fields), 7, why)
+    assert (head.status, head.fields, head.length, head.parts, head.content) == (503, get.fields, get.length, (), False)
+
+
+def test_who_is_turned_away_has_it_in_the_form_that_accept_prefers() -> None:
+    problem = turn_away(Request("GET", "/", (("accept", "application/json"),)), 90, Refusal.FULL)
+    assert isinstance(problem.parts[0], bytes)
+    assert json.loads(problem.parts[0])["retry_after_seconds"] == 90
+    page = turn_away(Request("GET", "/", (("accept", FIREFOX),)), 90, Refusal.FULL)
+    assert isinstance(page.parts[0], bytes)
+    assert b'http-equiv="refresh" content="90"' in page.parts[0]
+    assert {"Content-Security-Policy", "Retry-After"} <= dict(page.fields).keys()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "duration"),
+    [(0.0123, "12.3"), (0.0, "0.0"), (30.0, "30000.0"), (-1e-9, "0.0"), (86400.5, "86400500.0")],
+)
+def test_an_answer_that_waited_says_for_how_many_milliseconds(seconds: float, duration: str) -> None:
+    """W3C Server Timing section 2: a metric's name, and its duration in milliseconds."""
+    for plan in (answer()[0], answer(range="bytes=0-1")[0], turn_away(Request("GET", "/", ()), 1, Refusal.LATE)):
+        slow = waited(plan, seconds)
+        assert slow.fields == (*plan.fields, ("Server-Timing", f"queue;dur={duration}"))
+        assert replace(slow, fields=plan.fields) == plan
 
 
 sizes = st.one_of(st.none(), st.integers(0, 2**40))

@@ -48,3 +48,44 @@ def test_a_problem_has_the_members_of_rfc_9457() -> None:
 @pytest.mark.parametrize("accept", [None, "text/html", "application/json"])
 def test_an_unknown_status_and_an_odd_detail_still_give_a_body(accept: str | None) -> None:
     assert b"599" in body(599, "\udcff", accept)[1]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "spoken"),
+    [
+        (1, "1 second"),
+        (2, "2 seconds"),
+        (119, "119 seconds"),
+        (120, "about 2 minutes"),
+        (445, "about 7 minutes"),
+        (600, "about 10 minutes"),
+    ],
+)
+@pytest.mark.parametrize("accept", [None, FIREFOX, "application/json"])
+def test_every_form_says_in_a_sentence_how_long_to_stay_away(accept: str | None, seconds: int, spoken: str) -> None:
+    assert f"Busy. Try again in {spoken}.".encode() in body(503, "Busy.", accept, seconds)[1]
+
+
+def test_a_text_that_says_when_to_come_back_is_one_line() -> None:
+    assert body(503, "Busy.", None, 9)[1] == b"503 Service Unavailable: Busy. Try again in 9 seconds.\n"
+
+
+def test_a_problem_has_the_exact_time_as_a_number() -> None:
+    """RFC 9457 section 3.2: an extension member; section 4.2.1: no more is meant than by the status code."""
+    problem = json.loads(body(503, "Busy.", "application/json", 450)[1])
+    assert (problem["type"], problem["title"]) == ("about:blank", "Service Unavailable")
+    assert problem["retry_after_seconds"] == 450
+
+
+def test_a_page_tries_again_by_itself_and_says_so_to_all() -> None:
+    page = body(503, "Busy & full.", FIREFOX, 450)[1].decode()
+    assert page.count('<meta http-equiv="refresh" content="450">') == 1
+    assert '<html lang="en">' in page and "<h1>503 Service Unavailable</h1>" in page
+    assert '<p role="status">Busy &amp; full. Try again in about 8 minutes.</p>' in page
+    assert "by itself" in page and "color-scheme:light dark" in page
+    assert "<script" not in page and len(page) < 1000
+
+
+def test_a_page_of_an_error_that_stays_does_not_try_again() -> None:
+    page = body(404, "Nothing.", FIREFOX)[1]
+    assert b"refresh" not in page and b"by itself" not in page and b"Try again" not in page

@@ -8,6 +8,8 @@ In this order, the first that applies:
 4. 416 and 206 by Range, when the method is GET, the size is known and If-Range agrees (:mod:`freight.core.ranges`).
 5. 200.
 
+What was decided so can still be turned away, 503, when there is no slot for it (:func:`turn_away`).
+
 HEAD gets the fields and the length of GET in every case but Range, which is for GET alone (RFC 9110 section 14.2).
 
 Every error says ``no-store``: 404, 405, 414 and 501 may be cached by rule of thumb (section 15.1), and the file may be
@@ -22,7 +24,7 @@ from typing import assert_never
 
 from freight.core import accept as negotiation
 from freight.core import conditions, dates, disposition, etags, multipart, pages, ranges
-from freight.model import Absence, Fields, Missing, Plan, Request, Resource, Span
+from freight.model import Absence, Fields, Missing, Plan, Refusal, Request, Resource, Span
 
 MAX_RANGES = 32
 """Ranges in one request. PDF viewers and download tools ask for fewer; Apache's 200 buys nothing but small writes."""
@@ -44,6 +46,12 @@ _POLICY = (
     "Content-Security-Policy",
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 )
+_REFUSALS = {
+    Refusal.FULL: "All downloads that fit are running, and the line is full.",
+    Refusal.LATE: "No running download ended in time to make room for this one.",
+    Refusal.DRAINING: "This server is stopping; another one may have what you asked for.",
+    Refusal.CROWDED: "The server has as many connections as it can hold.",
+}
 _NOT_IN_TARGET = re.compile(r"[^!-~]|\\")
 
 
@@ -70,18 +78,48 @@ def decide(request: Request, resource: Resource | Absence, now: float) -> Plan:
         plan = _answer(request, asked, _choose(resource, asked.get("accept"), now), now)
     if plan is None:
         plan = _answer_without(request, resource, asked.get("accept"))
-    return replace(plan, parts=(), content=False) if request.method == "HEAD" else plan
+    return _without_content(plan) if request.method == "HEAD" else plan
 
 
-def refuse(status: int, detail: str, accept: str | None = None, fields: Fields = (), *, close: bool = False) -> Plan:
-    """An error's whole answer: also for what never became a Request, and for a gate that refuses.
+def turn_away(request: Request, seconds: int, why: Refusal) -> Plan:
+    """503: not now, and when (RFC 9110 sections 15.6.4 and 10.2.3). ``seconds``, at least 1, go into Retry-After.
 
-    ``detail`` is a sentence of our own; ``fields`` are what the status demands besides (Allow, Retry-After).
+    The connection goes on: a client that comes back by it needs no other, and one that is to end is the caller's to
+    close.
     """
-    media_type, content = pages.body(status, detail, accept)
+    plan = refuse(503, _REFUSALS[why], request.field("accept"), retry_seconds=seconds)
+    return _without_content(plan) if request.method == "HEAD" else plan
+
+
+def waited(plan: Plan, seconds: float) -> Plan:
+    """The same answer, saying how long its request stood in line: ``Server-Timing``, in ms (W3C, section 2)."""
+    return replace(plan, fields=(*plan.fields, ("Server-Timing", f"queue;dur={max(seconds, 0.0) * 1000:.1f}")))
+
+
+def refuse(
+    status: int,
+    detail: str,
+    accept: str | None = None,
+    fields: Fields = (),
+    *,
+    close: bool = False,
+    retry_seconds: int | None = None,
+) -> Plan:
+    """An error's whole answer: also for what never became a Request.
+
+    ``detail`` is a sentence of our own; ``fields`` are what the status demands besides (Allow). With ``retry_seconds``
+    the answer says when to come back, as a field and in its content.
+    """
+    media_type, content = pages.body(status, detail, accept, retry_seconds)
+    if retry_seconds is not None:
+        fields = (*fields, ("Retry-After", str(retry_seconds)))
     policy = (_POLICY,) if media_type == pages.HTML else ()
     fixed = (("Content-Type", media_type), _NOSNIFF, _NO_STORE, _VARY)
     return Plan(status, (*fixed, *policy, *fields), (content,), len(content), close=close)
+
+
+def _without_content(plan: Plan) -> Plan:
+    return replace(plan, parts=(), content=False)
 
 
 def _gather(fields: Fields) -> dict[str, str]:
