@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
-from freight.model import Absence, Plan, Resource, Span
+from freight.model import Absence, Plan, Request, Resource, Span
 
 
 class Reader(Protocol):
@@ -77,6 +77,16 @@ class Sink(Protocol):
 
     def fileno(self) -> int:
         """The socket's descriptor."""
+
+
+class Responder(Protocol):
+    """Who answers the requests of a connection."""
+
+    async def respond(self, request: Request, sink: Sink) -> None:
+        """Answer one request.
+
+        Raises a :class:`~freight.errors.TransferError`, or OSError for a failing disk, when it cannot be finished.
+        """
 
 
 class Clock(Protocol):
