@@ -1,6 +1,6 @@
 """What a server does, for Prometheus: docs/reference/admin.md has the names.
 
-This module alone imports prometheus_client. That takes tens of milliseconds and some 10 MiB, so nobody imports this
+This module alone imports prometheus_client. That takes tens of milliseconds and 5 to 10 MiB, so nobody imports this
 module before metrics are asked for.
 
 A name is the path of the value in the JSON of :mod:`freight.observe.status`, behind ``freight_``. No label tells
