@@ -32,8 +32,9 @@ def serve() -> Iterator[Callable[..., Served]]:
         host: str = "127.0.0.1",
         nofile: int | None = None,
         log_fd: int | None = None,
+        admin: bool = False,
     ) -> Served:
-        servers.append(Served((os.fspath(path), *arguments), host, nofile, log_fd))
+        servers.append(Served((os.fspath(path), *arguments), host, nofile, log_fd, admin))
         return servers[-1]
 
     yield start

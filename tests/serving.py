@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -15,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 PATIENCE_SECONDS = 20.0  # how long anything may take before a test gives up; never a measure of speed
 
@@ -30,18 +32,26 @@ def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SE
 
 
 class Served:
-    """A server process on a free port, and what it says. ``nofile``: how many descriptors it may have."""
+    """A server process on a free port, and what it says.
 
-    def __init__(self, arguments: tuple[str, ...], host: str, nofile: int | None, log_fd: int | None) -> None:
+    ``nofile``: how many descriptors it may have. ``admin``: it has an admin listener, on a free port of 127.0.0.1.
+    """
+
+    def __init__(
+        self, arguments: tuple[str, ...], host: str, nofile: int | None, log_fd: int | None, admin: bool = False
+    ) -> None:
         def limit() -> None:
             if nofile is not None:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))
 
         self.host = host
         self._said = threading.Condition()
+        self._lines_ahead = bytearray()
         self.log: list[str] = []
+        # Where it would be by itself depends on the port, and tests run side by side.
+        listens = ("--host", host, "--port", "0", "--admin", "127.0.0.1:0" if admin else "none")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "freight", "serve", "--host", host, "--port", "0", *arguments],
+            [sys.executable, "-m", "freight", "serve", *listens, *arguments],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": ""},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if log_fd is None else log_fd,
@@ -51,11 +61,30 @@ class Served:
         if log_fd is None:
             self._reader = threading.Thread(target=self._read_log, daemon=True)
             self._reader.start()
+        self.line = self._next_line()
+        self.port = _port(self.line)
+        self._admin_line = self._next_line() if admin else ""
+
+    @property
+    def admin_port(self) -> int:
+        """Where its admin listener is."""
+        assert self._admin_line.startswith("freight: admin at http://127.0.0.1:"), self._admin_line
+        return _port(self._admin_line)
+
+    def _next_line(self) -> str:
+        """The next line on its standard output. Not by readline: that would wait for ever for one that is missing."""
         assert self.process.stdout is not None
-        self.line = self.process.stdout.readline().decode()
-        if not self.line:
-            raise AssertionError(f"the server did not start: {self.log}")
-        self.port = int(self.line.rsplit(":", 1)[1].rstrip("/\n"))
+        fd, watch = self.process.stdout.fileno(), select.poll()
+        watch.register(fd, select.POLLIN)
+        while (stop := self._lines_ahead.find(b"\n") + 1) == 0:
+            data = os.read(fd, 1 << 16) if watch.poll(PATIENCE_SECONDS * 1000) else b""
+            if not data:
+                self.process.kill()  # it may run, and say nothing
+                raise AssertionError(f"the server did not start: {self.log}")
+            self._lines_ahead += data
+        line = self._lines_ahead[:stop].decode()
+        del self._lines_ahead[:stop]
+        return line
 
     def _read_log(self) -> None:
         assert self.process.stderr is not None
@@ -84,6 +113,17 @@ class Served:
         with self.connect() as client:
             client.get(target, *fields)
             return client.answer()
+
+    def ask_admin(self, target: str, *fields: str) -> Answer:
+        """The admin listener's answer to one GET on a connection of its own."""
+        with Client("127.0.0.1", self.admin_port, named="127.0.0.1") as client:
+            client.get(target, *fields)
+            return client.answer()
+
+    def status(self) -> dict[str, Any]:
+        """What it says of itself now."""
+        found: dict[str, Any] = json.loads(self.ask_admin("/status").content)
+        return found
 
     def descriptors(self) -> int:
         """How many descriptors the process has open."""
@@ -117,6 +157,11 @@ class Served:
         self.process.stdout.close()
 
 
+def _port(line: str) -> int:
+    """The port in a line that ends in a URL."""
+    return int(line.rsplit(":", 1)[1].rstrip("/\n"))
+
+
 @dataclass(frozen=True)
 class Answer:
     """One whole answer: framed as it promised, every byte of it there."""
@@ -131,9 +176,13 @@ class Cut(Exception):
 
 
 class Client:
-    """One connection, spoken by hand. Reading raises :class:`Cut` or ConnectionResetError for a cut answer."""
+    """One connection, spoken by hand. Reading raises :class:`Cut` or ConnectionResetError for a cut answer.
 
-    def __init__(self, host: str, port: int, receive_bytes: int | None = None) -> None:
+    ``named`` is what its requests have in Host.
+    """
+
+    def __init__(self, host: str, port: int, receive_bytes: int | None = None, named: str = "x") -> None:
+        self.named = named
         self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         if receive_bytes is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
@@ -153,7 +202,7 @@ class Client:
 
     def get(self, target: str = "/", *fields: str, method: str = "GET", version: str = "1.1") -> None:
         """Send a request."""
-        lines = (f"{method} {target} HTTP/{version}", "Host: x", *fields, "", "")
+        lines = (f"{method} {target} HTTP/{version}", f"Host: {self.named}", *fields, "", "")
         self.send("\r\n".join(lines).encode("latin-1"))
 
     def answer(self, method: str = "GET") -> Answer:

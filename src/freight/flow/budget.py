@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from freight.account import Account
 from freight.errors import Unservable
 from freight.ports import Sink
 from freight.quantities import format_size
@@ -108,7 +107,7 @@ class Budget:
         """Divide another memory from now on. Who runs goes on; raises Unservable where it is too little."""
         if memory_bytes < LEAST_MEMORY:
             raise Unservable(
-                f"memory: {format_size(memory_bytes)} is too little: the least that works is {format_size(LEAST_MEMORY)}"
+                f"memory: {format_size(memory_bytes)} is too little; {format_size(LEAST_MEMORY)} is the least that works"
             )
         each = WINDOW_MIN + CONNECTION_COST
         door = memory_bytes // DOOR_SHARE

@@ -23,8 +23,8 @@ default), so that the kernel stops at its own bound. docs/decisions/001 has the 
 _SEGMENT = 62 * 1024
 CALLS = (3 * _SEGMENT + 2048, 2 * _SEGMENT, _SEGMENT)
 """What a turn hands over of a bounded transfer, in bytes, the most that there is room for. Just below one, two and
-three of the loopback's segments (65,483 bytes): a small rest of a segment costs as much as a whole one, and two of these
-sizes are twice as fast as some in between. docs/decisions/007 has the measurement."""
+three of the loopback's segments (65,483 bytes): a small rest of a segment costs as much as a whole one, so that these
+are up to twice as fast as sizes in between. docs/decisions/007 has the measurement."""
 
 _CALL = CALLS[0]
 
@@ -268,6 +268,11 @@ class Pump(Waiting):
         stop = min(self._stop, self._start + _FETCH_BYTES)
         self._warmer.fetch(self._fd, self._start, stop, lambda error: self._fetched(stop, error))
         self.pause()
+
+    @property
+    def fetching(self) -> bool:
+        """Whether it waits for the disk."""
+        return self._fetching_since > 0
 
     def held_up(self) -> bool:
         """See :class:`Waiting`: by our disk, by a rate of ours, or for want of memory."""
