@@ -45,10 +45,14 @@ def plain(scenario: str, peer: str, case: str, key: str, scale: float = 1) -> Fi
 
 
 def least(scenario: str, peer: str, case: str, key: str) -> Figure:
-    """The least of all rounds: what must hold each time is not a matter of medians."""
+    """The least of all rounds, 0 if one failed: what must hold each time is not a matter of medians."""
 
     def figure(results: Results) -> float | None:
-        return min(results[scenario].values(peer, case, key), default=None) if scenario in results else None
+        if scenario not in results:
+            return None
+        if results[scenario].failed(peer, case):
+            return 0
+        return min(results[scenario].values(peer, case, key), default=None)
 
     return figure
 

@@ -101,6 +101,13 @@ def test_what_must_come_out_right_every_time_is_judged_by_the_worst_round(
     assert row.split(" | ")[-1].strip(" |") == word
 
 
+def test_a_turn_that_failed_is_not_one_in_which_every_byte_was_right(tmp_path: Path) -> None:
+    failed = {"round": 1, "turn": 0, "case": "veth", "peer": "freight 20MB", "error": "no download began"}
+    samples = [sample("freight 20MB", 500, turn=0, case="veth", key="right"), failed]
+    row = next(line for line in bars(written(tmp_path, "budget", samples)).splitlines() if "veth: every byte" in line)
+    assert row.split(" | ")[-1].strip(" |") == "**no**"
+
+
 @pytest.mark.parametrize(("share", "word"), [(1.0, "yes"), (1.01, "**no**")])
 def test_one_reading_above_one_budget_misses_the_bar_of_all(tmp_path: Path, share: float, word: str) -> None:
     samples = [
