@@ -15,6 +15,7 @@ pytestmark = pytest.mark.needs("aria2c")
 
 Serve = Callable[..., Served]
 ARIA2 = ("aria2c", "--no-conf", "--quiet", "--all-proxy=", "--file-allocation=none", "--max-tries=1", "--timeout=20")
+HUGE_BYTES = 320 * 1024 * 1024
 EIGHT = ("-x8", "-s8", "-k1M")
 
 
@@ -53,13 +54,13 @@ def test_a_killed_client_resumes(serve: Serve, there: Path, here: Path) -> None:
 
 
 def test_a_file_that_changes_under_way_is_a_failure(serve: Serve, there: Path, here: Path) -> None:
-    """Eight pieces of two versions are not a file."""
-    make_content(there / "large.bin", LARGE_BYTES)
+    """Eight pieces of two versions are not a file. Each is larger than what may lie in its client's receive buffer."""
+    make_content(there / "large.bin", HUGE_BYTES)
     server = serve(there)
     url = f"http://127.0.0.1:{server.port}/large.bin"
     first = start(*ARIA2, *EIGHT, "--max-overall-download-limit=8M", "-o", "got", url, within=here)
     until(lambda: written(here / "got") > 1 << 20, "a first part")
-    overwrite(there / "large.bin", LARGE_BYTES, seed=2)
+    overwrite(there / "large.bin", HUGE_BYTES, seed=2)
     assert first.wait(60) != 0
     server.await_log("changed")
 

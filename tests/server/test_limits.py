@@ -138,7 +138,7 @@ def test_files_small_enough_for_a_send_queue_count_too(tmp_path: Path, serve: Se
 def test_clients_that_stall_in_a_listing_pin_no_more_than_the_budget(
     tmp_path: Path, serve: Serve, clients: ExitStack
 ) -> None:
-    count, memory = 30, 20_000_000
+    count, memory = 12, 20_000_000
     for number in range(20_000):
         (tmp_path / f"{number:0100d}").touch()
     server = serve(tmp_path, "--memory", str(memory))

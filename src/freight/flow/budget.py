@@ -56,8 +56,11 @@ TRUSTED_BYTES = 1024 * KIB
 DOOR_SHARE = 20
 """One in so many bytes is kept for who is neither running nor lent to: small answers, and connections that ask."""
 
-PRODUCER_SHARE = 8
-"""One in so many bytes is what one producer may take, and two such shares are what all may."""
+PRODUCER_SHARE = 64
+"""One in so many bytes is what one producer may take: a window of entries of a directory."""
+
+PRODUCERS_SHARE = 4
+"""One in so many bytes is what all producers together may take, so that listings do not end downloads."""
 
 FLOAT_SHARE = 40
 """One in so many bytes may be lent though it is promised: to who drains it at once, and never beyond what is free."""
@@ -154,11 +157,8 @@ class Budget:
 
     def can_run(self, *, express: bool = False, produced: bool = False) -> bool:
         """Whether one more transfer's window can be paid for; ``express``: it is kept; ``produced``: and a producer."""
-        if (
-            produced
-            and self.producers
-            and (self.producers + 1) * PRODUCER_SHARE * self.producer_cost > 2 * self.memory_bytes
-        ):
+        after = (self.producers + 1) * self.producer_cost
+        if produced and self.producers and after * PRODUCERS_SHARE > self.memory_bytes:
             return False
         cost = (0 if express else WINDOW_MIN) + (self.producer_cost if produced else 0)
         return not cost or self._fits(cost)

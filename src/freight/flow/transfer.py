@@ -61,14 +61,13 @@ class Transfers:
         abortively, as what has gone out must not look complete.
         """
         segments = sink.segments(plan, reader.size)
-        fd, began, reason = reader.fileno(), self._loop.time(), None
+        fd, began, reason, made = reader.fileno(), self._loop.time(), None, 0
         pump = None if fd is None else Pump(fd, reader, segments, sink, slot, self._budget, self._warmer, self.rates)
-        before = sink.taken
         del plan  # thousands of these frames wait at once, each for hours: let them hold little
         self.rates.join(slot.key, began)
         try:
             if pump is None:
-                await self._relay(reader, segments, sink)
+                made = await self._relay(reader, segments, sink)
                 reader.check()
             else:
                 del segments
@@ -80,7 +79,7 @@ class Transfers:
             self.rates.leave(slot.key)
             disk, copied = (pump.disk_seconds, pump.moved) if pump else (0.0, 0)
             seconds = max(0.0, self._loop.time() - began - disk)
-            self._meter.ended(reason, sink.taken - before, copied, seconds, disk)
+            self._meter.ended(reason, copied + made, copied, seconds, disk)
 
     async def _pump(self, pump: Pump) -> None:
         if not pump.start():
@@ -113,8 +112,10 @@ class Transfers:
         """Give back what the transfers share. None may run any more."""
         self.rounds.close()
 
-    async def _relay(self, reader: Reader | None, segments: Iterator[bytes | Span], sink: Sink) -> None:
+    async def _relay(self, reader: Reader | None, segments: Iterator[bytes | Span], sink: Sink) -> int:
+        """How many bytes the reader has made."""
         sink.bound(MARK_MIN)
+        made = 0
         for segment in segments:
             if isinstance(segment, bytes):
                 await self._write(segment, sink)
@@ -122,6 +123,8 @@ class Transfers:
             assert reader is not None  # only a plan with spans has any
             while piece := await self._loop.run_in_executor(self._pool, reader.read):
                 await self._write(sink.piece(piece), sink)
+                made += len(piece)
+        return made
 
     async def _write(self, data: bytes, sink: Sink) -> None:
         writer = Writer(data, sink, self._budget)
