@@ -70,6 +70,7 @@ def run(settings: Settings, reread: Callable[[], Settings]) -> int:
         no_length=settings.no_length,
         pool=looks,
         entries_at_once=budget.listing_entries,
+        piece_bytes=budget.piece_bytes,
     )
     listening = listen(settings.host, settings.port, MARK_MIN)
     log = Log(sys.stderr.fileno(), json_line if settings.log_format == "json" else text_line)
@@ -164,7 +165,7 @@ class Server:
             proxy_protocol=self._settings.proxy_protocol,
             trusted=self._trusted,
         )
-        self._listener = Listener(house, self._listening, self._log.warn, self._gate.call_next)
+        self._listener = Listener(house, self._listening, self._log.warn, self._gate.call_next, self._crowd)
         self._stop: asyncio.Future[None] = loop.create_future()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._end, number)
@@ -209,8 +210,16 @@ class Server:
         own = replace(
             house, files=admin, transfers=self._admin_transfers, budget=budget, record=_forget, proxy_protocol=False
         )
-        self._admin = Listener(replace(own, trusted=NOBODY), watched, self._log.warn, _nothing)
+        self._admin = Listener(replace(own, trusted=NOBODY), watched, self._log.warn, _nothing, _pass_over)
         self._admin.start()
+
+    def _crowd(self, crowded: bool) -> None:
+        """More connections stand outside than there is memory for, or no more."""
+        self._gate.crowded = crowded
+        if crowded:
+            self._gate.shorten()
+        else:
+            self._gate.call_next()
 
     def _end(self, number: int) -> None:
         if not self._stop.done():
@@ -253,6 +262,10 @@ def _forget(entry: Entry) -> None:
 
 def _nothing() -> None:
     """Nobody waits for what an admin connection cost."""
+
+
+def _pass_over(crowded: bool) -> None:
+    """Nobody is sent away for the sake of who looks."""
 
 
 def _url(listening: socket.socket) -> str:

@@ -87,6 +87,12 @@ class Line(Generic[T]):
             return len(self)
         return sum(self._deeper[: own + 1])
 
+    def newest(self) -> tuple[Key, T] | None:
+        """The key and ticket that came last; None when nobody waits."""
+        for ticket in reversed(self._arrivals):
+            return self._arrivals[ticket], ticket
+        return None
+
     def oldest(self) -> tuple[Key, T] | None:
         """The key and ticket that have waited longest, whosever turn it is; None when nobody waits."""
         for ticket, key in self._arrivals.items():

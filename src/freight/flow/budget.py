@@ -5,7 +5,8 @@ queue is bounded. So what is counted here is what the kernel really holds (``wme
 unsent, and the bookkeeping around both), asked of each socket before more is handed to it. Nothing is handed over that
 has not been counted first, so the sum holds at every instant and not only on the average::
 
-    connections x CONNECTION_COST + waiting x WAITING_COST + all that is pinned + kept for small answers <= memory
+    connections x CONNECTION_COST + those that do not run x WAITING_COST + all that is pinned
+        + producers x their cost + what is kept for small answers  <=  memory
 
 Whoever runs has a window of WINDOW_MIN. What is free beyond that is *lent*: to who drains it, up to a pool, by the
 call. A loan is over when its bytes have left the kernel, which is looked at when the next one asks.
@@ -24,15 +25,14 @@ KIB = 1024
 WINDOW_MIN = 32 * KIB
 """What one running transfer may always have in the kernel, in bytes of the kernel's memory."""
 
-CONNECTION_COST = 5 * KIB
-"""What one open connection costs in bytes, whatever it does: its objects in the process while it runs a download (the
-most it ever has), and an answer without a body on its way out."""
+CONNECTION_COST = 4 * KIB
+"""What one open connection costs in bytes of the process, running or idle; tests/load holds it to what is measured."""
 
-WAITING_COST = 1 * KIB
-"""What a place in the line costs besides, in bytes."""
+WAITING_COST = 2 * KIB
+"""What one that does not run may cost besides, in bytes: a place in the line, or a short answer on its way out."""
 
-PIECE_COST = 128 * KIB
-"""What a producer costs besides, in bytes: a piece that is being sent, and one that is being made."""
+PIECE_BYTES = 64 * KIB
+"""The largest piece that a producer makes, in bytes. It costs two: one is sent while the next is made."""
 
 ENTRY_COST = 700
 """What an entry in a listing's window costs, in bytes: two passes of it while they are sorted, its name and its key."""
@@ -62,7 +62,7 @@ PRODUCER_SHARE = 64
 PRODUCERS_SHARE = 4
 """One in so many bytes is what all producers together may take, so that listings do not end downloads."""
 
-FLOAT_SHARE = 40
+FLOAT_SHARE = 80
 """One in so many bytes may be lent though it is promised: to who drains it at once, and never beyond what is free."""
 
 _RECLAIMED_AT_MOST = 512  # loans looked at to let one more in: a quarter of a millisecond
@@ -89,6 +89,7 @@ class Budget:
         "lent",
         "listing_entries",
         "memory_bytes",
+        "piece_bytes",
         "pinned",
         "producer_cost",
         "producers",
@@ -117,10 +118,10 @@ class Budget:
         self.memory_bytes = memory_bytes
         self.express_slots = max(1, door // 2 // each)
         self.slots = (memory_bytes - max(door, _LEAST_DOOR)) // each
-        self.listing_entries = min(
-            LISTING_ENTRIES, max(_LEAST_ENTRIES, (memory_bytes // PRODUCER_SHARE - PIECE_COST) // ENTRY_COST)
-        )
-        self.producer_cost = PIECE_COST + self.listing_entries * ENTRY_COST
+        share = memory_bytes // PRODUCER_SHARE
+        self.piece_bytes = min(PIECE_BYTES, max(_LEAST_PIECE, share // 8))
+        self.listing_entries = min(LISTING_ENTRIES, max(_LEAST_ENTRIES, (share - 2 * self.piece_bytes) // ENTRY_COST))
+        self.producer_cost = 2 * self.piece_bytes + self.listing_entries * ENTRY_COST
         self._crowd = min(CROWD, self.slots)
         self._divide()
 
@@ -149,11 +150,7 @@ class Budget:
 
     def can_open(self) -> bool:
         """Whether one more connection can be paid for."""
-        return self._fits(CONNECTION_COST)
-
-    def can_wait(self) -> bool:
-        """Whether one more place in the line can be paid for."""
-        return self._fits(WAITING_COST)
+        return self._fits(CONNECTION_COST + WAITING_COST)
 
     def can_run(self, *, express: bool = False, produced: bool = False) -> bool:
         """Whether one more transfer's window can be paid for; ``express``: it is kept; ``produced``: and a producer."""
@@ -173,7 +170,11 @@ class Budget:
         return self._kept + self.spent_bytes() + cost <= self.memory_bytes
 
     def _spent(self) -> int:
-        return self.connections * CONNECTION_COST + self.waiting * WAITING_COST + self.producers * self.producer_cost
+        return (
+            self.connections * CONNECTION_COST
+            + max(0, self.connections - self.running) * WAITING_COST
+            + self.producers * self.producer_cost
+        )
 
     # What each has in the kernel
 
@@ -258,7 +259,9 @@ class Budget:
             account.pinned, account.over = held, over
 
 
-_LEAST_ENTRIES = 64
-_LEAST_DOOR = 2 * WINDOW_MIN + 8 * CONNECTION_COST + PIECE_COST + _LEAST_ENTRIES * ENTRY_COST
+_LEAST_ENTRIES = 32
+_LEAST_PIECE = 4 * KIB
+_LEAST_PRODUCER = 2 * _LEAST_PIECE + _LEAST_ENTRIES * ENTRY_COST
+_LEAST_DOOR = WINDOW_MIN + 4 * (CONNECTION_COST + WAITING_COST) + _LEAST_PRODUCER
 LEAST_MEMORY = -(-(_LEAST_DOOR + WINDOW_MIN + CONNECTION_COST) // (64 * KIB)) * 64 * KIB
 """The least memory that works, in bytes: one download, a listing and a small answer beside it, and some who ask."""

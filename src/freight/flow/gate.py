@@ -29,6 +29,9 @@ EXPRESS_BYTES = 1024 * 1024
 """The longest answer that goes by the express lane, in bytes."""
 
 _UNKNOWN_SECONDS = 10.0  # what a wait is reckoned at before any slot has come free
+_STANDS_SECONDS = 5.0  # a line that moves is not shortened, and large files take their time
+_SHORTENED_BY = 16
+_FLOOR_SHARE = 4  # one in so many of the slots is never given up to let more connections in
 _DRAINED_SECONDS = 5  # what comes instead of this server, another node or its successor, is there soon
 
 
@@ -152,6 +155,8 @@ class Gate:
         self._of_client: dict[Key, int] = {}  # ordinary slots
         self._freed = {lane: Freed(loop.time()) for lane in Lane}
         self._draining = False
+        self._moved_at = loop.time()  # when an ordinary slot was last given
+        self.crowded = False  # more connections stand outside than there is memory for
 
     @property
     def waiting(self) -> int:
@@ -224,6 +229,21 @@ class Gate:
                 self._take(ticket.slot)
                 ticket.tell(None)
 
+    def shorten(self) -> None:
+        """Send some of the line away where it does not move, and there is no memory for a longer one.
+
+        Those who came last are told to come back: behind them, outside, may stand who wants something small.
+        """
+        line = self._lines[Lane.ORDINARY]
+        if self._loop.time() - self._moved_at < _STANDS_SECONDS:
+            return
+        for _ in range(_SHORTENED_BY):
+            found = line.newest()
+            if found is None:
+                return
+            line.leave(*found)
+            found[1].tell(Refusal.CROWDED)
+
     def drain(self) -> None:
         """Let nobody wait any more: who does is told to come back, or to go elsewhere."""
         self._draining = True
@@ -253,6 +273,8 @@ class Gate:
             return False
         if lane is Lane.EXPRESS and self._lines[Lane.ORDINARY]:
             return False
+        if self.crowded and lane is Lane.ORDINARY and self._running[lane] >= budget.slots // _FLOOR_SHARE:
+            return False  # what comes free is for who stands outside first
         ordinary = self._running[Lane.ORDINARY] + max(0, express_running - budget.express_slots)
         return ordinary < budget.slots and budget.can_run(produced=produced)
 
@@ -260,12 +282,13 @@ class Gate:
         self._running[slot.lane] += 1
         if slot.lane is Lane.ORDINARY:
             self._of_client[slot.key] = self._of_client.get(slot.key, 0) + 1
+            self._moved_at = self._loop.time()
         self._budget.promise(slot.sink, express=slot.lane is Lane.EXPRESS, produced=slot.produced)
 
     def _cannot_wait(self) -> Refusal | None:
         if self._draining:
             return Refusal.DRAINING
-        if self.waiting >= self.terms.queue or not self._budget.can_wait():
+        if self.waiting >= self.terms.queue:
             return Refusal.FULL
         return None
 

@@ -51,16 +51,23 @@ def listen(host: str, port: int, mark: int) -> socket.socket:
 class Listener:
     """Accepts connections and runs them. ``warn`` is told, in a line, what the operator should know.
 
-    ``room`` is called when a connection has closed: others may wait for what it cost.
+    ``room`` is called when a connection has closed: others may wait for what it cost. ``crowded`` is told repeatedly
+    that there is no memory for another connection, and once that there is.
     """
 
     def __init__(
-        self, house: House, listening: socket.socket, warn: Callable[[str], None], room: Callable[[], None]
+        self,
+        house: House,
+        listening: socket.socket,
+        warn: Callable[[str], None],
+        room: Callable[[], None],
+        crowded: Callable[[bool], None],
     ) -> None:
         self._house = house
         self._listening = listening
         self._warn = warn
         self._room = room
+        self._crowded = crowded
         self._connections: set[Connection] = set()
         self._idle: OrderedDict[Connection, None] = OrderedDict()  # who waits for a request, the longest first
         self._exhausted = False  # said once until accepting works again
@@ -121,7 +128,6 @@ class Listener:
         if not self._connections:
             self._emptied.set()
         if self._full and self._house.budget.can_open():
-            self._full = False
             self._resume()
         self._room()
 
@@ -157,11 +163,15 @@ class Listener:
             if not budget.can_open():
                 self._full = True
                 self._evict()
+                self._crowded(True)
                 self._pause()
                 return
             try:
                 connected, address = self._listening.accept()
             except BlockingIOError:
+                if self._full:
+                    self._full = False
+                    self._crowded(False)
                 return
             except OSError as error:
                 if error.errno in _EXHAUSTED:

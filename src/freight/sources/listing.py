@@ -18,7 +18,7 @@ from freight.sources.entries import Directory, Entries, Item
 
 HTML, JSON = "text/html", "application/json"
 
-_PIECE = 64 * 1024
+PIECE = 64 * 1024
 # Long enough for the kernel to run another thread: without it the loop would wait for the interpreter's switch interval
 # (5 ms) at each of its turns, as this thread takes the lock back at once after every call that releases it.
 _PAUSE_SECONDS = 50e-6
@@ -38,14 +38,14 @@ class ListingReader:
     size: int | None
 
     def __init__(
-        self, media_type: str, fd: int, directory: Directory, *, root: Root, hidden: bool, at_once: int
+        self, media_type: str, fd: int, directory: Directory, *, root: Root, hidden: bool, at_once: int, piece: int
     ) -> None:
         self._fd = fd
         self._left = False
         self._reading = threading.Lock()
         entries = Entries(fd, directory, root, hidden, self._pause, at_once)
         texts = _html(directory, entries) if media_type == HTML else _json(directory, entries)
-        self._pieces = _gathered(texts)
+        self._pieces = _gathered(texts, piece)
         self.size = None
 
     def fileno(self) -> None:
@@ -92,12 +92,12 @@ class ListingReader:
                 self._reading.release()
 
 
-def _gathered(texts: Iterable[str]) -> Iterator[bytes]:
-    """Texts, each of less than 64 KiB, joined to pieces of at most that."""
+def _gathered(texts: Iterable[str], most: int) -> Iterator[bytes]:
+    """Texts joined to pieces of at most ``most`` bytes, or of one text that is longer."""
     piece = bytearray()
     for text in texts:
         data = text.encode()
-        if len(piece) + len(data) > _PIECE:
+        if piece and len(piece) + len(data) > most:
             yield bytes(piece)
             piece.clear()
         piece += data

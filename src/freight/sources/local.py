@@ -22,7 +22,7 @@ from freight.model import Absence, Missing, Resource
 from freight.ports import Reader
 from freight.sources.beneath import Root
 from freight.sources.entries import WINDOW, Directory, Order
-from freight.sources.listing import HTML, JSON, ListingReader
+from freight.sources.listing import HTML, JSON, PIECE, ListingReader
 from freight.sources.types import media_type
 
 _LOOK = os.O_PATH | os.O_CLOEXEC
@@ -118,7 +118,8 @@ class LocalSource:
     A directory is held open from here on; a file's path is looked up each time, so that a link the operator turns to
     another file is followed. Links inside a directory are followed with ``follow_links`` only, and then only beneath
     it. Names that start with a dot are absent unless ``hidden``. With ``no_length`` a file's size is not told. ``pool``
-    takes the calls that may wait for a disk; ``entries_at_once`` is how many a listing holds. ``stepwise``: see
+    takes the calls that may wait for a disk; ``entries_at_once`` is how many a listing holds, which is
+    made in pieces of ``piece_bytes``. ``stepwise``: see
     :class:`~freight.sources.beneath.Root`.
 
     Raises :class:`~freight.errors.Unservable` when the path cannot be served.
@@ -134,10 +135,12 @@ class LocalSource:
         pool: Executor,
         stepwise: bool = False,
         entries_at_once: int = WINDOW,
+        piece_bytes: int = PIECE,
     ) -> None:
         whole = os.path.abspath(os.fspath(path))
         self._hidden = hidden
         self._entries_at_once = entries_at_once
+        self._piece_bytes = piece_bytes
         self._no_length = no_length
         self._pool = pool
         self._only = ""
@@ -236,7 +239,13 @@ class LocalSource:
             if isinstance(key, Directory):
                 fd = self._root.open(key.names, _READ | os.O_DIRECTORY, cached=cached)
                 return ListingReader(
-                    media_type, fd, key, root=self._root, hidden=self._hidden, at_once=self._entries_at_once
+                    media_type,
+                    fd,
+                    key,
+                    root=self._root,
+                    hidden=self._hidden,
+                    at_once=self._entries_at_once,
+                    piece=self._piece_bytes,
                 )
             fd = self._root.open(key.names, _READ, cached=cached)
         except OSError as error:
