@@ -88,18 +88,19 @@ def true_client(peer: str, fields: Fields, trusted: Networks) -> str:
     that was believed is the answer then. To skip such an element would be to believe, on the word of a proxy that did
     not know its client, what that client made up.
 
-    ``Forwarded`` (RFC 7239), if there is any, else ``X-Forwarded-For``; several lines are one list (RFC 9110 section
-    5.3). Elements are found from the right too, so that a quote that a client left open swallows none that was
+    ``Forwarded`` (RFC 7239) or ``X-Forwarded-For``; several lines are one list (RFC 9110 section 5.3). With both in a
+    request its peer is the client: most proxies write one and pass the other on as it came, and nothing tells which.
+    Elements are found from the right too, so that a quote that a client left open swallows none that was
     written behind it. A backslash (a quoted pair) is malformed: no address needs one.
     """
     believed = canonical(peer)
     if believed not in trusted:
         return believed
-    named = _named_by_forwarded
-    lines = [value for name, value in fields if name == "forwarded"]
-    if not lines:
-        named = _named_by_x_forwarded_for
-        lines = [value for name, value in fields if name == "x-forwarded-for"]
+    forwarded = [value for name, value in fields if name == "forwarded"]
+    for_lines = [value for name, value in fields if name == "x-forwarded-for"]
+    if forwarded and for_lines:
+        return believed
+    named, lines = (_named_by_forwarded, forwarded) if forwarded else (_named_by_x_forwarded_for, for_lines)
     for element in islice(_from_the_right(lines), _MAX_HOPS):
         hop = named(element)
         if hop is None:

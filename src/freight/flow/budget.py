@@ -53,7 +53,7 @@ best measured (docs/decisions/007). It has more where its equal share is more.""
 TRUSTED_BYTES = 1024 * KIB
 """How far a transfer must have come for more than FIRST_WINDOW, in bytes: further than who stalls from the start."""
 
-DOOR_SHARE = 20
+DOOR_SHARE = 16
 """One in so many bytes is kept for who is neither running nor lent to: small answers, and connections that ask."""
 
 PRODUCER_SHARE = 64
@@ -116,7 +116,7 @@ class Budget:
         each = WINDOW_MIN + CONNECTION_COST
         door = memory_bytes // DOOR_SHARE
         self.memory_bytes = memory_bytes
-        self.express_slots = max(1, door // 2 // each)
+        self.express_slots = max(1, door // 4 // each)
         self.slots = (memory_bytes - max(door, _LEAST_DOOR)) // each
         share = memory_bytes // PRODUCER_SHARE
         self.piece_bytes = min(PIECE_BYTES, max(_LEAST_PIECE, share // 8))
