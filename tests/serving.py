@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -15,7 +16,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from netns import HERE, Place
 
 PATIENCE_SECONDS = 20.0  # how long anything may take before a test gives up; never a measure of speed
 
@@ -30,18 +34,36 @@ def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SE
 
 
 class Served:
-    """A server process on a free port, and what it says. ``nofile``: how many descriptors it may have."""
+    """A server process on a free port, and what it says.
 
-    def __init__(self, arguments: tuple[str, ...], host: str, nofile: int | None, log_fd: int | None) -> None:
+    ``nofile``: how many descriptors it may have; ``place``: the network that it is in; ``within``: words in front of
+    its command that lead somewhere else, such as a cage's.
+    """
+
+    def __init__(
+        self,
+        arguments: tuple[str, ...],
+        host: str,
+        nofile: int | None,
+        log_fd: int | None,
+        place: Place = HERE,
+        within: tuple[str, ...] = (),
+    ) -> None:
         def limit() -> None:
             if nofile is not None:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))
 
         self.host = host
+        self.place = place
         self._said = threading.Condition()
         self.log: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "freight", "serve", "--host", host, "--port", "0", *arguments],
+            [
+                *place.within,
+                *within,
+                *(sys.executable, "-m", "freight", "serve", "--host", host, "--port", "0"),
+                *arguments,
+            ],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": ""},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if log_fd is None else log_fd,
@@ -84,6 +106,19 @@ class Served:
         with self.connect() as client:
             client.get(target, *fields)
             return client.answer()
+
+    def ask_admin(self, target: str) -> Answer:
+        """The admin listener's answer to a GET; the server has ``--admin 127.0.0.1:0``."""
+        url = urlsplit(self.await_log("admin at").rsplit(" ", 1)[1])
+        assert url.hostname is not None and url.port is not None
+        with Client(url.hostname, url.port, made=self.place.socket()) as client:
+            client.get(target)
+            return client.answer()
+
+    def gate(self) -> dict[str, Any]:
+        """What its gate says: how many downloads are ``running`` and ``waiting``."""
+        gate: dict[str, Any] = json.loads(self.ask_admin("/status").content)["gate"]
+        return gate
 
     def descriptors(self) -> int:
         """How many descriptors the process has open."""
@@ -133,8 +168,10 @@ class Cut(Exception):
 class Client:
     """One connection, spoken by hand. Reading raises :class:`Cut` or ConnectionResetError for a cut answer."""
 
-    def __init__(self, host: str, port: int, receive_bytes: int | None = None) -> None:
-        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    def __init__(
+        self, host: str, port: int, receive_bytes: int | None = None, made: socket.socket | None = None
+    ) -> None:
+        self.socket = made or socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         if receive_bytes is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.settimeout(PATIENCE_SECONDS)
