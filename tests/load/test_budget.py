@@ -26,7 +26,7 @@ RECEIVE = 64 * KIB  # what a client's kernel takes while it does not read: so th
 
 
 @pytest.mark.needs("ss")
-def test_500_downloads_run_in_20_mb(site: Path, serve: Serve, gather: Gather, network: Network) -> None:
+def test_500_downloads_run_in_20_mb(site: Path, network: Network, serve: Serve, gather: Gather) -> None:
     """All stand still in mid-download; then they go on, all is right, and the process is back where it was."""
     server = serve(site, "--memory", "20MB", *ADMIN, *PATIENT, place=network.server)
     first = Gauge(server)
@@ -82,7 +82,7 @@ def test_four_times_as_many_as_there_is_room_for_all_get_theirs(site: Path, serv
     assert gauge.peak <= 20 * MB
 
 
-def test_2000_clients_in_a_cage_of_64_mib_end_nothing(tmp_path: Path, serve: Serve, gather: Gather, cage: Cage) -> None:
+def test_2000_clients_in_a_cage_of_64_mib_end_nothing(tmp_path: Path, cage: Cage, serve: Serve, gather: Gather) -> None:
     """With the default budget; 1,500 of them are slow, and the file is twice as large as the cage, and cold."""
     file = tmp_path / "cold.csv"
     write_sample(file, 128 << 20)
