@@ -12,10 +12,15 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from freight.config import reload
 from freight.core.client import Networks
+from freight.errors import Unservable
 from freight.fileserver import FileServer
-from freight.flow.budget import WINDOW_MIN, Budget, largest_send_queue
-from freight.flow.gate import Gate
+from freight.flow.budget import Budget
+from freight.flow.gate import Gate, Terms
+from freight.flow.limits import default_memory, largest_send_queue
+from freight.flow.meter import Meter
+from freight.flow.pump import MARK_MIN
 from freight.flow.transfer import Transfers
 from freight.observe.log import Log, json_line, text_line
 from freight.server.connection import House
@@ -24,11 +29,9 @@ from freight.settings import Settings
 from freight.sources.local import LocalSource
 from freight.wire.http1 import Limits
 
-_MEMORY_AUTO = 64 << 20  # bytes
 _POOL_THREADS = 4  # enough to keep a disk busy; a thread is made when it is needed first, and costs a stack
 _LOOK_THREADS = 2  # looking a path up must not wait behind megabytes
-_HEAD_SECONDS = 10.0  # an honest head is one packet; this is for the worst of mobile links
-_LINGER_SECONDS = 2.0
+_SWEEP_SECONDS = 1.0
 
 
 class SystemClock:
@@ -49,6 +52,8 @@ def run(settings: Settings, reread: Callable[[], Settings]) -> int:
     ``reread`` gathers the settings anew, from where they came, and raises Unservable when they are not sensible.
     """
     _raise_descriptor_limit()
+    budget = Budget(_memory(settings), largest_send_queue())
+    trusted = Networks.parse(settings.trusted_proxy)
     pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="disk")
     looks = ThreadPoolExecutor(_LOOK_THREADS, thread_name_prefix="look")
     source = LocalSource(
@@ -57,17 +62,35 @@ def run(settings: Settings, reread: Callable[[], Settings]) -> int:
         hidden=settings.hidden,
         no_length=settings.no_length,
         pool=looks,
+        entries_at_once=budget.listing_entries,
     )
-    listening = listen(settings.host, settings.port, WINDOW_MIN)
+    listening = listen(settings.host, settings.port, MARK_MIN)
     log = Log(sys.stderr.fileno(), json_line if settings.log_format == "json" else text_line)
     try:
         with asyncio.Runner() as runner:
-            return runner.run(_serve(settings, source, listening, pool, log))
+            server = Server(settings, reread, source, budget, trusted, listening, pool, log)
+            return runner.run(server.serve())
     finally:
         log.close()
         source.close()
         for threads in (pool, looks):
             threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _memory(settings: Settings) -> int:
+    return default_memory() if settings.memory_bytes is None else settings.memory_bytes
+
+
+def _terms(settings: Settings) -> Terms:
+    return Terms(
+        queue=settings.queue,
+        max_wait_seconds=settings.max_wait_seconds,
+        per_client=settings.per_client,
+        idle_seconds=settings.idle_timeout_seconds,
+        least_rate=settings.min_rate_bytes_per_second or 0,
+        rate=settings.rate_bytes_per_second,
+        client_rate=settings.per_client_rate_bytes_per_second,
+    )
 
 
 def _raise_descriptor_limit() -> None:
@@ -87,47 +110,92 @@ def _calm_collector() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-async def _serve(
-    settings: Settings, source: LocalSource, listening: socket.socket, pool: ThreadPoolExecutor, log: Log
-) -> int:
-    loop = asyncio.get_running_loop()
-    clock = SystemClock()
-    budget = Budget(_MEMORY_AUTO if settings.memory_bytes is None else settings.memory_bytes, largest_send_queue())
-    transfers = Transfers(loop, pool, settings.idle_timeout_seconds)
-    house = House(
-        loop=loop,
-        files=FileServer(source, Gate(budget), transfers, clock),
-        transfers=transfers,
-        clock=clock,
-        limits=Limits(),
-        record=log.record,
-        head_seconds=min(_HEAD_SECONDS, settings.idle_timeout_seconds),
-        idle_seconds=settings.idle_timeout_seconds,
-        linger_seconds=min(_LINGER_SECONDS, settings.idle_timeout_seconds),
-        proxy_protocol=settings.proxy_protocol,
-        trusted=Networks.parse(settings.trusted_proxy),
-    )
-    listener = Listener(house, listening, log.warn)
-    stop: asyncio.Future[None] = loop.create_future()
-    status = 0
+class Server:
+    """One running server: what :func:`run` has made, put together on the loop, and its signals."""
 
-    def on_signal(number: int) -> None:
-        nonlocal status
-        if not stop.done():
-            stop.set_result(None)
+    def __init__(
+        self,
+        settings: Settings,
+        reread: Callable[[], Settings],
+        source: LocalSource,
+        budget: Budget,
+        trusted: Networks,
+        listening: socket.socket,
+        pool: ThreadPoolExecutor,
+        log: Log,
+    ) -> None:
+        self._settings = settings
+        self._reread = reread
+        self._source = source
+        self._budget = budget
+        self._trusted = trusted
+        self._listening = listening
+        self._pool = pool
+        self._log = log
+        self._status = 0
+
+    async def serve(self) -> int:
+        """Serve until a signal says stop; the exit status."""
+        loop, clock, terms = asyncio.get_running_loop(), SystemClock(), _terms(self._settings)
+        meter = Meter()
+        self._transfers = Transfers(loop, self._pool, self._budget, meter, terms)
+        self._gate = Gate(loop, self._budget, self._transfers.rounds, meter, terms)
+        house = House(
+            loop=loop,
+            files=FileServer(self._source, self._gate, self._transfers, clock),
+            transfers=self._transfers,
+            budget=self._budget,
+            clock=clock,
+            limits=Limits(),
+            record=self._log.record,
+            proxy_protocol=self._settings.proxy_protocol,
+            trusted=self._trusted,
+        )
+        self._listener = Listener(house, self._listening, self._log.warn, self._gate.call_next)
+        self._stop: asyncio.Future[None] = loop.create_future()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._end, number)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._listener.start()
+        sweeper = loop.create_task(self._sweep())
+        _calm_collector()
+        print(f"freight: serving {self._settings.path} at {_url(self._listening)}", flush=True)
+        await self._stop
+        self._gate.drain()
+        await self._listener.drain(self._settings.drain_seconds)
+        sweeper.cancel()
+        self._transfers.close()
+        return self._status
+
+    def _end(self, number: int) -> None:
+        if not self._stop.done():
+            self._stop.set_result(None)
         else:
-            status = 128 + number
-            listener.abort()
+            self._status = 128 + number
+            self._listener.abort()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal, number)
-    listener.start()
-    _calm_collector()
-    print(f"freight: serving {settings.path} at {_url(listening)}", flush=True)
-    await stop
-    await listener.drain(settings.drain_seconds)
-    transfers.close()
-    return status
+    def _reload(self) -> None:
+        """SIGHUP: what is live of the settings is taken over, for who runs too; all else is told."""
+        try:
+            settings, waiting = reload(self._settings, self._reread())
+            self._budget.resize(_memory(settings))
+        except Unservable as error:
+            self._log.warn(f"the settings are as they were: {error}")
+            return
+        self._settings = settings
+        terms = self._gate.terms = _terms(settings)
+        self._transfers.change(terms)
+        self._gate.call_next()
+        needs = f"; {', '.join(waiting)} only with a restart" if waiting else ""
+        self._log.warn(f"the settings were read again{needs}")
+
+    async def _sweep(self) -> None:
+        """One coarse look at everything that waits, instead of a timer for each."""
+        while True:
+            await asyncio.sleep(min(_SWEEP_SECONDS, self._gate.terms.idle_seconds / 4))
+            self._listener.expire()
+            await self._transfers.sweep(self._gate.waiting)
+            self._gate.call_next()  # what was lent may have come back without anybody's asking
 
 
 def _url(listening: socket.socket) -> str:

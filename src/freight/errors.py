@@ -9,6 +9,7 @@
         ├── Changed       the representation is no longer the one that was promised
         ├── ShortRead     the source ended before the promised length
         ├── Stalled       the peer has taken nothing for too long
+        ├── TooSlow       the peer has taken less than the least rate
         ├── PeerGone      the peer closed or reset the connection
         └── Drained       the server's own time to finish ran out
 """
@@ -56,6 +57,12 @@ class Stalled(TransferError):
     """The peer has taken nothing for the idle timeout."""
 
     reason = "stalled"
+
+
+class TooSlow(TransferError):
+    """The peer has taken less than the least rate, on average over the idle timeout."""
+
+    reason = "too-slow"
 
 
 class PeerGone(TransferError):

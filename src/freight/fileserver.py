@@ -6,11 +6,11 @@ what ends early (304, 404, 412, HEAD) costs none; admission comes before opening
 
 from __future__ import annotations
 
-from freight.core.decide import decide
+from freight.core.decide import decide, turn_away, waited
 from freight.errors import Changed
 from freight.flow.gate import Gate
 from freight.flow.transfer import Transfers
-from freight.model import Absence, Missing, Request
+from freight.model import Absence, Missing, Plan, Refused, Request, Resource
 from freight.ports import Clock, Sink, Source
 
 _LOOKS = 3  # a file replaced between the look and the open is looked at again; one that always is, is busy
@@ -27,23 +27,32 @@ class FileServer:
 
     async def respond(self, request: Request, sink: Sink) -> None:
         """Answer one request. Raises a TransferError, or OSError for a failing disk, when it cannot be finished."""
-        for _ in range(_LOOKS):
-            resource = await self.source.locate(request.target)  # a stat, never an open
-            plan = decide(request, resource, self.clock.now())  # pure; the only place that picks a status
-            if (
-                isinstance(resource, Absence) or not plan.spans
-            ):  # HEAD 304 404 405 412 416: no slot, no descriptor, no buffer
-                return await self.transfers.send(plan, sink)
-            async with self.gate.slot() as slot:  # may wait
+        resource, plan = await self._look(request)
+        if isinstance(resource, Absence) or not plan.spans:  # HEAD 304 404 405 412 416: no slot, descriptor or buffer
+            return await self.transfers.send(plan, sink)
+        async with self.gate.slot(request.client, plan.length, resource.produced, sink) as slot:  # may wait
+            if isinstance(slot, Refused):
+                return await self.transfers.send(turn_away(request, slot.retry_seconds, slot.why), sink)
+            for _ in range(_LOOKS):
                 try:
                     reader = await self.source.open(resource, plan.media_type)
-                except Changed:
-                    continue  # nothing has gone out: look again
-                if not isinstance(reader, Absence):
-                    with reader:
-                        transfer = self.transfers.transfer(reader, plan, sink, slot)
-                        del request, resource, plan  # ten thousand may wait here, and need them no more
-                        return await transfer
-            return await self.transfers.send(decide(request, reader, self.clock.now()), sink)
-        busy = decide(request, Absence(Missing.BUSY), self.clock.now())
-        return await self.transfers.send(busy, sink)
+                except Changed:  # nothing has gone out: look again
+                    resource, plan = await self._look(request)
+                    if isinstance(resource, Absence) or not plan.spans:
+                        break
+                    continue
+                if isinstance(reader, Absence):
+                    plan = decide(request, reader, self.clock.now())
+                    break
+                with reader:
+                    plan = waited(plan, slot.waited_seconds) if slot.waited_seconds else plan
+                    transfer = self.transfers.transfer(reader, plan, sink, slot)
+                    del request, resource, plan  # ten thousand may wait here, and need them no more
+                    return await transfer
+            else:
+                plan = decide(request, Absence(Missing.BUSY), self.clock.now())
+        await self.transfers.send(plan, sink)
+
+    async def _look(self, request: Request) -> tuple[Resource | Absence, Plan]:
+        resource = await self.source.locate(request.target)  # a stat, never an open
+        return resource, decide(request, resource, self.clock.now())  # pure; the only place that picks a status

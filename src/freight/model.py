@@ -53,6 +53,7 @@ class Resource:
     ``mtime_ns`` is None when nothing says whether two looks saw the same bytes: no validators then.
     ``media_types`` lists the representations the source can make, preferred first; more than one means the answer is
     negotiated by Accept. ``name`` is the name to save under, "" for none. ``key`` is the source's own way back to it.
+    ``produced``: it is made as it goes, by a producer, which takes memory while it does.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Resource:
     mtime_ns: int | None
     media_types: tuple[str, ...]
     key: object = None
+    produced: bool = False
 
 
 class Missing(Enum):
@@ -87,6 +89,14 @@ class Refusal(Enum):
     LATE = "late"  # it stood in line, and no slot came free in time
     DRAINING = "draining"  # the server is stopping: what runs is finished, and nothing begun
     CROWDED = "crowded"  # no room for another connection
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No slot for a request: why, and after how many seconds it may be worth another try."""
+
+    why: Refusal
+    retry_seconds: int
 
 
 @dataclass(frozen=True, slots=True)

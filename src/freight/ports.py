@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
-from freight.model import Absence, Plan, Resource, Span
+from freight.account import Account
+from freight.model import Absence, Plan, Request, Resource, Span
 
 
 class Reader(Protocol):
@@ -49,7 +50,13 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """One answer's way out: a wire's framing over a socket. Nothing here waits or buffers."""
+    """One answer's way out: a wire's framing over a socket. Nothing here waits or buffers.
+
+    ``account`` is the connection's with the budget; ``taken`` counts the bytes the kernel took, of all its exchanges.
+    """
+
+    account: Account
+    taken: int
 
     def segments(self, plan: Plan, size: int | None) -> Iterator[bytes | Span]:
         """The answer's head and body in order: literal bytes, and spans of the representation (``size`` bytes long).
@@ -66,17 +73,27 @@ class Sink(Protocol):
     def sendfile(self, fd: int, offset: int, count: int) -> int:
         """Hand bytes of a file to the kernel; how many it took, 0 at the file's end. Raises BlockingIOError."""
 
-    def bound(self, window: int | None) -> None:
-        """From now on let the kernel hold at most ``window`` unsent bytes; None: as many as it likes."""
+    def bound(self, mark: int | None) -> None:
+        """From now on the kernel's memory for the connection counts as full at ``mark`` bytes, sent and unsent.
+
+        The socket can take more when a third of that is free. None: the kernel decides.
+        """
+
+    def held(self) -> int:
+        """How many bytes of its memory the kernel has in the send queue: sent, unsent, and its own bookkeeping."""
 
     def acknowledged(self) -> int:
         """How many bytes the peer itself has taken, of all that this connection was given. It never goes back."""
 
-    def unsent(self) -> int:
-        """How many bytes the kernel holds that it has not sent yet."""
-
     def fileno(self) -> int:
         """The socket's descriptor."""
+
+
+class Responder(Protocol):
+    """Who answers requests."""
+
+    async def respond(self, request: Request, sink: Sink) -> None:
+        """Answer one request. Raises a TransferError, or OSError, when the answer cannot be finished."""
 
 
 class Clock(Protocol):

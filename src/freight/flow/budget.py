@@ -1,91 +1,226 @@
-"""The memory that may grow with clients, and how much of it a running transfer may pin in the kernel.
+"""The memory that may grow with clients: what each costs, and how much of it is whose at this moment.
 
 A client that stops reading pins its send queue in the kernel whatever the process does: megabytes each, unless the
-queue is bounded. The bound is a *window*: the bytes of one transfer that the kernel holds and has not yet sent.
+queue is bounded. So what is counted here is what the kernel really holds (``wmem_queued``: sent and not acknowledged,
+unsent, and the bookkeeping around both), asked of each socket before more is handed to it. Nothing is handed over that
+has not been counted first, so the sum holds at every instant and not only on the average::
+
+    connections x CONNECTION_COST + waiting x WAITING_COST + all that is pinned + kept for small answers <= memory
+
+Whoever runs has a window of WINDOW_MIN. What is free beyond that is *lent*: to who drains it, up to a pool, by the
+call. A loan is over when its bytes have left the kernel, which is looked at when the next one asks.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections import OrderedDict
 
-WINDOW_MIN = 32 * 1024
-"""The least window, in bytes. Below it one client on loopback, whose segments are 64 KiB, crawls."""
+from freight.account import Account
+from freight.errors import Unservable
+from freight.ports import Sink
+from freight.quantities import format_size
 
-RUNNING_COST = 7 * 1024
-"""What one running download costs besides its window, in bytes: up to 4 KiB in the process (connection, plan, frames)
-and up to 3 KiB of the kernel's bookkeeping around 32 KiB of queued data."""
+KIB = 1024
 
-_LARGEST_DEFAULT = 4 * 1024 * 1024
+WINDOW_MIN = 32 * KIB
+"""What one running transfer may always have in the kernel, in bytes of the kernel's memory."""
 
+CONNECTION_COST = 5 * KIB
+"""What one open connection costs in bytes, whatever it does: its objects in the process while it runs a download (the
+most it ever has), and an answer without a body on its way out."""
+
+WAITING_COST = 1 * KIB
+"""What a place in the line costs besides, in bytes."""
+
+PIECE_COST = 128 * KIB
+"""What a producer costs besides, in bytes: a piece that is being sent, and one that is being made."""
+
+ENTRY_COST = 700
+"""What an entry in a listing's window costs, in bytes: two passes of it while they are sorted, its name and its key."""
+
+LISTING_ENTRIES = 4096
+"""The largest window of a listing, in entries (docs/decisions/005). A small budget has smaller ones."""
 
 CROWD = 500
-"""So many clients always find their least window: room for them is never lent to others."""
+"""So many clients always find their least window: room for them is lent for the moment only (see FLOAT_SHARE)."""
+
+FIRST_WINDOW = 128 * KIB
+"""What a new transfer may hold, in bytes: small answers then leave in one call."""
+
+FAST_WINDOW = 200 * KIB
+"""What a transfer that has drained TRUSTED_BYTES may hold, in bytes: three segments of the loopback in one call, the
+best measured (docs/decisions/007). It has more where its equal share is more."""
+
+TRUSTED_BYTES = 1024 * KIB
+"""How far a transfer must have come for more than FIRST_WINDOW, in bytes: further than who stalls from the start."""
+
+DOOR_SHARE = 20
+"""One in so many bytes is kept for who is neither running nor lent to: small answers, and connections that ask."""
+
+PRODUCER_SHARE = 8
+"""One in so many bytes is what one producer may take, and two such shares are what all may."""
+
+FLOAT_SHARE = 40
+"""One in so many bytes may be lent though it is promised: to who drains it at once, and never beyond what is free."""
+
+_RECLAIMED_AT_MOST = 512  # loans looked at to let one more in: a quarter of a millisecond
+_RECLAIMED_AT_ONCE = 4  # loans looked at when room is short: the oldest, which are the likeliest to be over
 
 
 class Budget:
-    """Cuts the windows of running transfers from ``memory_bytes``.
+    """Divides ``memory_bytes``. ``largest``: what the kernel lets one send queue grow to by itself, in bytes.
 
-    Each has WINDOW_MIN of its own. What is left of the memory, behind room for a CROWD, is *lent*: in equal shares, and
-    never more than there is: all the windows of a CROWD together stay within the memory however it behaves. A loan is
-    looked at again whenever its transfer can take more, and comes back when the transfer ends; a client that stands
-    still keeps what it has, which is counted. ``largest``: what the kernel lets one send queue grow to by itself, in
-    bytes; who is lent as much has no bound to set.
+    Raises :class:`~freight.errors.Unservable` for less memory than one client and its small answers need.
     """
 
-    __slots__ = ("_largest", "_lendable", "_lent", "_memory_bytes", "_running", "epoch")
+    __slots__ = (
+        "_borrowers",
+        "_crowd",
+        "_express",
+        "_kept",
+        "_largest",
+        "connections",
+        "express_slots",
+        "lent",
+        "listing_entries",
+        "memory_bytes",
+        "pinned",
+        "producer_cost",
+        "producers",
+        "running",
+        "slots",
+        "waiting",
+    )
 
     def __init__(self, memory_bytes: int, largest: int) -> None:
-        self._memory_bytes = memory_bytes
+        self.connections = self.running = self.waiting = self.producers = 0
+        self._express = 0  # of those who run, who have an express slot
+        self.pinned = 0  # bytes of all accounts
+        self.lent = 0  # of them, beyond what each may always have
         self._largest = largest
-        self._lent = 0
-        self._running = 0
-        self._lendable = 0
-        self.epoch = 0  # another number whenever loans are to be looked at again
-        self._divide()
+        self._borrowers: OrderedDict[Sink, None] = OrderedDict()  # the longest known first
+        self.resize(memory_bytes)
 
-    @property
-    def running(self) -> int:
-        """How many transfers run."""
-        return self._running
+    def resize(self, memory_bytes: int) -> None:
+        """Divide another memory from now on. Who runs goes on; raises Unservable where it is too little."""
+        if memory_bytes < LEAST_MEMORY:
+            raise Unservable(
+                f"memory: {format_size(memory_bytes)} is too little: the least that works is {format_size(LEAST_MEMORY)}"
+            )
+        each = WINDOW_MIN + CONNECTION_COST
+        door = memory_bytes // DOOR_SHARE
+        self.memory_bytes = memory_bytes
+        self.express_slots = max(1, door // 2 // each)
+        self.slots = (memory_bytes - max(door, _LEAST_DOOR)) // each
+        self.listing_entries = min(
+            LISTING_ENTRIES, max(_LEAST_ENTRIES, (memory_bytes // PRODUCER_SHARE - PIECE_COST) // ENTRY_COST)
+        )
+        self.producer_cost = PIECE_COST + self.listing_entries * ENTRY_COST
+        self._crowd = min(CROWD, self.slots)
+        self._keep()
 
-    @property
-    def lent(self) -> int:
-        """The bytes of all loans."""
-        return self._lent
+    def _keep(self) -> None:
+        self._kept = max(0, self.express_slots - self._express) * WINDOW_MIN
 
-    def take(self) -> None:
-        """One more transfer runs."""
-        self._running += 1
-        self._divide()
+    # What costs the same for all
 
-    def give_back(self, loan: int) -> None:
-        """A transfer has ended, and its loan with it."""
-        self._running -= 1
-        self._lent -= loan
-        self._divide()
+    def can_open(self) -> bool:
+        """Whether one more connection can be paid for."""
+        return self._fits(CONNECTION_COST)
 
-    def renew(self, loan: int, most: int | None = None) -> int:
-        """A running transfer's new loan for its old one, ``most`` or less: bytes it may pin beyond WINDOW_MIN."""
-        share = min(self._lendable // max(1, self._running), self._largest if most is None else most)
-        renewed = max(0, min(share, self._lendable - (self._lent - loan)))
-        if renewed < loan:
-            self.epoch += 1  # there is more for others, who may have gone short
-        self._lent += renewed - loan
-        return renewed
+    def can_wait(self) -> bool:
+        """Whether one more place in the line can be paid for."""
+        return self._fits(WAITING_COST)
 
-    def window(self, loan: int) -> int | None:
-        """The window that a loan makes; None: as large as the kernel likes."""
-        return None if loan >= self._largest else WINDOW_MIN + loan
+    def can_run(self, *, express: bool = False, produced: bool = False) -> bool:
+        """Whether one more transfer's window can be paid for; ``express``: it is kept; ``produced``: and a producer."""
+        if (
+            produced
+            and self.producers
+            and (self.producers + 1) * PRODUCER_SHARE * self.producer_cost > 2 * self.memory_bytes
+        ):
+            return False
+        cost = (0 if express else WINDOW_MIN) + (self.producer_cost if produced else 0)
+        return not cost or self._fits(cost)
 
-    def _divide(self) -> None:
-        crowd = max(self._running, min(CROWD, self._memory_bytes // (WINDOW_MIN + RUNNING_COST)))
-        self._lendable = max(0, self._memory_bytes - crowd * (WINDOW_MIN + RUNNING_COST))
-        self.epoch += 1
+    def spent_bytes(self) -> int:
+        """All that is spent or promised at this moment, in bytes, less what is kept for small answers."""
+        return self._spent() + self.running * WINDOW_MIN + self.lent
+
+    def _fits(self, cost: int) -> bool:
+        if self._kept + self.spent_bytes() + cost > self.memory_bytes:
+            self.reclaim(_RECLAIMED_AT_MOST)
+        return self._kept + self.spent_bytes() + cost <= self.memory_bytes
+
+    def _spent(self) -> int:
+        return self.connections * CONNECTION_COST + self.waiting * WAITING_COST + self.producers * self.producer_cost
+
+    # What each has in the kernel
+
+    def promise(self, sink: Sink, *, express: bool = False, produced: bool = False) -> None:
+        """A connection begins to run: it has a window of its own now."""
+        self._run(sink, 1, WINDOW_MIN, express, produced)
+
+    def withdraw(self, sink: Sink, *, express: bool = False, produced: bool = False) -> None:
+        """It runs no more. What the kernel still holds for it is lent to it until it has gone."""
+        self._run(sink, -1, 0, express, produced)
+
+    def _run(self, sink: Sink, step: int, base: int, express: bool, produced: bool) -> None:
+        self.running += step
+        self._express += step * express
+        self.producers += step * produced
+        self._keep()
+        sink.account.base = base
+        self.note(sink, sink.account.pinned)
+
+    def window(self, sink: Sink, held: int, moved: int) -> int | None:
+        """How many bytes a transfer may have in the kernel now, which holds ``held`` of it and has had ``moved``.
+
+        None: as many as the kernel likes, while that is the host's maximum for everyone who runs.
+        """
+        self.note(sink, held)
+        spent = self._kept + self._spent()
+        pool = self.memory_bytes - spent - max(self.running, self._crowd) * WINDOW_MIN
+        if moved < TRUSTED_BYTES:
+            most = FIRST_WINDOW
+        elif self._largest * self.running <= pool:
+            return None
+        else:
+            most = min(max(FAST_WINDOW, WINDOW_MIN + pool // max(1, self.running)), self._largest)
+        wanted = most - held
+        lendable = max(pool, self.memory_bytes // FLOAT_SHARE) - self.lent
+        free = self.memory_bytes - spent - self.pinned
+        if wanted > lendable or wanted > free:
+            lent, pinned = self.lent, self.pinned
+            self.reclaim(_RECLAIMED_AT_ONCE)
+            lendable, free = lendable + lent - self.lent, free + pinned - self.pinned
+        entitled = max(0, sink.account.base - held)
+        return held + max(0, min(wanted, entitled + max(0, lendable), free))
+
+    def note(self, sink: Sink, pinned: int) -> None:
+        """From now on a connection is known to have so many bytes in the kernel."""
+        account = sink.account
+        over = pinned - account.base if pinned > account.base else 0
+        self.pinned += pinned - account.pinned
+        self.lent += over - account.over
+        account.pinned, account.over = pinned, over
+        if over:
+            self._borrowers[sink] = None
+
+    def forget(self, sink: Sink) -> None:
+        """A connection has closed, and the kernel holds nothing for it."""
+        self.note(sink, 0)
+        self._borrowers.pop(sink, None)
+
+    def reclaim(self, count: int) -> None:
+        """Look at the ``count`` oldest loans and take back what has left the kernel."""
+        for _ in range(min(count, len(self._borrowers))):
+            sink, _ = self._borrowers.popitem(last=False)
+            if sink.account.over:
+                self.note(sink, min(sink.held(), sink.account.pinned))
 
 
-def largest_send_queue() -> int:
-    """The most the kernel lets a TCP send queue grow to by itself, in bytes: tcp(7), ``tcp_wmem``."""
-    try:
-        return int(Path("/proc/sys/net/ipv4/tcp_wmem").read_text().split()[2])
-    except (OSError, ValueError, IndexError):
-        return _LARGEST_DEFAULT
+_LEAST_ENTRIES = 64
+_LEAST_DOOR = 2 * WINDOW_MIN + 8 * CONNECTION_COST + PIECE_COST + _LEAST_ENTRIES * ENTRY_COST
+LEAST_MEMORY = -(-(_LEAST_DOOR + WINDOW_MIN + CONNECTION_COST) // (64 * KIB)) * 64 * KIB
+"""The least memory that works, in bytes: one download, a listing and a small answer beside it, and some who ask."""

@@ -1,57 +1,283 @@
-"""Who may run: every transfer with a body passes here and holds a slot until it has ended, however it ends."""
+"""Who may run: a slot, a place in the line, or a refusal. Every transfer with a body passes here.
+
+A slot is a window of the budget. When none is free a request waits in line, at most ``queue`` of them and each at most
+``max_wait_seconds``; turns go round the clients (:mod:`freight.core.line`), so that one with sixty-four connections
+gets as many as one with one. Answers up to EXPRESS_BYTES have slots and a line of their own: they never stand behind
+huge ones, and the huge ones' slots are not theirs to take while anybody waits for one.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import random
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
 from types import TracebackType
-from typing import Self
 
-from freight.flow.budget import WINDOW_MIN, Budget
+from freight.core.client import client_key
+from freight.core.line import Key, Line
+from freight.core.retry import Freed, retry_after
+from freight.errors import PeerGone
+from freight.flow.budget import Budget
+from freight.flow.meter import Meter
+from freight.flow.rounds import GONE, Rounds
+from freight.model import Refusal, Refused
+from freight.ports import Sink
 
-FIRST_LOAN = 96 * 1024
-"""What a new transfer is lent at most, in bytes: small answers then leave in one call."""
+EXPRESS_BYTES = 1024 * 1024
+"""The longest answer that goes by the express lane, in bytes."""
 
-TRUSTED_BYTES = 1024 * 1024
-"""How far a transfer must have come before it is lent more, in bytes: further than who stalls from the start."""
+_UNKNOWN_SECONDS = 10.0  # what a wait is reckoned at before any slot has come free
+_DRAINED_SECONDS = 5  # what comes instead of this server, another node or its successor, is there soon
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the operator allows; each can change while the server runs.
+
+    ``queue``: how many may wait; ``max_wait_seconds``: how long; ``per_client``: how many of one client run at once,
+    None: as many as there is room for. ``idle_seconds`` and ``least_rate`` (bytes a second) bound how slow a download
+    may be; ``rate`` and ``client_rate`` (bytes a second; None: no bound) how fast all, and one client's, may be.
+    """
+
+    queue: int = 1000
+    max_wait_seconds: float = 30.0
+    per_client: int | None = None
+    idle_seconds: float = 60.0
+    least_rate: float = 0.0
+    rate: float | None = None
+    client_rate: float | None = None
+
+
+class Lane(Enum):
+    """Which slots an answer may have."""
+
+    ORDINARY = "ordinary"
+    EXPRESS = "express"
+
+
+def lane_of(length: int | None, produced: bool) -> Lane:
+    """The lane of an answer: ``length`` bytes long (None: unknown), or made by a producer, such as a listing."""
+    return Lane.EXPRESS if produced or (length is not None and length <= EXPRESS_BYTES) else Lane.ORDINARY
 
 
 class Slot:
-    """One transfer's leave to run, an async context manager: entering may wait, leaving gives it back with its loan."""
+    """One transfer's leave to run: whose it is, and how long it has waited. Only the gate makes and ends it."""
 
-    __slots__ = ("_budget", "_epoch", "_loan", "_trusted", "_window")
+    __slots__ = ("key", "lane", "produced", "sink", "waited_seconds")
 
-    def __init__(self, budget: Budget) -> None:
-        self._budget = budget
-        self._loan = 0
-        self._epoch = -1  # the budget's when the loan was last looked at
-        self._trusted = False
-        self._window: int | None = WINDOW_MIN
+    def __init__(self, key: Key, lane: Lane, sink: Sink, produced: bool) -> None:
+        self.key = key
+        self.lane = lane
+        self.sink = sink
+        self.produced = produced
+        self.waited_seconds = 0.0
 
-    async def __aenter__(self) -> Self:
-        self._budget.take()
-        return self
+
+class _Ticket:
+    """A place in the line. ``turn`` is set to None with a slot, to a reason where there is none to be had."""
+
+    __slots__ = ("since", "slot", "turn")
+
+    def __init__(self, slot: Slot, turn: asyncio.Future[Refusal | None], since: float) -> None:
+        self.slot = slot
+        self.turn = turn
+        self.since = since
+
+    def tell(self, outcome: Refusal | None) -> None:
+        """End the wait, unless it has ended."""
+        if not self.turn.done():
+            self.turn.set_result(outcome)
+
+    def ready(self, events: int) -> None:
+        """As a waiter of the rounds: the client has closed its end, so it waits no more."""
+        if not self.turn.done():
+            self.turn.set_exception(PeerGone("the client went away while it waited"))
+
+
+class Admission:
+    """An async context manager: entering gives a :class:`Slot`, or :class:`~freight.model.Refused`; it may wait.
+
+    Leaving gives the slot back, however that comes. Entering raises PeerGone when the client goes away meanwhile.
+    """
+
+    __slots__ = ("_gate", "_slot", "_taken")
+
+    def __init__(self, gate: Gate, slot: Slot) -> None:
+        self._gate = gate
+        self._slot = slot
+        self._taken = False
+
+    async def __aenter__(self) -> Slot | Refused:
+        if not self._gate.take_slot(self._slot):
+            refused = await self._gate.wait_slot(self._slot)
+            if refused is not None:
+                return refused
+        self._taken = True
+        return self._slot
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        self._budget.give_back(self._loan)
-        self._loan = 0
+        if self._taken:
+            self._taken = False
+            self._gate.give_back(self._slot)
 
-    def window(self, moved: int) -> int | None:
-        """What the transfer, which has moved so many bytes, may have in the kernel now, in bytes; None: no bound."""
-        trusted = moved >= TRUSTED_BYTES
-        if self._epoch != self._budget.epoch or self._trusted != trusted:
-            self._loan = self._budget.renew(self._loan, None if trusted else FIRST_LOAN)
-            self._epoch, self._trusted = self._budget.epoch, trusted
-            self._window = self._budget.window(self._loan)
-        return self._window
+
+@dataclass(frozen=True, slots=True)
+class GateCounts:
+    """What the gate is doing: slots of ``slots``, who runs in which lane, who waits and for how long at most."""
+
+    slots: int
+    running: int
+    express_running: int
+    waiting: int
+    oldest_wait_seconds: float
 
 
 class Gate:
-    """Hands out slots. All who ask are admitted: the budget answers a larger crowd with smaller windows."""
+    """Hands out the slots of a budget. ``rounds`` watch over those who wait, ``meter`` counts."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, budget: Budget, rounds: Rounds, meter: Meter, terms: Terms
+    ) -> None:
+        self.terms = terms
+        self._loop = loop
         self._budget = budget
+        self._rounds = rounds
+        self._meter = meter
+        self._lines: dict[Lane, Line[_Ticket]] = {lane: Line() for lane in Lane}
+        self._running = dict.fromkeys(Lane, 0)
+        self._of_client: dict[Key, int] = {}  # ordinary slots
+        self._freed = {lane: Freed(loop.time()) for lane in Lane}
+        self._draining = False
 
-    def slot(self) -> Slot:
-        """A slot for one transfer, to be entered."""
-        return Slot(self._budget)
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return sum(len(line) for line in self._lines.values())
+
+    def slot(self, client: str, length: int | None, produced: bool, sink: Sink) -> Admission:
+        """A slot for an answer to ``client``, ``length`` bytes long (None: unknown), to be entered.
+
+        ``produced``: it is made by a producer as it goes.
+        """
+        return Admission(self, Slot(client_key(client), lane_of(length, produced), sink, produced))
+
+    def take_slot(self, slot: Slot) -> bool:
+        """Take a slot if one is free and nobody waits for it."""
+        if self._lines[slot.lane] or not self._may_run(slot.key, slot.lane, slot.produced):
+            return False
+        self._take(slot)
+        return True
+
+    async def wait_slot(self, slot: Slot) -> Refused | None:
+        """Wait in line for a slot; None when it has been taken."""
+        line, now = self._lines[slot.lane], self._loop.time()
+        why = self._cannot_wait()
+        if why is not None:
+            return self._refuse(slot, why)
+        ticket = _Ticket(slot, self._loop.create_future(), now)
+        line.join(slot.key, ticket)
+        self._budget.waiting += 1
+        self._rounds.watch(slot.sink.fileno(), ticket, GONE)
+        timer = self._loop.call_later(self.terms.max_wait_seconds, ticket.tell, Refusal.LATE)
+        try:
+            why = await ticket.turn
+        except BaseException:
+            if _granted(ticket.turn):  # cancelled between its turn and the waking
+                self.give_back(slot)
+            raise
+        finally:
+            timer.cancel()
+            self._rounds.forget(slot.sink.fileno())
+            self._budget.waiting -= 1
+            line.leave(slot.key, ticket)
+            slot.waited_seconds = self._loop.time() - now
+            self._meter.waited(slot.waited_seconds)
+        return None if why is None else self._refuse(slot, why)
+
+    def give_back(self, slot: Slot) -> None:
+        """A transfer has ended: its slot is the next one's."""
+        self._running[slot.lane] -= 1
+        if slot.lane is Lane.ORDINARY:
+            left = self._of_client[slot.key] - 1
+            if left:
+                self._of_client[slot.key] = left
+            else:
+                del self._of_client[slot.key]
+        self._budget.withdraw(slot.sink, express=slot.lane is Lane.EXPRESS, produced=slot.produced)
+        self._freed[slot.lane] = self._freed[slot.lane].free(self._loop.time())
+        self.call_next()
+
+    def call_next(self) -> None:
+        """Give slots to who waits, while there are any: to be called whenever room may have come free."""
+        for lane, line in self._lines.items():
+            while found := line.pop(partial(self._may_run, lane=lane)):
+                key, ticket = found
+                if ticket.turn.done():
+                    continue
+                if ticket.slot.produced and not self._may_run(key, lane, produced=True):
+                    line.join(key, ticket)
+                    break
+                self._take(ticket.slot)
+                ticket.tell(None)
+
+    def drain(self) -> None:
+        """Let nobody wait any more: who does is told to come back, or to go elsewhere."""
+        self._draining = True
+        for line in self._lines.values():
+            while found := line.pop(lambda _: True):
+                found[1].tell(Refusal.DRAINING)
+
+    def statistics(self) -> GateCounts:
+        """What the gate is doing at this moment."""
+        now = self._loop.time()
+        oldest = [found[1].since for line in self._lines.values() if (found := line.oldest())]
+        return GateCounts(
+            slots=self._budget.slots,
+            running=sum(self._running.values()),
+            express_running=self._running[Lane.EXPRESS],
+            waiting=self.waiting,
+            oldest_wait_seconds=max((now - since for since in oldest), default=0.0),
+        )
+
+    def _may_run(self, key: Key, lane: Lane, produced: bool = False) -> bool:
+        """Whether a slot may be had now, whoever waits in its own line."""
+        budget, express_running = self._budget, self._running[Lane.EXPRESS]
+        if lane is Lane.EXPRESS and express_running < budget.express_slots:
+            return budget.can_run(express=True, produced=produced)
+        most = self.terms.per_client
+        if lane is Lane.ORDINARY and most is not None and self._of_client.get(key, 0) >= most:
+            return False
+        if lane is Lane.EXPRESS and self._lines[Lane.ORDINARY]:
+            return False
+        ordinary = self._running[Lane.ORDINARY] + max(0, express_running - budget.express_slots)
+        return ordinary < budget.slots and budget.can_run(produced=produced)
+
+    def _take(self, slot: Slot) -> None:
+        self._running[slot.lane] += 1
+        if slot.lane is Lane.ORDINARY:
+            self._of_client[slot.key] = self._of_client.get(slot.key, 0) + 1
+        self._budget.promise(slot.sink, express=slot.lane is Lane.EXPRESS, produced=slot.produced)
+
+    def _cannot_wait(self) -> Refusal | None:
+        if self._draining:
+            return Refusal.DRAINING
+        if self.waiting >= self.terms.queue or not self._budget.can_wait():
+            return Refusal.FULL
+        return None
+
+    def _refuse(self, slot: Slot, why: Refusal) -> Refused:
+        self._meter.refused()
+        if why is Refusal.DRAINING:
+            return Refused(why, _DRAINED_SECONDS)
+        place = self._lines[slot.lane].place(slot.key) + 1
+        rate = self._freed[slot.lane].per_second(self._loop.time())
+        # Before any slot has come free the rate is not low, it is unknown.
+        return Refused(why, retry_after(rate or place / _UNKNOWN_SECONDS, place, random.random()))
+
+
+def _granted(turn: asyncio.Future[Refusal | None]) -> bool:
+    return turn.done() and not turn.cancelled() and turn.exception() is None and turn.result() is None

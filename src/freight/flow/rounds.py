@@ -1,8 +1,8 @@
 """Whose turn it is: one epoll of our own for all running transfers, nested in the event loop.
 
 The loop watches a single descriptor, the epoll's, and gives it a short turn whenever some transfer's socket can take
-more. A turn serves a few sockets; the kernel moves those it reported to the end of its list (epoll(7), level-triggered
-with a small ``maxevents``), which makes the round robin. Between two turns the loop sees to everything else, so a new
+more. A turn serves as many sockets as it has time for; the kernel moves those it reported to the end of its list
+(epoll(7), level-triggered with a small ``maxevents``), which makes the round robin. Between two turns the loop sees to everything else, so a new
 request waits for one turn, never for all the downloads that are ready. A transfer costs one dictionary entry here, and
 no loop handle, future or coroutine step per wake-up.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import Iterator
+from heapq import heappop, heappush
 from time import monotonic
 from typing import Protocol
 
@@ -22,17 +23,14 @@ class Waiter(Protocol):
     def ready(self, events: int) -> None:
         """The socket can take bytes, or has failed; ``events`` are epoll's."""
 
-    def stands_still(self, now: float, idle_seconds: float) -> bool:
-        """Whether the peer has taken nothing for ``idle_seconds``."""
-
-    def end(self, error: Exception | None) -> None:
-        """End it from outside."""
-
 
 FAILED = select.EPOLLERR | select.EPOLLHUP
+GONE = select.EPOLLRDHUP
+"""Watch only for the peer's end: it has closed, or will not send any more."""
 
-_AT_ONCE = 8  # sockets a turn: enough to spread the cost of the turn, few enough that it stays short
-_TURN_SECONDS = 0.001  # one call of some MiB takes about that long: a turn is one such, or several small ones
+_TURN_SECONDS = 0.001  # a turn is one call of some MiB, which takes about that long, or several small ones
+_AT_ONCE_MOST = 32
+_TICK_SECONDS = 0.001  # those whose rest ends within the same millisecond end it together
 
 
 class Rounds:
@@ -43,6 +41,9 @@ class Rounds:
         self._epoll = select.epoll()
         self._waiters: dict[int, Waiter] = {}
         self._due = False
+        self._each_seconds = _TURN_SECONDS  # what a callback takes, on the average of late
+        self._resting: list[tuple[float, int, _Order]] = []  # a heap: until when, whose socket, who
+        self._timer: asyncio.TimerHandle | None = None
         loop.add_reader(self._epoll.fileno(), self._ready)
 
     def __len__(self) -> int:
@@ -52,9 +53,9 @@ class Rounds:
         """Who waits at this moment; it may change while this goes on."""
         return iter(list(self._waiters.values()))
 
-    def watch(self, fd: int, waiter: Waiter) -> None:
+    def watch(self, fd: int, waiter: Waiter, events: int = select.EPOLLOUT) -> None:
         """From now on call ``waiter`` whenever ``fd``, a socket's descriptor, can take bytes or has failed."""
-        self._epoll.register(fd, select.EPOLLOUT)
+        self._epoll.register(fd, events)
         self._waiters[fd] = waiter
 
     def pause(self, fd: int) -> None:
@@ -65,6 +66,12 @@ class Rounds:
         """End a pause."""
         self._epoll.modify(fd, select.EPOLLOUT)
 
+    def rest(self, fd: int, seconds: float) -> None:
+        """Pause for so long."""
+        self.pause(fd)
+        heappush(self._resting, (self._loop.time() + seconds, fd, _Order(self._waiters[fd])))
+        self._wind()
+
     def forget(self, fd: int) -> None:
         """Stop watching. To be called before ``fd`` is closed."""
         del self._waiters[fd]
@@ -72,6 +79,8 @@ class Rounds:
 
     def close(self) -> None:
         """Give back the epoll's descriptor. Nothing may be watched any more."""
+        if self._timer is not None:
+            self._timer.cancel()
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
@@ -86,13 +95,45 @@ class Rounds:
         if self._epoll.closed:
             return
         self._due = False
-        enough = monotonic() + _TURN_SECONDS
-        for _ in range(_AT_ONCE):
-            # One at a time: whatever is reported goes to the end of the kernel's list, whether it is served or not.
-            ready = self._epoll.poll(0, 1)
-            if not ready:
+        # What is reported goes to the end of the kernel's list, served or not. So no more are asked for than a turn
+        # has time for, and all of them are served.
+        most = min(_AT_ONCE_MOST, max(1, int(_TURN_SECONDS / self._each_seconds)))
+        began = monotonic()
+        ready = self._epoll.poll(0, most)
+        for fd, events in ready:
+            waiter = self._waiters.get(fd)  # one callback may end another's wait
+            if waiter is not None:
+                waiter.ready(events)
+        if ready:
+            self._each_seconds += ((monotonic() - began) / len(ready) - self._each_seconds) / 8
+
+    def _wind(self) -> None:
+        """Have a timer for who rests the shortest."""
+        until = self._resting[0][0]
+        if self._timer is not None:
+            if self._timer.when() <= until:
                 return
-            fd, events = ready[0]
-            self._waiters[fd].ready(events)
-            if monotonic() > enough:
-                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(until, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        now = self._loop.time() + _TICK_SECONDS
+        while self._resting and self._resting[0][0] <= now:
+            _, fd, order = heappop(self._resting)
+            if self._waiters.get(fd) is order.waiter:
+                self.resume(fd)
+        if self._resting:
+            self._wind()
+
+
+class _Order:
+    """Lets waiters stand in a heap: of two that rest until the same moment either may be first."""
+
+    __slots__ = ("waiter",)
+
+    def __init__(self, waiter: Waiter) -> None:
+        self.waiter = waiter
+
+    def __lt__(self, other: _Order) -> bool:
+        return False

@@ -11,30 +11,48 @@ import asyncio
 from collections.abc import Iterator
 from concurrent.futures import Executor
 
-from freight.errors import Stalled
-from freight.flow.budget import WINDOW_MIN
-from freight.flow.gate import Slot
-from freight.flow.pump import Pump, Writer
+from freight.flow.budget import Budget
+from freight.flow.gate import Slot, Terms
+from freight.flow.meter import Meter, reason_of
+from freight.flow.pump import MARK_MIN, Pump
+from freight.flow.rates import Rates
 from freight.flow.rounds import Rounds
+from freight.flow.waiting import Waiting, Writer
 from freight.flow.warm import Warmer
 from freight.model import Plan, Span
 from freight.ports import Reader, Sink
 
 _SWEEP_AT_ONCE = 1000  # transfers looked at before the loop gets its turn back: a millisecond or two
+_HASTE = 4  # while others wait, patience is shorter by this
 
 
 class Transfers:
-    """Runs the transfers of one event loop, and ends those whose client stands still.
+    """Runs the transfers of one event loop, and ends those whose client stands still or is too slow.
 
-    ``idle_seconds``: how long a client may take nothing. ``pool`` is where producers and cold disks may block.
+    ``pool`` is where producers and cold disks may block.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, pool: Executor, idle_seconds: float) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        pool: Executor,
+        budget: Budget,
+        meter: Meter,
+        terms: Terms,
+    ) -> None:
+        self.terms = terms
+        self.rounds = Rounds(loop)
+        self.rates = Rates(terms.rate, terms.client_rate)
         self._loop = loop
         self._pool = pool
-        self._idle_seconds = idle_seconds
-        self._rounds = Rounds(loop)
+        self._budget = budget
+        self._meter = meter
         self._warmer = Warmer(loop, pool)
+
+    def change(self, terms: Terms) -> None:
+        """Other terms from now on, for who runs too."""
+        self.terms = terms
+        self.rates.change(terms.rate, terms.client_rate, self._loop.time())
 
     async def transfer(self, reader: Reader, plan: Plan, sink: Sink, slot: Slot) -> None:
         """Send a plan whose spans ``reader`` has. Returns when the kernel has all of it.
@@ -43,16 +61,31 @@ class Transfers:
         abortively, as what has gone out must not look complete.
         """
         segments = sink.segments(plan, reader.size)
-        fd = reader.fileno()
-        if fd is None:
-            await self._relay(reader, segments, sink)
-            reader.check()
-            return
-        pump = Pump(fd, reader, segments, sink, slot, self._warmer)
-        del plan, segments  # thousands of these frames wait at once, each for hours: let them hold little
+        fd, began, reason = reader.fileno(), self._loop.time(), None
+        pump = None if fd is None else Pump(fd, reader, segments, sink, slot, self._budget, self._warmer, self.rates)
+        before = sink.taken
+        del plan  # thousands of these frames wait at once, each for hours: let them hold little
+        self.rates.join(slot.key, began)
+        try:
+            if pump is None:
+                await self._relay(reader, segments, sink)
+                reader.check()
+            else:
+                del segments
+                await self._pump(pump)
+        except BaseException as error:
+            reason = reason_of(error)
+            raise
+        finally:
+            self.rates.leave(slot.key)
+            disk, copied = (pump.disk_seconds, pump.moved) if pump else (0.0, 0)
+            seconds = max(0.0, self._loop.time() - began - disk)
+            self._meter.ended(reason, sink.taken - before, copied, seconds, disk)
+
+    async def _pump(self, pump: Pump) -> None:
         if not pump.start():
             try:
-                await pump.begin(self._loop, self._rounds)
+                await pump.begin(self._loop, self.rounds)
             finally:
                 pump.leave()
 
@@ -60,21 +93,28 @@ class Transfers:
         """Send a plan without spans. Raises as :meth:`transfer` does."""
         await self._relay(None, sink.segments(plan, None), sink)
 
-    async def sweep(self) -> None:
-        """Look once at all transfers and end those whose client has taken nothing for too long."""
-        now = self._loop.time()
-        for count, waiting in enumerate(self._rounds):
-            if waiting.stands_still(now, self._idle_seconds):
-                waiting.end(Stalled("the client took nothing for the idle timeout"))
+    async def sweep(self, wanted: int) -> None:
+        """Look once at all transfers, and end those whose client has taken nothing, or too little, for too long.
+
+        ``wanted``: so many others wait for a slot. For each of them one is let go with less patience.
+        """
+        now, terms = self._loop.time(), self.terms
+        for count, waiting in enumerate(self.rounds):
+            if isinstance(waiting, Waiting):
+                patience = terms.idle_seconds / _HASTE if wanted else terms.idle_seconds
+                error = waiting.judge(now, patience, terms.least_rate)
+                if error is not None:
+                    waiting.end(error)
+                    wanted = max(0, wanted - 1)
             if count % _SWEEP_AT_ONCE == _SWEEP_AT_ONCE - 1:
                 await asyncio.sleep(0)
 
     def close(self) -> None:
         """Give back what the transfers share. None may run any more."""
-        self._rounds.close()
+        self.rounds.close()
 
     async def _relay(self, reader: Reader | None, segments: Iterator[bytes | Span], sink: Sink) -> None:
-        sink.bound(WINDOW_MIN)
+        sink.bound(MARK_MIN)
         for segment in segments:
             if isinstance(segment, bytes):
                 await self._write(segment, sink)
@@ -84,9 +124,9 @@ class Transfers:
                 await self._write(sink.piece(piece), sink)
 
     async def _write(self, data: bytes, sink: Sink) -> None:
-        writer = Writer(data, sink)
+        writer = Writer(data, sink, self._budget)
         if not writer.start():
             try:
-                await writer.begin(self._loop, self._rounds)
+                await writer.begin(self._loop, self.rounds)
             finally:
                 writer.leave()

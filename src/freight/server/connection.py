@@ -7,42 +7,70 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from freight.core.client import NOBODY, Networks, canonical, true_client
 from freight.core.decide import refuse
 from freight.errors import Drained, ProtocolError, TransferError
-from freight.fileserver import FileServer
+from freight.flow.budget import Budget
 from freight.flow.transfer import Transfers
 from freight.model import Entry, Request
-from freight.ports import Clock
+from freight.ports import Clock, Responder
 from freight.server.origin import NOT_PROXIED, wait_origin
 from freight.server.sink import ClearSink
 from freight.wire.http1 import Head, Inbound, Limits
 
 _RECEIVE_BYTES = 16 * 1024
+_HEAD_SECONDS = 10.0  # an honest head is one packet; this is for the worst of mobile links
+_LINGER_SECONDS = 2.0
+_FIN_BYTES = 1  # our own end counts as a byte until it is acknowledged
 _RESET = struct.pack("ii", 1, 0)  # struct linger: on, no time. close(2) then sends RST and drops the send queue
 _NOTHING: tuple[str, str, tuple[int, int], str] = ("-", "-", (1, 1), "")  # what was asked, where no head could be read
 
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What all connections share. ``head_seconds``: how long a head may take to arrive from its first byte;
-    ``idle_seconds``: how long nothing may come between requests; ``linger_seconds``: how long a client may take to see
-    that it was answered and close. ``record`` is told every exchange's end. ``proxy_protocol``: connections begin with
+    """What all connections share. ``record`` is told every exchange's end. ``proxy_protocol``: connections begin with
     a PROXY header, from the ``trusted`` only if there are any; those may say who a request's client is.
     """
 
     loop: asyncio.AbstractEventLoop
-    files: FileServer
+    files: Responder
     transfers: Transfers
+    budget: Budget
     clock: Clock
     limits: Limits
     record: Callable[[Entry], None]
-    head_seconds: float
-    idle_seconds: float
-    linger_seconds: float
     proxy_protocol: bool = False
     trusted: Networks = NOBODY
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long nothing may come between requests."""
+        return self.transfers.terms.idle_seconds
+
+    @property
+    def head_seconds(self) -> float:
+        """How long a head may take to arrive from its first byte."""
+        return min(_HEAD_SECONDS, self.idle_seconds)
+
+    @property
+    def linger_seconds(self) -> float:
+        """How long a client may take to see that it was answered and close."""
+        return min(_LINGER_SECONDS, self.idle_seconds)
+
+
+class Crowd(Protocol):
+    """Who keeps all connections, and is told what each is about."""
+
+    def idle(self, connection: Connection) -> None:
+        """It waits for a request, or for more of one."""
+
+    def busy(self, connection: Connection) -> None:
+        """It has a whole request to answer."""
+
+    def closed(self, connection: Connection) -> None:
+        """It has closed its socket."""
 
 
 class Connection:
@@ -51,29 +79,30 @@ class Connection:
     __slots__ = (
         "_asked",
         "_client",
+        "_crowd",
         "_deadline",
         "_draining",
+        "_evicted",
         "_house",
         "_inbound",
-        "_on_close",
         "_peer",
         "_request",
+        "_seen",
         "_sink",
         "_socket",
         "_trusted",
         "_waiter",
         "_watching",
+        "idle_since",
         "task",
     )
 
-    def __init__(
-        self, house: House, connected: socket.socket, client: str, on_close: Callable[[Connection], None]
-    ) -> None:
+    def __init__(self, house: House, connected: socket.socket, client: str, crowd: Crowd) -> None:
         self._house = house
         self._socket = connected
         self._peer = self._client = canonical(client)  # whose connection it is; who the present request's client is
         self._trusted = house.trusted  # who may say so
-        self._on_close = on_close
+        self._crowd = crowd
         self._inbound = Inbound(self._peer, house.limits)
         self._sink = ClearSink(connected, house.clock)
         self._request: Request | None = None  # read and not yet answered
@@ -82,24 +111,37 @@ class Connection:
         self._watching = False  # the loop tells us when bytes come
         self._deadline = 0.0
         self._draining = False
+        self._evicted = False
+        self._seen = 0  # what the peer had taken when its time was last over
+        self.idle_since = 0.0
         self.task: asyncio.Task[None] | None = None  # the loop holds only weak references to tasks
+
+    @property
+    def view(self) -> tuple[str, str, ClearSink]:
+        """Whose request is being answered, what for, and its way out: for who looks."""
+        return self._client, self._asked[1], self._sink
 
     async def run(self) -> None:
         """Serve it to its end and close it."""
         abortive = True  # unless all that was promised has gone out
         try:
+            self._rest()
             if not self._house.proxy_protocol or await self._begin():
                 while await self._read_request():
+                    self._crowd.busy(self)
                     await self._respond()
+                    self._rest()
                     if self._sink.closes or self._draining:
                         break
-                await self._linger()
-            abortive = False
+                if not self._evicted:
+                    await self._linger()
+            # What the kernel would go on to hold for who never takes it is nobody's any more once this is closed.
+            abortive = self._sink.taken - self._sink.acknowledged() > _FIN_BYTES
         except (TransferError, OSError, asyncio.CancelledError):
             pass  # told by the record of the exchange
         finally:
             self._close(abortive)
-            self._on_close(self)
+            self._crowd.closed(self)
 
     async def _begin(self) -> bool:
         """Learn whose connection it is. False where that cannot be told: no answer then, as it may not be HTTP."""
@@ -138,9 +180,31 @@ class Connection:
             self.task.cancel()
 
     def expire(self, now: float) -> None:
-        """Give up waiting for bytes when their time is over."""
-        if self._waiter is not None and now >= self._deadline:
+        """Give up waiting for bytes when their time is over, unless the client is still taking the last answer's."""
+        if self._waiter is None or now < self._deadline:
+            return
+        taken = self._sink.acknowledged()
+        if taken < self._sink.taken and taken != self._seen:
+            self._deadline = now + self._house.idle_seconds
+        else:
             self._wake(False)
+        self._seen = taken
+
+    def evict(self) -> None:
+        """Make room for others: to be called while it is idle."""
+        if self._sink.held():
+            self.abort()  # a reset drops what is queued, where a close would leave it to the kernel
+        else:
+            self._evicted = True
+            self._wake(False)
+
+    def release(self) -> None:
+        """Give the budget back what the kernel held for it. To be called when it has closed."""
+        self._house.budget.forget(self._sink)
+
+    def _rest(self) -> None:
+        self.idle_since = self._house.loop.time()
+        self._crowd.idle(self)
 
     def drain(self) -> None:
         """Let the present exchange be the last; close at once when there is none."""
@@ -197,7 +261,7 @@ class Connection:
                 started = True
                 self._deadline = house.loop.time() + house.head_seconds
             data = await self._receive()
-            if data is None and not inbound.idle and not inbound.skipping:
+            if data is None and not inbound.idle and not inbound.skipping and not self._evicted:
                 raise ProtocolError(408, "the request took too long to arrive")
             if not data:
                 return None

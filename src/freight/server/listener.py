@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from contextvars import copy_context
+from itertools import islice
 from sys import intern
 
 from freight.errors import Unservable
@@ -16,14 +18,17 @@ from freight.server.sink import bound
 _BACKLOG = 4096  # connections the kernel may hold ready for us; it takes the lesser of this and net.core.somaxconn
 _ACCEPT_AT_ONCE = 64  # a turn of the loop must stay short under a storm of connections
 _BACK_OFF_SECONDS = 0.2
-_SWEEP_SECONDS = 1.0
+_RECEIVE_BYTES = 8 * 1024  # the kernel doubles it
+_GRACE_SECONDS = 1.0  # who has just come, or was just answered, is not sent away: its request may be on its way
+_EVICTED_AT_ONCE = 16
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-def listen(host: str, port: int, window: int) -> socket.socket:
+def listen(host: str, port: int, mark: int) -> socket.socket:
     """A listening socket, non-blocking. Raises Unservable when the address cannot be had.
 
-    ``window``: how many unsent bytes the kernel may hold for each connection until something else is said.
+    ``mark``: how many bytes the kernel may hold to send for each connection until something else is said. What it
+    holds of received bytes is bounded too: a head is a few KiB, and what comes while nothing is read counts for nobody.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -38,30 +43,42 @@ def listen(host: str, port: int, window: int) -> socket.socket:
     listening.setblocking(False)
     # Both are inherited by what is accepted. The first: the last bytes of an answer go out at once.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    bound(listening, window)
+    bound(listening, mark)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
     return listening
 
 
 class Listener:
-    """Accepts connections and runs them. ``warn`` is told, in a line, what the operator should know."""
+    """Accepts connections and runs them. ``warn`` is told, in a line, what the operator should know.
 
-    def __init__(self, house: House, listening: socket.socket, warn: Callable[[str], None]) -> None:
+    ``room`` is called when a connection has closed: others may wait for what it cost.
+    """
+
+    def __init__(
+        self, house: House, listening: socket.socket, warn: Callable[[str], None], room: Callable[[], None]
+    ) -> None:
         self._house = house
         self._listening = listening
         self._warn = warn
+        self._room = room
         self._connections: set[Connection] = set()
+        self._idle: OrderedDict[Connection, None] = OrderedDict()  # who waits for a request, the longest first
         self._exhausted = False  # said once until accepting works again
+        self._full = False  # the budget has no room for another connection
         self._emptied = asyncio.Event()
         self._context = copy_context()
-        self._sweeper: asyncio.Task[None] | None = None
         self._retry: asyncio.TimerHandle | None = None
+        self._accepting = False
 
     def __len__(self) -> int:
         return len(self._connections)
 
+    def __iter__(self) -> Iterator[Connection]:
+        """The connections at this moment; they may change while this goes on."""
+        return iter(list(self._connections))
+
     def start(self) -> None:
         """Begin to accept."""
-        self._sweeper = self._house.loop.create_task(self._sweep())
         self._resume()
 
     async def drain(self, seconds: float) -> None:
@@ -75,13 +92,38 @@ class Listener:
         except TimeoutError:
             self.abort()
             await self._wait_empty()
-        assert self._sweeper is not None
-        self._sweeper.cancel()
 
     def abort(self) -> None:
         """End everything now, running downloads by reset."""
         for connection in list(self._connections):
             connection.abort()
+
+    def expire(self) -> None:
+        """Let those go whose time is over."""
+        now = self._house.loop.time()
+        for connection in list(self._connections):
+            connection.expire(now)
+
+    def idle(self, connection: Connection) -> None:
+        """See :class:`~freight.server.connection.Crowd`."""
+        self._idle[connection] = None
+
+    def busy(self, connection: Connection) -> None:
+        """See :class:`~freight.server.connection.Crowd`."""
+        self._idle.pop(connection, None)
+
+    def closed(self, connection: Connection) -> None:
+        """See :class:`~freight.server.connection.Crowd`."""
+        self._idle.pop(connection, None)
+        self._connections.discard(connection)
+        connection.release()
+        self._house.budget.connections -= 1
+        if not self._connections:
+            self._emptied.set()
+        if self._full and self._house.budget.can_open():
+            self._full = False
+            self._resume()
+        self._room()
 
     async def _wait_empty(self) -> None:
         while self._connections:
@@ -89,16 +131,34 @@ class Listener:
             await self._emptied.wait()
 
     def _resume(self) -> None:
-        self._house.loop.add_reader(self._listening.fileno(), self._accept)
+        if not self._accepting and self._listening.fileno() >= 0:
+            self._accepting = True
+            self._house.loop.add_reader(self._listening.fileno(), self._accept)
+
+    def _pause(self) -> None:
+        """Accept a little later. Who comes meanwhile waits in the kernel."""
+        if self._accepting:
+            self._accepting = False
+            self._house.loop.remove_reader(self._listening.fileno())
+        if self._retry is not None:
+            self._retry.cancel()
+        self._retry = self._house.loop.call_later(_BACK_OFF_SECONDS, self._resume)
 
     def _stop_accepting(self) -> None:
         if self._retry is not None:
             self._retry.cancel()
-        self._house.loop.remove_reader(self._listening.fileno())
-        self._listening.close()
+        if self._listening.fileno() >= 0:
+            self._house.loop.remove_reader(self._listening.fileno())
+            self._listening.close()
 
     def _accept(self) -> None:
+        budget = self._house.budget
         for _ in range(_ACCEPT_AT_ONCE):
+            if not budget.can_open():
+                self._full = True
+                self._evict()
+                self._pause()
+                return
             try:
                 connected, address = self._listening.accept()
             except BlockingIOError:
@@ -110,32 +170,27 @@ class Listener:
                 continue  # ECONNABORTED and its like are about one connection, already gone: accept(2)
             self._exhausted = False
             connected.setblocking(False)
-            self._serve(Connection(self._house, connected, intern(address[0]), self._closed))
+            budget.connections += 1
+            self._serve(Connection(self._house, connected, intern(address[0]), self))
 
     def _back_off(self, error: OSError) -> None:
         """Out of descriptors or memory: go on serving, accept again a little later. The rest waits in the kernel."""
         if not self._exhausted:
             self._exhausted = True
             self._warn(f"cannot accept more connections for now: {error.strerror} (see ulimit -n)")
-        self._house.loop.remove_reader(self._listening.fileno())
-        self._retry = self._house.loop.call_later(_BACK_OFF_SECONDS, self._resume)
+        self._evict()
+        self._pause()
+
+    def _evict(self) -> None:
+        """Send away who has been idle for longest."""
+        late = self._house.loop.time() - _GRACE_SECONDS
+        oldest = list(islice(self._idle, _EVICTED_AT_ONCE))
+        for connection in oldest:
+            if connection.idle_since <= late:
+                self._idle.pop(connection)
+                connection.evict()
 
     def _serve(self, connection: Connection) -> None:
         self._connections.add(connection)
         # One context for all: a copy for each would cost memory, and nothing here sets context variables.
         connection.task = self._house.loop.create_task(connection.run(), context=self._context)
-
-    def _closed(self, connection: Connection) -> None:
-        self._connections.discard(connection)
-        if not self._connections:
-            self._emptied.set()
-
-    async def _sweep(self) -> None:
-        """One coarse look at everything that waits, instead of a timer for each."""
-        pause = min(_SWEEP_SECONDS, self._house.idle_seconds / 4)
-        while True:
-            await asyncio.sleep(pause)
-            now = self._house.loop.time()
-            for connection in list(self._connections):
-                connection.expire(now)
-            await self._house.transfers.sweep()

@@ -7,19 +7,23 @@ import os
 import socket
 import struct
 import sys
+from array import array
 from collections.abc import Iterator
 
+from freight.account import Account
 from freight.core import dates
 from freight.model import Plan, Span
 from freight.ports import Clock
 from freight.wire import http1
 
-_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
-_NO_BOUND = (1 << 31) - 1  # more than any send queue
+_SO_MEMINFO = 55  # socket(7): SK_MEMINFO_VARS numbers of 32 bits
+_MEMINFO_BYTES = 36
+_QUEUED = struct.Struct("I").unpack_from
+_QUEUED_AT = 5 * 4  # SK_MEMINFO_WMEM_QUEUED
+_SO_BUF_LOCK = 72
+_MARK_MAX = 1 << 30
 _SIOCOUTQ = 0x5411  # bytes of the send queue that the peer has not acknowledged: tcp(7)
-_SIOCOUTQNSD = 0x894B  # bytes of it that have not been sent
-_INT = struct.Struct("i")
-_NONE = _INT.pack(0)
+_ANSWER = array("i", [0])  # ioctl's; the loop is one thread
 _MSG_MORE = socket.MSG_MORE if sys.platform == "linux" else 0
 
 
@@ -29,9 +33,10 @@ class ClearSink:
     __slots__ = (
         "_clock",
         "_keep_alive",
+        "_mark",
         "_socket",
         "_version",
-        "_window",
+        "account",
         "body_at",
         "closes",
         "promised",
@@ -42,7 +47,8 @@ class ClearSink:
     def __init__(self, connected: socket.socket, clock: Clock) -> None:
         self._socket = connected
         self._clock = clock
-        self._window: int | None = 0  # as inherited from the listening socket
+        self._mark: int | None = 0  # as inherited from the listening socket
+        self.account = Account()
         self.taken = 0  # bytes the kernel took, of all exchanges
         self._version = (1, 1)
         self._keep_alive = False
@@ -86,29 +92,36 @@ class ClearSink:
         self.taken += taken
         return taken
 
-    def bound(self, window: int | None) -> None:
-        """See :class:`freight.ports.Sink`: by TCP_NOTSENT_LOWAT, tcp(7)."""
-        if window != self._window:
-            self._window = window
-            bound(self._socket, window)
+    def bound(self, mark: int | None) -> None:
+        """See :class:`freight.ports.Sink`: by SO_SNDBUF, socket(7)."""
+        if mark != self._mark:
+            self._mark = mark
+            bound(self._socket, mark)
+
+    def held(self) -> int:
+        """See :class:`freight.ports.Sink`: ``wmem_queued``, sock_diag(7)."""
+        found: int = _QUEUED(self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO_BYTES), _QUEUED_AT)[0]
+        return found
 
     def acknowledged(self) -> int:
         """See :class:`freight.ports.Sink`."""
-        return self.taken - _count(self._socket, _SIOCOUTQ)
-
-    def unsent(self) -> int:
-        """See :class:`freight.ports.Sink`."""
-        return _count(self._socket, _SIOCOUTQNSD)
+        fcntl.ioctl(self._socket.fileno(), _SIOCOUTQ, _ANSWER)
+        return self.taken - _ANSWER[0]
 
     def fileno(self) -> int:
         """See :class:`freight.ports.Sink`."""
         return self._socket.fileno()
 
 
-def bound(stream: socket.socket, window: int | None) -> None:
-    """Let the kernel hold at most ``window`` unsent bytes of a TCP socket, and of all that a listening one accepts."""
-    stream.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, _NO_BOUND if window is None else window)
+def bound(stream: socket.socket, mark: int | None) -> None:
+    """Let the kernel's send memory of a TCP socket, and of all that a listening one accepts, count as full at ``mark``.
 
-
-def _count(stream: socket.socket, question: int) -> int:
-    return int(_INT.unpack(fcntl.ioctl(stream.fileno(), question, _NONE))[0])
+    The kernel doubles what SO_SNDBUF is given, and takes ``net.core.wmem_max`` at most; SO_BUF_LOCK (since Linux 5.16)
+    lets it decide again. Without that a bounded socket stays at the most there is.
+    """
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MARK_MAX if mark is None else mark // 2)
+    if mark is None:
+        try:
+            stream.setsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK, 0)
+        except OSError:
+            pass

@@ -1,7 +1,7 @@
 """The entries of a directory in order, in memory that does not grow with their number.
 
 A directory is never held whole. Each pass over it keeps the next few thousand entries behind the last one given, in
-order, and the passes go on until none is left: O(1) memory at the price of O(n^2 / _WINDOW) time. What fits one
+order, and the passes go on until none is left: O(1) memory at the price of O(n^2 / at_once) time. What fits one
 window is read once. Because a pass goes on behind an entry and not at a number, an entry that does not change is given
 exactly once, whatever else comes and goes meanwhile.
 
@@ -25,7 +25,7 @@ from freight.sources.beneath import Root
 Column = Literal["name", "size", "date"]
 _Key = tuple[int, int, str]  # group, value, name: unique by the name, so the order is total
 
-_WINDOW = 4096  # about 1 MiB; sorting two of them holds the interpreter for some milliseconds, the loop's limit is 10
+WINDOW = 4096  # about 1 MiB; sorting two of them holds the interpreter for some milliseconds, the loop's limit is 10
 _STRIDE = 256  # entries between two pauses: 0.2 to 1 ms
 
 # What a look at one entry may say without anything being wrong: it went, or it is not to be had from here.
@@ -82,6 +82,7 @@ class Entries:
     root: Root
     hidden: bool
     pause: Callable[[], None]
+    at_once: int = WINDOW
 
     def __iter__(self) -> Iterator[Item]:
         after: _Key | None = None
@@ -112,16 +113,16 @@ class Entries:
                 if key is None or (after and not precedes(after, key)) or (bound and not precedes(key, bound)):
                     continue
                 kept.append(key)
-                if len(kept) == 2 * _WINDOW:
+                if len(kept) == 2 * self.at_once:
                     kept.sort(reverse=descending)
-                    del kept[_WINDOW:]
+                    del kept[self.at_once :]
                     bound = kept[-1]
         # A removed directory reads as an empty one: only its link count tells the two apart.
         if os.fstat(self.fd).st_nlink == 0:
             raise ShortRead("the directory was removed while it was listed")
         kept.sort(reverse=descending)
-        more = bound is not None or len(kept) > _WINDOW
-        return kept[:_WINDOW], more
+        more = bound is not None or len(kept) > self.at_once
+        return kept[: self.at_once], more
 
     def _key(self, entry: os.DirEntry[str], order: Order) -> _Key | None:
         """Where an entry stands in the order; None when it is not visible."""

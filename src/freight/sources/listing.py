@@ -37,11 +37,13 @@ class ListingReader:
 
     size: int | None
 
-    def __init__(self, media_type: str, fd: int, directory: Directory, *, root: Root, hidden: bool) -> None:
+    def __init__(
+        self, media_type: str, fd: int, directory: Directory, *, root: Root, hidden: bool, at_once: int
+    ) -> None:
         self._fd = fd
         self._left = False
         self._reading = threading.Lock()
-        entries = Entries(fd, directory, root, hidden, self._pause)
+        entries = Entries(fd, directory, root, hidden, self._pause, at_once)
         texts = _html(directory, entries) if media_type == HTML else _json(directory, entries)
         self._pieces = _gathered(texts)
         self.size = None

@@ -21,7 +21,7 @@ from freight.errors import Changed, Unservable
 from freight.model import Absence, Missing, Resource
 from freight.ports import Reader
 from freight.sources.beneath import Root
-from freight.sources.entries import Directory, Order
+from freight.sources.entries import WINDOW, Directory, Order
 from freight.sources.listing import HTML, JSON, ListingReader
 from freight.sources.types import media_type
 
@@ -118,7 +118,7 @@ class LocalSource:
     A directory is held open from here on; a file's path is looked up each time, so that a link the operator turns to
     another file is followed. Links inside a directory are followed with ``follow_links`` only, and then only beneath
     it. Names that start with a dot are absent unless ``hidden``. With ``no_length`` a file's size is not told. ``pool``
-    takes the calls that may wait for a disk. ``stepwise``: see :class:`~freight.sources.beneath.Root`.
+    takes the calls that may wait for a disk; ``entries_at_once`` is how many a listing holds. ``stepwise``: see :class:`~freight.sources.beneath.Root`.
 
     Raises :class:`~freight.errors.Unservable` when the path cannot be served.
     """
@@ -132,9 +132,11 @@ class LocalSource:
         no_length: bool = False,
         pool: Executor,
         stepwise: bool = False,
+        entries_at_once: int = WINDOW,
     ) -> None:
         whole = os.path.abspath(os.fspath(path))
         self._hidden = hidden
+        self._entries_at_once = entries_at_once
         self._no_length = no_length
         self._pool = pool
         self._only = ""
@@ -223,7 +225,7 @@ class LocalSource:
         if stat.S_ISDIR(found.st_mode) and not self._only:
             if not target.directory:
                 return Absence(Missing.MOVED, encode(names, True) + _query(raw))
-            return Resource("", None, None, (HTML, JSON), Directory(names, Order.asked(target.query)))
+            return Resource("", None, None, (HTML, JSON), Directory(names, Order.asked(target.query)), produced=True)
         return _ABSENT
 
     def _open(self, resource: Resource, media_type: str, cached: bool) -> Reader | Absence:
@@ -232,7 +234,9 @@ class LocalSource:
         try:
             if isinstance(key, Directory):
                 fd = self._root.open(key.names, _READ | os.O_DIRECTORY, cached=cached)
-                return ListingReader(media_type, fd, key, root=self._root, hidden=self._hidden)
+                return ListingReader(
+                    media_type, fd, key, root=self._root, hidden=self._hidden, at_once=self._entries_at_once
+                )
             fd = self._root.open(key.names, _READ, cached=cached)
         except OSError as error:
             absence = _absence(error)

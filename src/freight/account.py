@@ -1,0 +1,14 @@
+"""One connection's account with the budget: what the kernel is known to hold for it."""
+
+from __future__ import annotations
+
+
+class Account:
+    """Bytes of the kernel's memory, never fewer than there really are. Only the budget writes here."""
+
+    __slots__ = ("base", "over", "pinned")
+
+    def __init__(self) -> None:
+        self.pinned = 0  # what the kernel holds for it
+        self.base = 0  # what it may always have: a window while it runs, nothing otherwise
+        self.over = 0  # what is pinned beyond that
