@@ -112,16 +112,17 @@ class Loop:
         self.joining.extend((room, number) for number in range(group.count))
 
     def do_go(self, name: str) -> None:
-        """None of a group stands still any more."""
+        """All of a group take what comes."""
         self.rooms[name].stall = None
+        self.rooms[name].pace = 0
         for client in list(self.rooms[name].clients):
             client.resume()
 
-    def do_end(self, name: str, reset: bool, at: str) -> None:
+    def do_end(self, name: str, reset: bool, at: str, most: int | None) -> None:
         """A group goes, or those of it that are at something."""
         room = self.rooms[name]
         room.over = not at
-        for client in [client for client in room.clients if at in ("", client.state)]:
+        for client in [client for client in room.clients if at in ("", client.state)][:most]:
             if reset:
                 client.reset()
             client.finish("ended")

@@ -83,12 +83,12 @@ class Crowd:
         self._say(do="join", **asdict(group))
 
     def go(self, name: str) -> None:
-        """The group's clients that stand still go on, and none stands still from now on."""
+        """The group's clients take all that comes from now on, and so do those of them that stand still."""
         self._say(do="go", name=name)
 
-    def end(self, name: str, *, reset: bool = False, at: str = "") -> None:
-        """The group's clients (only those that are ``at`` this) close their connections, or reset them."""
-        self._say(do="end", name=name, reset=reset, at=at)
+    def end(self, name: str, *, reset: bool = False, at: str = "", most: int | None = None) -> None:
+        """The group's clients close their connections, or reset them: those that are ``at`` this, so many at most."""
+        self._say(do="end", name=name, reset=reset, at=at, most=most)
 
     def counts(self, name: str) -> Counter[str]:
         """How many of a group are at what, and how many of its requests have become what."""

@@ -15,8 +15,8 @@ from serving import Client, Served, until
 pytestmark = pytest.mark.needs("curl", "wget", "aria2c")
 
 Serve = Callable[..., Served]
-# Some ten places; the clients that stand still in them are meant to.
-FEW = ("--memory", "400kB", "--idle-timeout", "10m", "--min-rate", "none", "--admin", "127.0.0.1:0")
+# Some ten places beside forty who wait; the clients that stand still in them are meant to.
+FEW = ("--memory", "700kB", "--idle-timeout", "10m", "--min-rate", "none", "--admin", "127.0.0.1:0")
 
 RETRYING = {
     "curl": ("curl", "-q", "-sSf", "--noproxy", "*", "--retry", "20", "-o"),
@@ -50,7 +50,7 @@ def test_who_is_told_to_come_later_comes_and_gets_it(
     """All places and the queue are full: all three are refused with Retry-After, and have their file at last."""
     expected = make_content(there / "large.bin", 8 << 20)
     server = serve(there, *FEW, "--queue", "20", "--max-wait", "1s")
-    for _ in range(100):  # so that it knows how fast places come free, and says seconds instead of minutes
+    for _ in range(100):  # so that it knows how fast places come free, and says so
         server.get("/large.bin", "Range: bytes=0-1999999")
     still = stall(server, 40)
     server.await_log("503", count=10)

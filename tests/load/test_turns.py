@@ -15,7 +15,7 @@ from serving import Served, until
 Serve = Callable[..., Served]
 Gather = Callable[..., Crowd]
 
-# Some ten places; who stands still in this module is meant to, and who waits may.
+# Some ten places beside forty who wait; who stands still in this module is meant to, and who waits may.
 FEW = (
     "--memory",
     "400kB",
@@ -55,14 +55,19 @@ def test_a_client_with_64_connections_gets_no_more_turns_than_one_with_1(
     tmp_path: Path, site: Path, serve: Serve, gather: Gather
 ) -> None:
     """By the count of whole downloads each of eight others has at least 0.8 of an even share."""
-    server = serve(site, *FEW, "--queue", "100", "--memory", "100kB")
+    server = serve(site, *FEW, "--memory", "20MB")
     crowd = gather(server)
+    # All places are taken, and then two are free.
+    crowd.join(Group(name="still", count=600, sources=("127.0.0.20",), **STILL))
+    crowd.wait(lambda: crowd.counts("still")["asking"] + crowd.counts("still")["stalled"] == 600, "all have asked")
+    crowd.end("still", at="asking")
+    until(lambda: server.gate()["waiting"] == 0, "nobody waits any more")
+    crowd.end("still", at="stalled", most=2)
     download = {"targets": GIANT, "span": LARGE, "stall": 256 * KIB, "hold": 0.1, "receive": 64 * KIB, "again": True}
     crowd.join(Group(name="greedy", count=64, sources=("127.0.0.10",), **download))
-    settle(server, 64)
+    crowd.wait_count("greedy", "asking", 60)
     modest = tuple(f"127.0.0.{number}" for number in range(2, 10))
     crowd.join(Group(name="modest", count=8, sources=modest, **download))
-    settle(server, 72)
     already = crowd.whole_from("greedy")["127.0.0.10"]
     crowd.wait(lambda: len(crowd.whole_from("modest")) == 8, "each of the eight has had a first")
     counted = crowd.whole_from("modest")
@@ -74,17 +79,24 @@ def test_a_client_with_64_connections_gets_no_more_turns_than_one_with_1(
     greedy = crowd.whole_from("greedy")["127.0.0.10"]
     crowd.wait(lambda: sum(turns()) + crowd.whole_from("greedy")["127.0.0.10"] - greedy >= total, "so many turns")
     had = turns()
-    print(f"of {total} turns the eight had {had}; before them the other had had {already}")
+    gate = server.gate()
+    assert gate["waiting"] > 50
+    print(f"{gate}: of {total} turns the eight had {had}; before them the other had had {already}")
     assert min(had) >= 0.8 * total / 9
 
 
+@pytest.mark.parametrize(("memory", "count"), [("700kB", 40), ("20MB", 2000)])
 @pytest.mark.parametrize("target", ["/small.csv", "/", "/giant.csv"])
-def test_a_small_answer_does_not_stand_behind_giants(site: Path, serve: Serve, gather: Gather, target: str) -> None:
+def test_a_small_answer_does_not_stand_behind_giants(
+    site: Path, serve: Serve, gather: Gather, target: str, memory: str, count: int
+) -> None:
     """A small file, a listing, a small range: when each place has a download that stands still, and more wait."""
-    server = serve(site, *FEW)
+    server = serve(site, *FEW, "--queue", "2000", "--memory", memory)
     crowd = gather(server)
-    crowd.join(Group(name="giants", count=40, **STILL))
-    assert settle(server, 40) < 40
+    crowd.join(Group(name="giants", count=count, **STILL))
+    crowd.wait(lambda: sum(crowd.counts("giants").values()) - crowd.counts("giants")["connecting"] == count, "asked")
+    crowd.wait_count("giants", "stalled", int(server.gate()["running"]))
+    assert crowd.counts("giants")["stalled"] < count
     answer = server.get(target, *(["Range: bytes=0-999"] if target == "/giant.csv" else []))
     assert answer.status in (200, 206)
     assert target == "/" or verify(answer.content, 0)
@@ -120,7 +132,7 @@ def test_one_that_waits_and_goes_leaves_its_place_at_once(
 @pytest.mark.parametrize("reset", [False, True], ids=["close", "reset"])
 def test_no_place_is_lost_whenever_clients_go(site: Path, serve: Serve, gather: Gather, reset: bool) -> None:
     """Silent, with half a head, waiting, reading, standing still, and in whatever they were just about to do."""
-    server = serve(site, *FEW, "--queue", "1000")
+    server = serve(site, *FEW)
     crowd = gather(server)
     assert takes_a_large_answer(server)
     until(lambda: inside(server) == 0, "nobody is there")
@@ -130,13 +142,13 @@ def test_no_place_is_lost_whenever_clients_go(site: Path, serve: Serve, gather: 
         still, slow, silent, half, waiting, whatever = names
         crowd.join(Group(name=still, count=6, **STILL))
         crowd.join(Group(name=slow, count=6, targets=GIANT, span=LARGE, pace=64 * KIB, receive=64 * KIB))
-        crowd.join(Group(name=silent, count=50, targets=GIANT, head=0))
-        crowd.join(Group(name=half, count=50, targets=GIANT, head=12))
-        crowd.join(Group(name=waiting, count=50, **STILL))
-        crowd.wait(lambda: inside(server) == 62, "62 run or wait")
+        crowd.join(Group(name=silent, count=5, targets=GIANT, head=0))
+        crowd.join(Group(name=half, count=5, targets=GIANT, head=12))
+        crowd.join(Group(name=waiting, count=10, **STILL))
+        crowd.wait(lambda: inside(server) == 22, "22 run or wait")
         assert server.gate()["waiting"] > 0
-        crowd.join(Group(name=whatever, count=200, targets=(*GIANT, "/small.csv"), again=True))
-        crowd.wait_count(whatever, "whole", 50)
+        crowd.join(Group(name=whatever, count=100, targets=(*GIANT, "/small.csv"), again=True))
+        crowd.wait_count(whatever, "whole", 20)
         for name in names:
             crowd.end(name, reset=reset)
         until(lambda: inside(server) == 0, f"nobody is there after turn {turn}")
