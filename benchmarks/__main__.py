@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from . import latency, report, space, speed
+from . import bound, latency, report, sharing, siege, space, speed
 from .drive import Run, say
 from .launch import raise_descriptor_limit
 
@@ -18,6 +18,13 @@ SCENARIOS: dict[str, Callable[[Run], None]] = {
     "stalled": space.stalled,
     "cold": latency.cold,
     "start": latency.start,
+    "budget": bound.budget,
+    "many": bound.many,
+    "oversold": sharing.oversold,
+    "fairness": sharing.fairness,
+    "rates": sharing.rates,
+    "express": siege.express,
+    "attack": siege.attack,
 }
 
 

@@ -44,6 +44,43 @@ def plain(scenario: str, peer: str, case: str, key: str, scale: float = 1) -> Fi
     return figure
 
 
+def least(scenario: str, peer: str, case: str, key: str) -> Figure:
+    """The least of all rounds, 0 if one failed: what must hold each time is not a matter of medians."""
+
+    def figure(results: Results) -> float | None:
+        if scenario not in results:
+            return None
+        if results[scenario].failed(peer, case):
+            return 0
+        return min(results[scenario].values(peer, case, key), default=None)
+
+    return figure
+
+
+def largest(scenario: str, peer: str, case: str, key: str, scale: float = 1) -> Figure:
+    """The largest of all rounds."""
+
+    def figure(results: Results) -> float | None:
+        values = results[scenario].values(peer, case, key) if scenario in results else []
+        return max(values) / scale if values else None
+
+    return figure
+
+
+def worst(scenario: str, key: str, of: Callable[[list[float]], float | None] = max, scale: float = 1) -> Figure:
+    """The largest, over all servers and cases that have this figure, of their rounds' largest (or ``of`` them)."""
+
+    def figure(results: Results) -> float | None:
+        if scenario not in results:
+            return None
+        result = results[scenario]
+        rounds = [result.values(peer, case, key) for case in result.cases() for peer in result.peers]
+        found = [value for values in rounds if values and (value := of(values)) is not None]
+        return max(found) / scale if found else None
+
+    return figure
+
+
 def floor(what: str, limit: float, unit: str, figure: Figure) -> Bar:
     return Bar(what, limit, unit, True, figure)
 
@@ -52,7 +89,23 @@ def ceiling(what: str, limit: float, unit: str, figure: Figure) -> Bar:
     return Bar(what, limit, unit, False, figure)
 
 
+def held(network: str) -> tuple[Bar, ...]:
+    """What 500 clients that stop in mid-download may cost beside ``--memory 20MB``, and what they must get."""
+    where = ("budget", "freight 20MB", network)
+    what = f"500 stalled, `--memory 20MB`, {network}"
+    return (
+        floor(f"{what}: running at once", 500, "", least(*where, "downloads")),
+        floor(f"{what}: every byte right", 500, "", least(*where, "right")),
+        ceiling(f"{what}: process and kernel, standing still", 20, " MB", largest(*where, "together_bytes", 1e6)),
+        ceiling(f"{what}: process and kernel, at any reading", 20, " MB", largest(*where, "most_together_bytes", 1e6)),
+        ceiling(f"{what}: process after them, above before", 1, " MiB", plain(*where, "left_bytes", 1 << 20)),
+    )
+
+
 PER_CPU = "GB per CPU-second"
+BUDGET_SHARE = "share_of_budget"
+MANY = "freight 512MB"
+OVERSOLD, SLOTS = "2,000 clients for 500 slots", "freight 500 slots"
 BARS = (
     floor(f"{PER_CPU}, `--memory 4GiB`, 1 client", 0.9, "x nginx", ratio("throughput", "freight 4GiB", "nginx", "1")),
     floor(f"{PER_CPU}, `--memory 4GiB`, 64 clients", 1, "x nginx", ratio("throughput", "freight 4GiB", "nginx", "64")),
@@ -93,4 +146,48 @@ BARS = (
         plain("stalled", "freight 20MB", "500", "kernel_bytes_per_client", 1024),
     ),
     ceiling("p99 of hot ranges beside 32 cold downloads", 3, "x idle", plain("cold", "freight", "32", "p99_ratio")),
+    floor(f"{PER_CPU}, `--memory 64MiB`, 500 clients", 0.9, "x nginx", ratio("price", "freight 64MiB", "nginx", "500")),
+    floor(
+        f"{PER_CPU}, `--memory 64MiB`, 500 clients beside 100 stalled",
+        0.9,
+        "x nginx",
+        ratio("price", "freight 64MiB", "nginx", "500 + 100 stalled"),
+    ),
+    ceiling(
+        "Send queues of all `price` clients together, at any reading of any budget",
+        1,
+        "x the budget",
+        worst("price", BUDGET_SHARE),
+    ),
+    *(bar for network in ("loopback", "veth") for bar in held(network)),
+    floor("10,000 downloads, `--memory 512MB`: every byte right", 10_000, "", least("many", MANY, "10000", "right")),
+    ceiling(
+        "10,000 downloads, `--memory 512MB`: process and kernel, at any reading",
+        512,
+        " MB",
+        largest("many", MANY, "10000", "most_together_bytes", 1e6),
+    ),
+    floor(f"{OVERSOLD}: whole", 2000, "", least("oversold", SLOTS, "2000", "whole")),
+    ceiling(f"{OVERSOLD}: refused", 0, "", largest("oversold", SLOTS, "2000", "refused")),
+    floor(
+        f"{OVERSOLD}: throughput",
+        0.95,
+        "x `--memory 16GiB`",
+        ratio("oversold", SLOTS, "freight no limit", "2000", "gb_per_second"),
+    ),
+    floor(
+        "The least share of 8 clients beside one with 64 connections",
+        0.8,
+        " of an even one",
+        plain("fairness", "freight scarce", "9", "least_share"),
+    ),
+    ceiling("Rates: farthest from what was asked", 10, "%", worst("rates", "off", middle, 0.01)),
+    ceiling(
+        "p99 of 10 KB while giants stand still in every slot",
+        50,
+        " ms",
+        plain("express", "freight 20MB", "600", "busy_p99_ms"),
+    ),
+    floor("Throughput under attack", 0.8, "x calm", plain("attack", "freight", "64", "kept_throughput")),
+    ceiling("p99 of 10 KB under attack", 1.25, "x calm", plain("attack", "freight", "64", "p99_ratio")),
 )

@@ -8,13 +8,15 @@ import sys
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
-from .crowd import Spec
+from .client import Spec
 from .gauge import machine
 from .launch import Site, Unfit, check
+from .network import LOOPBACK, Network, inside
 from .peers import Peer
 
 HERE = Path(__file__).parent
@@ -119,12 +121,19 @@ class Crowd:
             raise EventLost(f"the crowd told {line.strip()[:80]!r} instead of {event}")
         return told
 
+    def give_word(self) -> None:
+        """Say what is waited for: those that hold take the rest, those that attack stop."""
+        assert self.process.stdin
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
 
 @contextmanager
-def crowd(spec: Spec) -> Iterator[Crowd]:
-    """Start a crowd; end it when the block ends."""
-    command = [sys.executable, "-m", "benchmarks.crowd", spec.json()]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HERE.parent)
+def crowd(spec: Spec, network: Network = LOOPBACK) -> Iterator[Crowd]:
+    """Start a crowd, at its end of the network; end it when the block ends."""
+    command = [sys.executable, "-m", "benchmarks.crowd", replace(spec, address=network.address).json()]
+    with inside(network.clients):
+        process = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True, cwd=HERE.parent)
     try:
         yield Crowd(process)
     finally:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from .results import Result, middle
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 380, 60, 20, 40, 60
-COLOURS = ("#3b82f6", "#f59e0b", "#10b981")
+COLOURS = ("#3b82f6", "#f59e0b", "#10b981", "#ec4899")
 GREY = "#808890"
 FONT = 'font-family="sans-serif" font-size="13"'
 
@@ -35,7 +35,7 @@ def price_of_the_bound(result: Result) -> str:
     for number, (case, line) in enumerate(lines.items()):
         parts += drawn(line, COLOURS[number % len(COLOURS)], 7.0 * number, step, height)
         parts.append(
-            text(LEFT + 10 + 110 * number, TOP + 2, f"{case} clients", "start", COLOURS[number % len(COLOURS)])
+            text(LEFT + 10 + 175 * number, TOP + 2, f"{case} clients", "start", COLOURS[number % len(COLOURS)])
         )
     body = "\n".join(parts)
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" {FONT}>'

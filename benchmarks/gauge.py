@@ -9,6 +9,8 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+from .network import inside
+
 TICKS = os.sysconf("SC_CLK_TCK")
 SOCK_DIAG, SOCK_DIAG_BY_FAMILY, NLMSG_ERROR, NLMSG_DONE = 4, 20, 2, 3
 REQUEST_DUMP = 0x301
@@ -54,14 +56,16 @@ def uss_bytes(root: int) -> int:
     return total * 1024
 
 
-def send_queues(port: int) -> list[int]:
-    """``wmem_queued`` in bytes of every TCP socket whose local port this is (sock_diag(7))."""
+def send_queues(port: int, namespace: str = "") -> list[int]:
+    """``wmem_queued`` in bytes of every TCP socket of a namespace whose local port this is (sock_diag(7))."""
     ident = struct.pack("!HH", port, 0) + bytes(32) + struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
     wanted = struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 1 << (SKMEMINFO - 1), 0, 0xFFF & ~LISTENING)
     body = wanted + ident
     head = struct.pack("=IHHII", 16 + len(body), SOCK_DIAG_BY_FAMILY, REQUEST_DUMP, 1, 0)
     found: list[int] = []
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, SOCK_DIAG) as link:
+    with inside(namespace):
+        link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, SOCK_DIAG)
+    with link:
         link.send(head + body)
         while True:
             for kind, message in messages(link.recv(1 << 17)):

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from . import peers
-from .crowd import Spec
+from .client import Spec
 from .drive import EventLost, Run, Sample, crowd
 from .gauge import uss_bytes
 from .launch import HOT, MIB, Site, running, site, write_random

@@ -21,6 +21,7 @@ from pathlib import Path
 from string import Template
 from subprocess import DEVNULL
 
+from .network import LOOPBACK, Network, inside
 from .peers import PROGRAMS, Peer, program
 
 HOT = "hot.bin"
@@ -47,11 +48,12 @@ class Running:
 
     pid: int
     port: int
+    network: Network = LOOPBACK
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+def free_port(network: Network) -> int:
+    with inside(network.server), socket.socket() as probe:
+        probe.bind((network.address, 0))
         port: int = probe.getsockname()[1]
         return port
 
@@ -100,23 +102,23 @@ def fill(texts: Sequence[str], names: dict[str, str]) -> list[str]:
     return [Template(text).safe_substitute(names) for text in texts]
 
 
-def names_for(site: Site, port: int, work: str) -> dict[str, str]:
+def names_for(site: Site, network: Network, port: int, work: str) -> dict[str, str]:
     """What the names in a peer's templates stand for."""
     return {
         **{name: program(name) or name for name in ("nginx", "caddy", "go")},
         **{"python": sys.executable, "programs": str(PROGRAMS), "root": str(site.root), "shared": str(site.shared)},
-        **{"work": work, "port": str(port), "nofile": str(raise_descriptor_limit())},
+        **{"work": work, "address": network.address, "port": str(port), "nofile": str(raise_descriptor_limit())},
         # Workers that a root's nginx starts are nobody's, and may not read what root's temporary directory holds.
         "user": "user root;" if os.geteuid() == 0 else "",
     }
 
 
 @contextmanager
-def running(peer: Peer, site: Site, *, ready: bool = True) -> Iterator[Running]:
+def running(peer: Peer, site: Site, *, ready: bool = True, network: Network = LOOPBACK) -> Iterator[Running]:
     """Start a peer, wait until it accepts (``ready``), and stop its whole group of processes afterwards."""
-    port = free_port()
+    port = free_port(network)
     with tempfile.TemporaryDirectory(prefix="work-", dir=site.shared, ignore_cleanup_errors=True) as work:
-        names = names_for(site, port, work)
+        names = names_for(site, network, port, work)
         for name, text in peer.files.items():
             (Path(work) / name).write_text(fill([text], names)[0])
         own = {name: fill([text], names)[0] for name, text in peer.env.items()}
@@ -125,11 +127,15 @@ def running(peer: Peer, site: Site, *, ready: bool = True) -> Iterator[Running]:
             build(fill(peer.build, names), env, names)
         with (Path(work) / "output.log").open("w+b") as log:
             command = fill(peer.command, names)
-            process = subprocess.Popen(command, env=env, stdout=log, stderr=log, stdin=DEVNULL, start_new_session=True)
+            with inside(network.server):
+                process = subprocess.Popen(
+                    command, env=env, stdout=log, stderr=log, stdin=DEVNULL, start_new_session=True
+                )
+            server = Running(process.pid, port, network)
             try:
                 if ready:
-                    wait_listening(process, port, Path(work) / "output.log", names)
-                yield Running(process.pid, port)
+                    wait_listening(process, server, Path(work) / "output.log", names)
+                yield server
             finally:
                 stop(process)
 
@@ -152,12 +158,13 @@ def hidden(output: str, names: dict[str, str]) -> str:
     return line[-200:]
 
 
-def wait_listening(process: subprocess.Popen[bytes], port: int, log: Path, names: dict[str, str]) -> None:
+def wait_listening(process: subprocess.Popen[bytes], server: Running, log: Path, names: dict[str, str]) -> None:
     """Wait until the port accepts a connection, 15 s at most."""
     until = time.monotonic() + 15
     while time.monotonic() < until and process.poll() is None:
         try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
+            with inside(server.network.clients):
+                socket.create_connection((server.network.address, server.port), 1).close()
             return
         except OSError:
             time.sleep(0.005)
@@ -184,18 +191,20 @@ def raise_descriptor_limit() -> int:
 def check(peer: Peer, site: Site) -> None:
     """Prove equal work: the first MiB, and a MiB from the middle where ranges are known, by SHA-256; the length."""
     with running(peer, site) as server:
-        body = get(server.port, {}, lambda head: peer.ranges and head.getheader("Content-Length") != str(site.size))
+        body = get(server, {}, lambda head: peer.ranges and head.getheader("Content-Length") != str(site.size))
         compare(body, site, 0)
         if peer.ranges:
             start = site.size // 2 + 1
             part = {"Range": f"bytes={start}-{start + MIB - 1}"}
-            compare(get(server.port, part, lambda head: head.status != 206), site, start)
+            compare(get(server, part, lambda head: head.status != 206), site, start)
 
 
-def get(port: int, fields: dict[str, str], wrong: Callable[[http.client.HTTPResponse], bool]) -> bytes:
+def get(server: Running, fields: dict[str, str], wrong: Callable[[http.client.HTTPResponse], bool]) -> bytes:
     """The first MiB of an answer; Unfit where its head is ``wrong``."""
-    link = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    link = http.client.HTTPConnection(server.network.address, server.port, timeout=10)
     try:
+        with inside(server.network.clients):
+            link.connect()
         link.request("GET", f"/{HOT}", headers=fields)
         answer = link.getresponse()
         if answer.status not in (200, 206) or wrong(answer):

@@ -31,14 +31,14 @@ http {
     uwsgi_temp_path $work/uwsgi; scgi_temp_path $work/scgi;
     sendfile on;
     $extra
-    server { listen 127.0.0.1:$port backlog=4096; root $root; }
+    server { listen $address:$port backlog=4096; root $root; }
 }
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One way to serve a directory on ``127.0.0.1:$port``.
+    """One way to serve a directory on ``$address:$port``.
 
     ``needs`` is a program, or a Python module as ``python:NAME``. ``files`` are configurations by their name in
     ``$work``. ``build`` runs once before the first start. ``ranges`` is False where a body has no stated length.
@@ -85,16 +85,16 @@ def nginx(name: str, log: str, extra: str = "") -> Peer:
     return Peer(name, "nginx", command, ("-v",), {"nginx.conf": conf})
 
 
-def freight(memory: str | None = None) -> Peer:
-    """Freight with a budget; without one, its default."""
-    budget = ("--memory", memory) if memory else ()
-    command = ("$python", "-m", "freight", "serve", "$root", "--host", "127.0.0.1", "--port", "$port", *budget)
-    return Peer(f"freight {memory}" if memory else "freight", "python:freight", command)
+def freight(memory: str | None = None, *more: str, name: str = "") -> Peer:
+    """Freight with a budget, without one its default; ``more`` flags call for a ``name`` that tells them apart."""
+    flags = ("--memory", memory, *more) if memory else more
+    command = ("$python", "-m", "freight", "serve", "$root", "--host", "$address", "--port", "$port", *flags)
+    return Peer(name or (f"freight {memory}" if memory else "freight"), "python:freight", command)
 
 
 def go(name: str, source: str, *, ranges: bool) -> Peer:
     build = ("$go", "build", "-o", f"$shared/{name}", f"$programs/{source}")
-    command = (f"$shared/{name}", "127.0.0.1:$port", "$root")
+    command = (f"$shared/{name}", "$address:$port", "$root")
     return Peer(
         name,
         "go",
@@ -115,11 +115,9 @@ NGINX_DEFAULT = nginx("nginx default", "")
 NGINX_SHARED = nginx("nginx", "access_log off;", "open_file_cache max=1000;")
 """One descriptor per file, not per download: 10,000 downloads need no more than 10,000 descriptors."""
 
-ASGI = ("--host", "127.0.0.1", "--port", "$port")
-CADDY = Peer(
-    "caddy", "caddy", ("$caddy", "file-server", "--root", "$root", "--listen", "127.0.0.1:$port"), ("version",)
-)
-AIOHTTP = Peer("aiohttp", "python:aiohttp", ("$python", "$programs/aiohttp_app.py", "$port", "$root"))
+ASGI = ("--host", "$address", "--port", "$port")
+CADDY = Peer("caddy", "caddy", ("$caddy", "file-server", "--root", "$root", "--listen", "$address:$port"), ("version",))
+AIOHTTP = Peer("aiohttp", "python:aiohttp", ("$python", "$programs/aiohttp_app.py", "$address", "$port", "$root"))
 STARLETTE = Peer(
     "starlette",
     "python:starlette",

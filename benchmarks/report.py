@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from .bars import BARS
+from .columns import COLUMNS
 from .figure import price_of_the_bound
-from .results import Result, load, middle
+from .results import Result, load
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -17,80 +17,6 @@ PAGES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md")
 FIGURE = ROOT / "docs" / "figures" / "price-of-the-bound.svg"
 BLOCK = re.compile(r"(<!-- bench:(?P<name>[\w-]+) -->\n).*?(<!-- /bench:(?P=name) -->)", re.DOTALL)
 NOT_MEASURED = "Not measured yet.\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of a table: a figure of one case, divided by ``scale``; or its ratio to ``against``."""
-
-    title: str
-    case: str
-    key: str
-    digits: int = 1
-    scale: float = 1
-    against: str = ""
-
-    def cell(self, result: Result, peer: str) -> str:
-        """Median and spread, ``9.1 (8.0-9.9)``."""
-        if self.against and self.against == peer:
-            return "1"
-        values = (
-            result.paired(peer, self.against, self.case, self.key)
-            if self.against
-            else [value / self.scale for value in result.values(peer, self.case, self.key)]
-        )
-        mid = middle(values)
-        if mid is None:
-            return "-"
-        return f"{mid:,.{self.digits}f} ({min(values):,.{self.digits}f}-{max(values):,.{self.digits}f})"
-
-
-def per_cpu(case: str) -> Iterable[Column]:
-    clients = "1 client" if case == "1" else f"{case} clients"
-    yield Column(f"GB per CPU-s, {clients}", case, "gb_per_cpu_second", 2)
-    yield Column("x nginx", case, "gb_per_cpu_second", 2, against="nginx")
-
-
-def beyond(case: str) -> Iterable[Column]:
-    yield Column(f"GB per CPU-s of both ends, {case}", case, "gb_per_cpu_second_both_ends", 2)
-    yield Column("x nginx", case, "gb_per_cpu_second_both_ends", 2, against="nginx")
-    yield Column(f"GB/s, {case}", case, "gb_per_second", 2)
-
-
-COLUMNS: Mapping[str, Sequence[Column]] = {
-    "throughput": (*per_cpu("1"), *per_cpu("64"), *per_cpu("500")),
-    "throughput-more": (*beyond("1"), *beyond("64"), *beyond("500")),
-    "price": (*per_cpu("64"), *per_cpu("500")),
-    "ranges": (
-        Column("requests per CPU-s", "16", "requests_per_cpu_second", 0),
-        Column("x aiohttp", "16", "requests_per_cpu_second", 2, against="aiohttp"),
-        Column("requests/s", "16", "requests_per_second", 0),
-    ),
-    "memory": (
-        Column("idle, MiB", "500", "idle_bytes", 1, 1 << 20),
-        Column("KiB per download, 500", "500", "bytes_per_download", 1, 1024),
-        Column("after them, MiB", "500", "after_bytes", 1, 1 << 20),
-        Column("KiB per download, 10,000", "10000", "bytes_per_download", 1, 1024),
-        Column("process with 10,000, MiB", "10000", "during_bytes", 1, 1 << 20),
-    ),
-    "stalled": (
-        Column("kernel KiB per client", "500", "kernel_bytes_per_client", 1, 1024),
-        Column("the largest, KiB", "500", "kernel_bytes_most", 1, 1024),
-        Column("kernel, all 500, MiB", "500", "kernel_bytes", 1, 1 << 20),
-        Column("process, MiB", "500", "process_bytes", 1, 1 << 20),
-    ),
-    "cold": (
-        Column("p50 idle, ms", "32", "idle_p50_ms", 2),
-        Column("p50 loaded, ms", "32", "loaded_p50_ms", 2),
-        Column("p99 idle, ms", "32", "idle_p99_ms", 2),
-        Column("p99 loaded, ms", "32", "loaded_p99_ms", 2),
-        Column("p99 loaded / idle", "32", "p99_ratio", 2),
-    ),
-    "start": (
-        Column("first byte, ms", "1", "first_byte_seconds", 0, 0.001),
-        Column("idle, MiB", "1", "idle_bytes", 1, 1 << 20),
-    ),
-}
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
@@ -101,7 +27,7 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -
 
 def scenario(name: str, results: Mapping[str, Result]) -> str:
     """One scenario's table: a row a server, and below it who is missing and why."""
-    source = name.removesuffix("-more")
+    source = name.partition("-")[0]
     if source not in results:
         return NOT_MEASURED
     result, columns = results[source], COLUMNS[name]

@@ -34,6 +34,10 @@ class Result:
         """Every sample of one figure, in time order; turns that failed have none."""
         return [s[key] for s in self.samples if s["peer"] == peer and s["case"] == case and key in s]
 
+    def failed(self, peer: str, case: str) -> bool:
+        """Whether a turn of these came to nothing."""
+        return any("error" in s for s in self.samples if s["peer"] == peer and s["case"] == case)
+
     def paired(self, peer: str, against: str, case: str, key: str) -> list[float]:
         """``peer`` over ``against``, one ratio a round.
 

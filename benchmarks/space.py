@@ -6,7 +6,7 @@ import time
 from functools import partial
 
 from . import peers
-from .crowd import Spec
+from .client import Spec
 from .drive import EventLost, Run, Sample, crowd, wait_still
 from .gauge import send_queues, uss_bytes
 from .launch import HOT, MIB, Site, get, running, site
@@ -22,7 +22,7 @@ SETTLE = 2.0
 def downloading(peer: Peer, place: Site, clients: int) -> Sample:
     """Process memory idle (one answer given), with ``clients`` slow downloads running, and after them."""
     with running(peer, place) as server:
-        get(server.port, {}, lambda head: False)
+        get(server, {}, lambda head: False)
         time.sleep(SETTLE / 2)
         idle = uss_bytes(server.pid)
         # With the loopback's own segment size, 10,000 clients would hold more of the kernel's memory than TCP may have.

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import partial
 
 from . import peers
-from .crowd import Spec
+from .client import Spec
 from .drive import EventLost, Run, Sample, crowd, interleave
-from .gauge import cpu_seconds
-from .launch import MIB, Site, running, site
+from .gauge import cpu_seconds, send_queues
+from .launch import MIB, Running, Site, running, site
 from .peers import NGINX, Peer, freight
+from .watch import watched
 
 CLIENTS = (1, 64, 500)
-BUDGETS = ("20MB", "64MiB", "128MiB", "256MiB", "1GiB", "4GiB")
+BUDGETS: Mapping[str, int] = {
+    **{"20MB": 20_000_000, "64MiB": 64 * MIB, "128MiB": 128 * MIB},
+    **{"256MiB": 256 * MIB, "1GiB": 1024 * MIB, "4GiB": 4096 * MIB},
+}
+STALLED = 100
+TAKEN = 2 * MIB
+RECEIVE = 65536
 
 
 def size(run: Run) -> int:
@@ -25,7 +34,12 @@ def window(run: Run) -> float:
 
 def flooded(peer: Peer, place: Site, clients: int, seconds: float) -> Sample:
     """One turn: ``clients`` take the same hot file over and over as fast as they can."""
-    with running(peer, place) as server, crowd(Spec("flood", server.port, clients, seconds=seconds)) as load:
+    with running(peer, place) as server:
+        return poured(server, clients, seconds)
+
+
+def poured(server: Running, clients: int, seconds: float) -> Sample:
+    with crowd(Spec("flood", server.port, clients, seconds=seconds)) as load:
         load.wait("begin")
         before = cpu_seconds(server.pid)
         told = load.wait("end")
@@ -54,14 +68,32 @@ def throughput(run: Run) -> None:
             run.turns(order, str(clients), partial(flooded, place=place, clients=clients, seconds=window(run)))
 
 
+def priced(peer: Peer, place: Site, clients: int, stalled: int, seconds: float) -> Sample:
+    """A flood while ``stalled`` others stand still, and the most that all send queues held together meanwhile."""
+    with running(peer, place) as server, ExitStack() as others:
+        if stalled:
+            still = Spec("stall", server.port, stalled, seconds=60, step=TAKEN, receive=RECEIVE)
+            others.enter_context(crowd(still)).wait("begin")
+        with watched(lambda: {"kernel_bytes": sum(send_queues(server.port))}) as watch:
+            sample = poured(server, clients, seconds)
+    sample |= watch.figures()
+    budget = BUDGETS.get(peer.name.removeprefix("freight "))
+    return sample | ({"share_of_budget": sample["most_kernel_bytes"] / budget} if budget else {})
+
+
 def price(run: Run) -> None:
-    """What a smaller budget costs: freight at every budget, with nginx before and after each."""
-    run.settings = {"file_bytes": size(run), "warm_seconds": 1, "window_seconds": window(run)}
+    """What a smaller budget costs, also beside clients that stall: freight at every budget, nginx before and after."""
+    run.settings = {
+        **{"file_bytes": size(run), "warm_seconds": 1, "window_seconds": window(run)},
+        **{"stalled_clients": STALLED, "stalled_after_bytes": TAKEN, "stalled_receive_buffer_bytes": RECEIVE},
+    }
     with site(size(run)) as place:
         fit = run.fit([NGINX, *(freight(budget) for budget in BUDGETS)], place)
         order = interleave(NGINX, fit, {peer.name for peer in fit if peer.name.startswith("freight")})
-        for clients in CLIENTS[1:]:
-            run.turns(order, str(clients), partial(flooded, place=place, clients=clients, seconds=window(run)))
+        for stalled, beside in ((0, ""), (STALLED, f" + {STALLED} stalled")):
+            for clients in CLIENTS[1:]:
+                turn = partial(priced, place=place, clients=clients, stalled=stalled, seconds=window(run))
+                run.turns(order, f"{clients}{beside}", turn)
 
 
 def asked(peer: Peer, place: Site, seconds: float) -> Sample:

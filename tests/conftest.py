@@ -33,10 +33,12 @@ def serve() -> Iterator[Callable[..., Served]]:
         host: str | None = None,
         nofile: int | None = None,
         log_fd: int | None = None,
+        admin: bool = False,
         place: Place = HERE,
         within: tuple[str, ...] = (),
     ) -> Served:
-        servers.append(Served((os.fspath(path), *arguments), host or place.host, nofile, log_fd, place, within))
+        everything = (os.fspath(path), *arguments)
+        servers.append(Served(everything, host or place.host, nofile, log_fd, admin, place, within))
         return servers[-1]
 
     yield start

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -17,7 +18,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from netns import HERE, Place
 
@@ -36,8 +36,8 @@ def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SE
 class Served:
     """A server process on a free port, and what it says.
 
-    ``nofile``: how many descriptors it may have; ``place``: the network that it is in; ``within``: words in front of
-    its command that lead somewhere else, such as a cage's.
+    ``nofile``: how many descriptors it may have. ``admin``: it has an admin listener, on a free port of 127.0.0.1.
+    ``place``: the network that it is in. ``within``: words before its command that lead elsewhere, as a cage's do.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Served:
         host: str,
         nofile: int | None,
         log_fd: int | None,
+        admin: bool = False,
         place: Place = HERE,
         within: tuple[str, ...] = (),
     ) -> None:
@@ -56,14 +57,12 @@ class Served:
         self.host = host
         self.place = place
         self._said = threading.Condition()
+        self._lines_ahead = bytearray()
         self.log: list[str] = []
+        # Where it would be by itself depends on the port, and tests run side by side.
+        listens = ("--host", host, "--port", "0", "--admin", "127.0.0.1:0" if admin else "none")
         self.process = subprocess.Popen(
-            [
-                *place.within,
-                *within,
-                *(sys.executable, "-m", "freight", "serve", "--host", host, "--port", "0"),
-                *arguments,
-            ],
+            [*place.within, *within, sys.executable, "-m", "freight", "serve", *listens, *arguments],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": ""},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if log_fd is None else log_fd,
@@ -73,11 +72,30 @@ class Served:
         if log_fd is None:
             self._reader = threading.Thread(target=self._read_log, daemon=True)
             self._reader.start()
+        self.line = self._next_line()
+        self.port = _port(self.line)
+        self._admin_line = self._next_line() if admin else ""
+
+    @property
+    def admin_port(self) -> int:
+        """Where its admin listener is."""
+        assert self._admin_line.startswith("freight: admin at http://127.0.0.1:"), self._admin_line
+        return _port(self._admin_line)
+
+    def _next_line(self) -> str:
+        """The next line on its standard output. Not by readline: that would wait for ever for one that is missing."""
         assert self.process.stdout is not None
-        self.line = self.process.stdout.readline().decode()
-        if not self.line:
-            raise AssertionError(f"the server did not start: {self.log}")
-        self.port = int(self.line.rsplit(":", 1)[1].rstrip("/\n"))
+        fd, watch = self.process.stdout.fileno(), select.poll()
+        watch.register(fd, select.POLLIN)
+        while (stop := self._lines_ahead.find(b"\n") + 1) == 0:
+            data = os.read(fd, 1 << 16) if watch.poll(PATIENCE_SECONDS * 1000) else b""
+            if not data:
+                self.process.kill()  # it may run, and say nothing
+                raise AssertionError(f"the server did not start: {self.log}")
+            self._lines_ahead += data
+        line = self._lines_ahead[:stop].decode()
+        del self._lines_ahead[:stop]
+        return line
 
     def _read_log(self) -> None:
         assert self.process.stderr is not None
@@ -107,17 +125,20 @@ class Served:
             client.get(target, *fields)
             return client.answer()
 
-    def ask_admin(self, target: str) -> Answer:
-        """The admin listener's answer to a GET; the server has ``--admin 127.0.0.1:0``."""
-        url = urlsplit(self.await_log("admin at").rsplit(" ", 1)[1])
-        assert url.hostname is not None and url.port is not None
-        with Client(url.hostname, url.port, made=self.place.socket()) as client:
-            client.get(target)
+    def ask_admin(self, target: str, *fields: str) -> Answer:
+        """The admin listener's answer to one GET on a connection of its own."""
+        with Client("127.0.0.1", self.admin_port, named="127.0.0.1", made=self.place.socket()) as client:
+            client.get(target, *fields)
             return client.answer()
 
+    def status(self) -> dict[str, Any]:
+        """What it says of itself now."""
+        found: dict[str, Any] = json.loads(self.ask_admin("/status").content)
+        return found
+
     def gate(self) -> dict[str, Any]:
-        """What its gate says: how many downloads are ``running`` and ``waiting``."""
-        gate: dict[str, Any] = json.loads(self.ask_admin("/status").content)["gate"]
+        """What its gate says of itself now: how many downloads are ``running``, how many are ``waiting``."""
+        gate: dict[str, Any] = self.status()["gate"]
         return gate
 
     def descriptors(self) -> int:
@@ -152,6 +173,11 @@ class Served:
         self.process.stdout.close()
 
 
+def _port(line: str) -> int:
+    """The port in a line that ends in a URL."""
+    return int(line.rsplit(":", 1)[1].rstrip("/\n"))
+
+
 @dataclass(frozen=True)
 class Answer:
     """One whole answer: framed as it promised, every byte of it there."""
@@ -166,11 +192,20 @@ class Cut(Exception):
 
 
 class Client:
-    """One connection, spoken by hand. Reading raises :class:`Cut` or ConnectionResetError for a cut answer."""
+    """One connection, spoken by hand. Reading raises :class:`Cut` or ConnectionResetError for a cut answer.
+
+    ``named`` is what its requests have in Host; ``made``: a socket to use.
+    """
 
     def __init__(
-        self, host: str, port: int, receive_bytes: int | None = None, made: socket.socket | None = None
+        self,
+        host: str,
+        port: int,
+        receive_bytes: int | None = None,
+        named: str = "x",
+        made: socket.socket | None = None,
     ) -> None:
+        self.named = named
         self.socket = made or socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         if receive_bytes is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
@@ -190,7 +225,7 @@ class Client:
 
     def get(self, target: str = "/", *fields: str, method: str = "GET", version: str = "1.1") -> None:
         """Send a request."""
-        lines = (f"{method} {target} HTTP/{version}", "Host: x", *fields, "", "")
+        lines = (f"{method} {target} HTTP/{version}", f"Host: {self.named}", *fields, "", "")
         self.send("\r\n".join(lines).encode("latin-1"))
 
     def answer(self, method: str = "GET") -> Answer:

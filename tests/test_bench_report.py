@@ -11,12 +11,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.__main__ import SCENARIOS
 from benchmarks.bars import BARS
+from benchmarks.columns import COLUMNS
 from benchmarks.drive import interleave
 from benchmarks.figure import price_of_the_bound
 from benchmarks.peers import AIOHTTP, CADDY, NGINX, OTHERS, freight
-from benchmarks.report import bars, block, rewrite
+from benchmarks.report import BLOCK, BLOCKS, ROOT, bars, block, rewrite
 from benchmarks.results import Result, load
+from benchmarks.sharing import OVERSOLD, SCARCE
 
 KEY = "gb_per_cpu_second"
 MACHINE = {"cpu": "a", "cores": 2, "memory_bytes": 1 << 30, "kernel": "6.1", "python": "3.11.2", "sysctl": {}}
@@ -86,6 +89,66 @@ def test_a_bar_is_kept_at_its_limit_and_not_below(tmp_path: Path, value: float, 
     assert row.split(" | ")[-1].strip(" |") == word
 
 
+@pytest.mark.parametrize(("rounds", "word"), [((500, 500, 500), "yes"), ((500, 499, 500), "**no**")])
+def test_what_must_come_out_right_every_time_is_judged_by_the_worst_round(
+    tmp_path: Path, rounds: tuple[int, ...], word: str
+) -> None:
+    samples = [
+        sample("freight 20MB", value, turn=0, number=number, case="veth", key="right")
+        for number, value in enumerate(rounds)
+    ]
+    row = next(line for line in bars(written(tmp_path, "budget", samples)).splitlines() if "veth: every byte" in line)
+    assert row.split(" | ")[-1].strip(" |") == word
+
+
+def test_a_turn_that_failed_is_not_one_in_which_every_byte_was_right(tmp_path: Path) -> None:
+    failed = {"round": 1, "turn": 0, "case": "veth", "peer": "freight 20MB", "error": "no download began"}
+    samples = [sample("freight 20MB", 500, turn=0, case="veth", key="right"), failed]
+    row = next(line for line in bars(written(tmp_path, "budget", samples)).splitlines() if "veth: every byte" in line)
+    assert row.split(" | ")[-1].strip(" |") == "**no**"
+
+
+@pytest.mark.parametrize(("share", "word"), [(1.0, "yes"), (1.01, "**no**")])
+def test_one_reading_above_one_budget_misses_the_bar_of_all(tmp_path: Path, share: float, word: str) -> None:
+    samples = [
+        sample("freight 20MB", share, turn=0, case="64 + 100 stalled", key="share_of_budget"),
+        *(sample("freight 4GiB", 0.2, turn=1, number=number, case="500", key="share_of_budget") for number in range(3)),
+        sample("nginx", 9.0, turn=2, case="500"),
+    ]
+    row = next(
+        line for line in bars(written(tmp_path, "price", samples)).splitlines() if "any reading of any budget" in line
+    )
+    assert row.split(" | ")[-1].strip(" |") == word
+
+
+def test_rates_are_judged_by_the_case_that_is_farthest_off(tmp_path: Path) -> None:
+    samples = [
+        sample("freight --rate 100MB/s", 0.02, turn=0, case="1", key="off"),
+        sample("freight --per-client-rate 10MB/s", 0.12, turn=0, case="8", key="off"),
+    ]
+    row = next(line for line in bars(written(tmp_path, "rates", samples)).splitlines() if "Rates" in line)
+    assert "12%" in row and "**no**" in row
+
+
+def test_a_network_that_cannot_be_made_is_left_out_by_name(tmp_path: Path) -> None:
+    samples = [sample("freight 20MB", 500, turn=0, case="loopback", key="downloads")]
+    text = block("budget-veth", written(tmp_path, "budget", samples, excluded={"veth": "ip is not installed"}))
+    assert text is not None and "Left out: veth (ip is not installed)." in text
+
+
+def test_every_table_of_a_page_is_known_and_every_known_table_has_its_place() -> None:
+    text = (ROOT / "benchmarks" / "README.md").read_text()
+    named = {match["name"] for match in BLOCK.finditer(text)}
+    assert named == {*COLUMNS, *BLOCKS}
+    assert all(block(match["name"], {}) is not None for match in BLOCK.finditer((ROOT / "README.md").read_text()))
+
+
+def test_every_scenario_has_a_table_and_is_described() -> None:
+    text = (ROOT / "benchmarks" / "README.md").read_text()
+    assert set(SCENARIOS) == {name.partition("-")[0] for name in COLUMNS}
+    assert all(f"| {name} | " in text for name in SCENARIOS)
+
+
 @pytest.mark.parametrize(("value", "word"), [(36 * 1024, "yes"), (36 * 1024 + 1, "**no**")])
 def test_a_ceiling_is_kept_at_its_limit_and_not_above(tmp_path: Path, value: int, word: str) -> None:
     samples = [sample("freight 20MB", value, turn=0, case="500", key="kernel_bytes_per_client")]
@@ -109,7 +172,7 @@ def test_the_figure_has_a_line_a_crowd_and_a_mark_a_budget(tmp_path: Path) -> No
 
 
 def test_no_command_that_is_recorded_names_a_place_on_this_machine() -> None:
-    for peer in (NGINX, freight("4GiB"), *OTHERS):
+    for peer in (NGINX, freight("4GiB"), OVERSOLD, SCARCE, *OTHERS):
         words = [*peer.command, *peer.build, *peer.env.values(), *peer.files.values()]
         assert not [word for word in words if word.startswith("/") or str(Path.home()) in word]
 

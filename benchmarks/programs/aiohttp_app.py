@@ -1,11 +1,11 @@
-"""aiohttp's ``FileResponse``, as its documentation uses it. Arguments: port, directory."""
+"""aiohttp's ``FileResponse``, as its documentation uses it. Arguments: address, port, directory."""
 
 import sys
 from pathlib import Path
 
 from aiohttp import web
 
-ROOT = Path(sys.argv[2])
+ROOT = Path(sys.argv[3])
 
 
 async def answer(request: web.Request) -> web.StreamResponse:
@@ -14,4 +14,4 @@ async def answer(request: web.Request) -> web.StreamResponse:
 
 app = web.Application()
 app.router.add_get("/{name}", answer)
-web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=lambda *_: None, access_log=None)
+web.run_app(app, host=sys.argv[1], port=int(sys.argv[2]), print=lambda *_: None, access_log=None)

@@ -11,18 +11,24 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from freight.config import reload
-from freight.core.client import Networks
+from freight.core.client import NOBODY, Networks
 from freight.errors import Unservable
 from freight.fileserver import FileServer
-from freight.flow.budget import Budget
+from freight.flow.budget import LEAST_MEMORY, Budget
 from freight.flow.gate import Gate, Terms
 from freight.flow.limits import default_memory, largest_send_queue
 from freight.flow.meter import Meter
 from freight.flow.pump import MARK_MIN
 from freight.flow.transfer import Transfers
+from freight.kinds import Address
+from freight.model import Entry
+from freight.observe.admin import Admin, listen_admin
 from freight.observe.log import Log, json_line, text_line
+from freight.observe.process import ProcessMemory
+from freight.overview import Overview
 from freight.server.connection import House
 from freight.server.listener import Listener, listen
 from freight.settings import Settings
@@ -32,6 +38,7 @@ from freight.wire.http1 import Limits
 _POOL_THREADS = 4  # enough to keep a disk busy; a thread is made when it is needed first, and costs a stack
 _LOOK_THREADS = 2  # looking a path up must not wait behind megabytes
 _SWEEP_SECONDS = 1.0
+_ADMIN_DRAIN_SECONDS = 1.0
 
 
 class SystemClock:
@@ -68,7 +75,9 @@ def run(settings: Settings, reread: Callable[[], Settings]) -> int:
     log = Log(sys.stderr.fileno(), json_line if settings.log_format == "json" else text_line)
     try:
         with asyncio.Runner() as runner:
-            server = Server(settings, reread, source, budget, trusted, listening, pool, log)
+            port = listening.getsockname()[1]
+            watched = listen_admin(settings.admin, port, lambda host, at: listen(host, at, MARK_MIN), log.warn)
+            server = Server(settings, reread, source, budget, trusted, listening, watched, pool, log)
             return runner.run(server.serve())
     finally:
         log.close()
@@ -121,6 +130,7 @@ class Server:
         budget: Budget,
         trusted: Networks,
         listening: socket.socket,
+        watched: socket.socket | None,
         pool: ThreadPoolExecutor,
         log: Log,
     ) -> None:
@@ -130,9 +140,12 @@ class Server:
         self._budget = budget
         self._trusted = trusted
         self._listening = listening
+        self._watched = watched  # the admin listener's socket
         self._pool = pool
         self._log = log
         self._status = 0
+        self._admin: Listener | None = None
+        self._admin_transfers: Transfers | None = None
 
     async def serve(self) -> int:
         """Serve until a signal says stop; the exit status."""
@@ -160,12 +173,44 @@ class Server:
         sweeper = loop.create_task(self._sweep())
         _calm_collector()
         print(f"freight: serving {self._settings.path} at {_url(self._listening)}", flush=True)
+        if self._watched is not None:
+            self._open_admin(self._watched, house, meter)
+            print(f"freight: admin at {_url(self._watched)}", flush=True)
         await self._stop
         self._gate.drain()
         await self._listener.drain(self._settings.drain_seconds)
         sweeper.cancel()
+        if self._admin is not None and self._admin_transfers is not None:
+            await self._admin.drain(_ADMIN_DRAIN_SECONDS)
+            self._admin_transfers.close()
         self._transfers.close()
         return self._status
+
+    def _open_admin(self, watched: socket.socket, house: House, meter: Meter) -> None:
+        """Begin to answer questions about the server, from a budget of their own: ours may be spent."""
+        clock = house.clock
+        memory = ProcessMemory(clock)
+        budget = Budget(LEAST_MEMORY, largest_send_queue())
+        self._admin_transfers = Transfers(house.loop, self._pool, budget, Meter(), Terms())
+        overview = Overview(
+            loop=house.loop,
+            budget=self._budget,
+            gate=self._gate,
+            transfers=self._transfers,
+            meter=meter,
+            listener=self._listener,
+            process_bytes=memory.private_bytes,
+            baseline_bytes=memory.private_bytes(),
+            started_at=clock.now(),
+            draining=self._stop.done,
+        )
+        host = self._settings.admin.host if isinstance(self._settings.admin, Address) else ""
+        admin = Admin(overview.look, lambda: not self._stop.done(), self._admin_transfers.send, host)
+        own = replace(
+            house, files=admin, transfers=self._admin_transfers, budget=budget, record=_forget, proxy_protocol=False
+        )
+        self._admin = Listener(replace(own, trusted=NOBODY), watched, self._log.warn, _nothing)
+        self._admin.start()
 
     def _end(self, number: int) -> None:
         if not self._stop.done():
@@ -173,6 +218,8 @@ class Server:
         else:
             self._status = 128 + number
             self._listener.abort()
+            if self._admin is not None:
+                self._admin.abort()
 
     def _reload(self) -> None:
         """SIGHUP: what is live of the settings is taken over, for who runs too; all else is told."""
@@ -194,8 +241,18 @@ class Server:
         while True:
             await asyncio.sleep(min(_SWEEP_SECONDS, self._gate.terms.idle_seconds / 4))
             self._listener.expire()
+            if self._admin is not None:
+                self._admin.expire()
             await self._transfers.sweep(self._gate.waiting)
             self._gate.call_next()  # what was lent may have come back without anybody's asking
+
+
+def _forget(entry: Entry) -> None:
+    """Whoever looks at the server is not in its log."""
+
+
+def _nothing() -> None:
+    """Nobody waits for what an admin connection cost."""
 
 
 def _url(listening: socket.socket) -> str:

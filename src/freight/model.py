@@ -4,14 +4,17 @@
 
     Request -> Resource | Absence -> Plan -> (head, Spans) -> Entry
 
-A stage takes the value before it and makes the next one; none edits another's. Byte positions are half-open
+A stage takes the value before it and makes the next one; none edits another's. A Snapshot is a look at all of them from
+the side. Byte positions are half-open
 ``[start, stop)`` everywhere; the inclusive form exists in header text only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Literal
 
 Fields = tuple[tuple[str, str], ...]
 """Header fields in order: ``(name, value)``. In a :class:`Request` names are lower-case; text is latin-1."""
@@ -144,3 +147,102 @@ class Entry:
     sent: int
     promised: int | None
     ended: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """Memory, in bytes: what may grow with clients (``budget``), and what does.
+
+    ``process``: private to the process now; ``baseline``: the same before the first client; ``kernel_send``: what the
+    kernel holds for running downloads and has not sent.
+    """
+
+    budget_bytes: int
+    process_bytes: int
+    baseline_bytes: int
+    kernel_send_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class GateUse:
+    """Who may run. ``slots``: how many downloads there is room for; ``express_running``: small answers, which need none
+    of them; ``oldest_wait_seconds``: how long the one has waited who waits longest, 0 when nobody does.
+    """
+
+    slots: int
+    running: int
+    express_running: int
+    waiting: int
+    oldest_wait_seconds: float
+    refused_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """One running download.
+
+    ``of_bytes`` is its promised length, None where none was stated; ``rate_bytes_per_second`` is what the client took
+    lately; ``window_bytes`` is what the kernel may hold unsent for it, None: as much as it likes;
+    ``kernel_queue_bytes`` is what it does hold; ``blocked_on`` is whom it waits for.
+    """
+
+    client: str
+    target: str
+    sent_bytes: int
+    of_bytes: int | None
+    rate_bytes_per_second: float
+    window_bytes: int | None
+    kernel_queue_bytes: int
+    seconds: float
+    blocked_on: Literal["client", "disk"]
+
+
+@dataclass(frozen=True, slots=True)
+class TransfersUse:
+    """Downloads since the start, and those that run. Bytes count those that run too.
+
+    ``aborted_total`` has every reason there is, in bounded number. ``running`` may be a part of them:
+    ``running_omitted`` is how many it leaves out.
+    """
+
+    completed_total: int
+    aborted_total: Mapping[str, int]
+    bytes_total: int
+    zero_copy_bytes_total: int
+    running: tuple[Running, ...]
+    running_omitted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TimeUse:
+    """What downloads have waited for since the start, in seconds, summed over all of them: so in one second of the
+    clock as many as there are downloads. Those that run count too.
+    """
+
+    blocked_on_client_seconds: float
+    blocked_on_disk_seconds: float
+    waiting_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionsUse:
+    """Connections that are ``open``, idle ones included."""
+
+    open: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a server does at one moment.
+
+    ``started_at`` is in seconds since the epoch; ``draining``: it is stopping, and takes no more requests.
+    """
+
+    version: str
+    started_at: float
+    draining: bool
+    memory: MemoryUse
+    connections: ConnectionsUse
+    gate: GateUse
+    transfers: TransfersUse
+    time: TimeUse

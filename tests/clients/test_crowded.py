@@ -16,7 +16,7 @@ pytestmark = pytest.mark.needs("curl", "wget", "aria2c")
 
 Serve = Callable[..., Served]
 # Some ten places beside forty who wait; the clients that stand still in them are meant to.
-FEW = ("--memory", "700kB", "--idle-timeout", "10m", "--min-rate", "none", "--admin", "127.0.0.1:0")
+FEW = ("--memory", "700kB", "--idle-timeout", "10m", "--min-rate", "none")
 
 RETRYING = {
     "curl": ("curl", "-q", "-sSf", "--noproxy", "*", "--retry", "20", "-o"),
@@ -75,7 +75,7 @@ def test_a_server_killed_with_all_places_taken_is_resumed_from(
 ) -> None:
     """Those that ran see a failure, and so do those that waited; then each has the right file from the next server."""
     expected = make_content(there / "large.bin", LARGE_BYTES)
-    server = serve(there, *FEW, "--max-wait", "10m")
+    server = serve(there, *FEW, "--max-wait", "10m", admin=True)
     url = f"http://127.0.0.1:{server.port}/large.bin"
     ran = {name: start(*command, f"{name}-ran", url, within=here) for name, command in RESUMING.items()}
     until(lambda: all(written(here / f"{name}-ran") > 1 << 20 for name in ran), "first parts")

@@ -21,7 +21,7 @@ def test_slow_heads_and_slow_readers_neither_stop_an_honest_client_nor_take_memo
     site: Path, serve: Serve, gather: Gather
 ) -> None:
     """1,000 send a byte of a head now and then, and come again; 200 read next to nothing, until they are let go."""
-    server = serve(site, "--memory", "20MB", "--min-rate", "8KiB/s", "--idle-timeout", "3s", "--admin", "127.0.0.1:0")
+    server = serve(site, "--memory", "20MB", "--min-rate", "8KiB/s", "--idle-timeout", "3s", admin=True)
     gauge, crowd = Gauge(server), gather(server)
     crowd.join(Group(name="heads", count=1000, targets=("/small.csv",), drip=1.0, again=True))
     crowd.join(Group(name="readers", count=100, targets=("/giant.csv",), pace=1, receive=4 * KIB))

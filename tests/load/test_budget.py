@@ -19,7 +19,6 @@ from serving import Served, until
 Serve = Callable[..., Served]
 Gather = Callable[..., Crowd]
 
-ADMIN = ("--admin", "127.0.0.1:0")
 PATIENT = ("--idle-timeout", "10m", "--min-rate", "none")  # those that stand still are meant to
 GIANT = ("/giant.csv",)
 LARGE = 1280 * KIB  # no small answer, and more than all that is on its way
@@ -39,7 +38,7 @@ def ended(crowd: Crowd, name: str) -> int:
 @pytest.mark.needs("ss")
 def test_500_downloads_run_in_20_mb(site: Path, network: Network, serve: Serve, gather: Gather) -> None:
     """All stand still in mid-download; then they go on, all is right, and the process is back where it was."""
-    server = serve(site, "--memory", "20MB", *ADMIN, *PATIENT, place=network.server)
+    server = serve(site, "--memory", "20MB", *PATIENT, admin=True, place=network.server)
     first = Gauge(server)
     crowd = gather(server, network.client)
     # What is allocated once and for all is not a download's: a crowd goes before.
@@ -65,7 +64,7 @@ def test_10000_downloads_at_once_are_right_to_the_byte(site: Path, serve: Serve,
     count = 10_000
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < count + 200:
         pytest.skip(f"{count} connections need that many descriptors (ulimit -Hn)")
-    server = serve(site, "--memory", "512MB", *ADMIN, *PATIENT)
+    server = serve(site, "--memory", "512MB", *PATIENT, admin=True)
     gauge, crowd = Gauge(server), gather(server)
     crowd.join(Group(name="all", count=count, targets=GIANT, span=384 * KIB, pace=24 * KIB, receive=8 * KIB))
     crowd.wait_count("all", "running", count, gauge.look)
@@ -81,7 +80,7 @@ def test_10000_downloads_at_once_are_right_to_the_byte(site: Path, serve: Serve,
 @pytest.mark.needs("ss")
 def test_four_times_as_many_as_there_is_room_for_all_get_theirs(site: Path, serve: Serve, gather: Gather) -> None:
     """None is refused, and the budget holds all the while, for those that wait too."""
-    server = serve(site, "--memory", "20MB", "--queue", "2000", "--max-wait", "10m", *ADMIN, *PATIENT)
+    server = serve(site, "--memory", "20MB", "--queue", "2000", "--max-wait", "10m", *PATIENT, admin=True)
     gauge, crowd = Gauge(server), gather(server)
     crowd.join(Group(name="all", count=2000, targets=GIANT, span=LARGE, stall=128 * KIB, receive=RECEIVE))
     crowd.wait(lambda: here(crowd, "all") == 2000, "all have asked", gauge.look)
@@ -97,7 +96,7 @@ def test_four_times_as_many_as_there_is_room_for_all_get_theirs(site: Path, serv
 @pytest.mark.needs("ss")
 def test_more_clients_than_there_is_room_to_wait_all_get_theirs(site: Path, serve: Serve, gather: Gather) -> None:
     """Their connections alone would be more than the budget: the kernel keeps who cannot be let in yet."""
-    server = serve(site, "--memory", "4MB", "--queue", "2000", "--max-wait", "10m", *ADMIN, *PATIENT)
+    server = serve(site, "--memory", "4MB", "--queue", "2000", "--max-wait", "10m", *PATIENT, admin=True)
     gauge, crowd = Gauge(server), gather(server)
     crowd.join(Group(name="all", count=2000, targets=GIANT, span=LARGE, stall=128 * KIB, hold=0.05, receive=RECEIVE))
     crowd.wait(lambda: ended(crowd, "all") == 2000, "all have ended", gauge.look)
@@ -113,7 +112,7 @@ def test_2000_clients_in_a_cage_of_64_mib_end_nothing(tmp_path: Path, cage: Cage
     with file.open("rb") as written:
         os.fsync(written.fileno())
         os.posix_fadvise(written.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    server = serve(tmp_path, "--queue", "2000", "--max-wait", "10m", *ADMIN, within=cage.within)
+    server = serve(tmp_path, "--queue", "2000", "--max-wait", "10m", admin=True, within=cage.within)
     crowd = gather(server, root=tmp_path)
     every = {"targets": ("/cold.csv",), "span": LARGE, "receive": RECEIVE}
     crowd.join(Group(name="slow", count=1500, pace=640 * KIB, sources=("127.0.0.2",), **every))

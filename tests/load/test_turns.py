@@ -19,8 +19,6 @@ Gather = Callable[..., Crowd]
 FEW = (
     "--memory",
     "400kB",
-    "--admin",
-    "127.0.0.1:0",
     "--idle-timeout",
     "10m",
     "--min-rate",
@@ -55,7 +53,7 @@ def test_a_client_with_64_connections_gets_no_more_turns_than_one_with_1(
     tmp_path: Path, site: Path, serve: Serve, gather: Gather
 ) -> None:
     """By the count of whole downloads each of eight others has at least 0.8 of an even share."""
-    server = serve(site, *FEW, "--memory", "20MB")
+    server = serve(site, *FEW, "--memory", "20MB", admin=True)
     crowd = gather(server)
     # All places are taken, and then two are free.
     crowd.join(Group(name="still", count=600, sources=("127.0.0.20",), **STILL))
@@ -91,7 +89,7 @@ def test_a_small_answer_does_not_stand_behind_giants(
     site: Path, serve: Serve, gather: Gather, target: str, memory: str, count: int
 ) -> None:
     """A small file, a listing, a small range: when each place has a download that stands still, and more wait."""
-    server = serve(site, *FEW, "--queue", "2000", "--memory", memory)
+    server = serve(site, *FEW, "--queue", "2000", "--memory", memory, admin=True)
     crowd = gather(server)
     crowd.join(Group(name="giants", count=count, **STILL))
     crowd.wait(lambda: sum(crowd.counts("giants").values()) - crowd.counts("giants")["connecting"] == count, "asked")
@@ -104,7 +102,7 @@ def test_a_small_answer_does_not_stand_behind_giants(
 
 
 def test_giants_are_not_starved_by_a_storm_of_small_ones(site: Path, serve: Serve, gather: Gather) -> None:
-    server = serve(site, *FEW)
+    server = serve(site, *FEW, admin=True)
     crowd = gather(server)
     crowd.join(Group(name="small", count=100, targets=("/small.csv",), again=True))
     crowd.wait_count("small", "whole", 200)
@@ -117,7 +115,7 @@ def test_giants_are_not_starved_by_a_storm_of_small_ones(site: Path, serve: Serv
 def test_one_that_waits_and_goes_leaves_its_place_at_once(
     site: Path, serve: Serve, gather: Gather, reset: bool
 ) -> None:
-    server = serve(site, *FEW, "--queue", "1")
+    server = serve(site, *FEW, "--queue", "1", admin=True)
     crowd = gather(server)
     crowd.join(Group(name="giants", count=40, **STILL))  # one of them waits, and for the last there is no place
     crowd.wait(lambda: crowd.counts("giants")["stalled"] + crowd.counts("giants")["503"] == 39, "places are taken")
@@ -132,7 +130,7 @@ def test_one_that_waits_and_goes_leaves_its_place_at_once(
 @pytest.mark.parametrize("reset", [False, True], ids=["close", "reset"])
 def test_no_place_is_lost_whenever_clients_go(site: Path, serve: Serve, gather: Gather, reset: bool) -> None:
     """Silent, with half a head, waiting, reading, standing still, and in whatever they were just about to do."""
-    server = serve(site, *FEW)
+    server = serve(site, *FEW, admin=True)
     crowd = gather(server)
     assert takes_a_large_answer(server)
     until(lambda: inside(server) == 0, "nobody is there")
@@ -158,7 +156,7 @@ def test_no_place_is_lost_whenever_clients_go(site: Path, serve: Serve, gather: 
 
 def test_a_drain_lets_the_running_finish_and_sends_the_waiting_on(site: Path, serve: Serve, gather: Gather) -> None:
     """Waiting ones get 503 with Retry-After, /readyz says so to who would send more; what is left is reset."""
-    server = serve(site, *FEW, "--drain", "5s")
+    server = serve(site, *FEW, "--drain", "5s", admin=True)
     crowd = gather(server)
     crowd.join(Group(name="left", count=3, **STILL))
     crowd.wait_count("left", "stalled", 3)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from freight.account import Account
 from freight.errors import Unservable
 from freight.ports import Sink
 from freight.quantities import format_size
@@ -77,8 +76,11 @@ class Budget:
         "_borrowers",
         "_crowd",
         "_express",
+        "_for_windows",
         "_kept",
         "_largest",
+        "_lendable",
+        "_most",
         "connections",
         "express_slots",
         "lent",
@@ -105,7 +107,7 @@ class Budget:
         """Divide another memory from now on. Who runs goes on; raises Unservable where it is too little."""
         if memory_bytes < LEAST_MEMORY:
             raise Unservable(
-                f"memory: {format_size(memory_bytes)} is too little: the least that works is {format_size(LEAST_MEMORY)}"
+                f"memory: {format_size(memory_bytes)} is too little; {format_size(LEAST_MEMORY)} is the least that works"
             )
         each = WINDOW_MIN + CONNECTION_COST
         door = memory_bytes // DOOR_SHARE
@@ -117,12 +119,30 @@ class Budget:
         )
         self.producer_cost = PIECE_COST + self.listing_entries * ENTRY_COST
         self._crowd = min(CROWD, self.slots)
-        self._keep()
+        self._divide()
 
-    def _keep(self) -> None:
+    def _divide(self) -> None:
+        """Reckon anew what all have together, after anything that costs the same for all has come or gone."""
         self._kept = max(0, self.express_slots - self._express) * WINDOW_MIN
+        self._for_windows = self.memory_bytes - self._kept - self._spent()
+        pool = self._for_windows - max(self.running, self._crowd) * WINDOW_MIN
+        self._lendable = max(pool, self.memory_bytes // FLOAT_SHARE)
+        if self._largest * self.running <= pool:
+            self._most = 0  # no bound
+        else:
+            self._most = min(max(FAST_WINDOW, WINDOW_MIN + pool // max(1, self.running)), self._largest)
 
     # What costs the same for all
+
+    def opened(self, count: int = 1) -> None:
+        """So many connections more, or fewer."""
+        self.connections += count
+        self._divide()
+
+    def queued(self, count: int = 1) -> None:
+        """So many more, or fewer, wait in line."""
+        self.waiting += count
+        self._divide()
 
     def can_open(self) -> bool:
         """Whether one more connection can be paid for."""
@@ -169,55 +189,73 @@ class Budget:
         self.running += step
         self._express += step * express
         self.producers += step * produced
-        self._keep()
+        self._divide()
         sink.account.base = base
         self.note(sink, sink.account.pinned)
 
-    def window(self, sink: Sink, held: int, moved: int) -> int | None:
+    def window(self, sink: Sink, held: int, moved: int) -> int:
         """How many bytes a transfer may have in the kernel now, which holds ``held`` of it and has had ``moved``.
 
-        None: as many as the kernel likes, while that is the host's maximum for everyone who runs.
+        0: as many as the kernel likes, while that is the host's maximum for everyone who runs. What is then handed over
+        is to be noted; nobody else may ask meanwhile.
         """
-        self.note(sink, held)
-        spent = self._kept + self._spent()
-        pool = self.memory_bytes - spent - max(self.running, self._crowd) * WINDOW_MIN
         if moved < TRUSTED_BYTES:
             most = FIRST_WINDOW
-        elif self._largest * self.running <= pool:
-            return None
+        elif self._most:
+            most = self._most
         else:
-            most = min(max(FAST_WINDOW, WINDOW_MIN + pool // max(1, self.running)), self._largest)
-        wanted = most - held
-        lendable = max(pool, self.memory_bytes // FLOAT_SHARE) - self.lent
-        free = self.memory_bytes - spent - self.pinned
-        if wanted > lendable or wanted > free:
-            lent, pinned = self.lent, self.pinned
-            self.reclaim(_RECLAIMED_AT_ONCE)
-            lendable, free = lendable + lent - self.lent, free + pinned - self.pinned
-        entitled = max(0, sink.account.base - held)
-        return held + max(0, min(wanted, entitled + max(0, lendable), free))
+            return 0
+        account = sink.account
+        lendable = self._lendable + account.over + account.base
+        free = self._for_windows + account.pinned
+        if most <= lendable - self.lent and most <= free - self.pinned:
+            return most
+        self.note(sink, held)
+        lendable = self._lendable + account.over + account.base
+        for _ in range(_RECLAIMED_AT_ONCE):
+            self.reclaim(1)
+            if most <= lendable - self.lent and most - held <= self._for_windows - self.pinned:
+                return most
+        lent = max(account.base, lendable - self.lent)
+        return max(held, min(most, lent, held + self._for_windows - self.pinned))
 
     def note(self, sink: Sink, pinned: int) -> None:
         """From now on a connection is known to have so many bytes in the kernel."""
         account = sink.account
-        over = pinned - account.base if pinned > account.base else 0
+        over = pinned - account.base
+        if over > 0:
+            self._borrowers[sink] = None
+        else:
+            over = 0
+            if account.over:
+                self._borrowers.pop(sink, None)
         self.pinned += pinned - account.pinned
         self.lent += over - account.over
         account.pinned, account.over = pinned, over
-        if over:
-            self._borrowers[sink] = None
 
     def forget(self, sink: Sink) -> None:
         """A connection has closed, and the kernel holds nothing for it."""
         self.note(sink, 0)
-        self._borrowers.pop(sink, None)
 
     def reclaim(self, count: int) -> None:
         """Look at the ``count`` oldest loans and take back what has left the kernel."""
-        for _ in range(min(count, len(self._borrowers))):
-            sink, _ = self._borrowers.popitem(last=False)
-            if sink.account.over:
-                self.note(sink, min(sink.held(), sink.account.pinned))
+        borrowers = self._borrowers
+        for _ in range(min(count, len(borrowers))):
+            sink = next(iter(borrowers))
+            account = sink.account
+            held = sink.held()
+            if held >= account.pinned:
+                borrowers.move_to_end(sink)
+                continue
+            over = held - account.base
+            if over <= 0:
+                over = 0
+                del borrowers[sink]
+            else:
+                borrowers.move_to_end(sink)
+            self.pinned += held - account.pinned
+            self.lent += over - account.over
+            account.pinned, account.over = held, over
 
 
 _LEAST_ENTRIES = 64

@@ -180,7 +180,7 @@ class Gate:
             return self._refuse(slot, why)
         ticket = _Ticket(slot, self._loop.create_future(), now)
         line.join(slot.key, ticket)
-        self._budget.waiting += 1
+        self._budget.queued()
         self._rounds.watch(slot.sink.fileno(), ticket, GONE)
         timer = self._loop.call_later(self.terms.max_wait_seconds, ticket.tell, Refusal.LATE)
         try:
@@ -192,7 +192,7 @@ class Gate:
         finally:
             timer.cancel()
             self._rounds.forget(slot.sink.fileno())
-            self._budget.waiting -= 1
+            self._budget.queued(-1)
             line.leave(slot.key, ticket)
             slot.waited_seconds = self._loop.time() - now
             self._meter.waited(slot.waited_seconds)

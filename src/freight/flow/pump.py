@@ -23,8 +23,10 @@ default), so that the kernel stops at its own bound. docs/decisions/001 has the 
 _SEGMENT = 62 * 1024
 CALLS = (3 * _SEGMENT + 2048, 2 * _SEGMENT, _SEGMENT)
 """What a turn hands over of a bounded transfer, in bytes, the most that there is room for. Just below one, two and
-three of the loopback's segments (65,483 bytes): a small rest of a segment costs as much as a whole one, and two of these
-sizes are twice as fast as some in between. docs/decisions/007 has the measurement."""
+three of the loopback's segments (65,483 bytes): a small rest of a segment costs as much as a whole one, so that these
+are up to twice as fast as sizes in between. docs/decisions/007 has the measurement."""
+
+_CALL = CALLS[0]
 
 _MARKS = tuple(window - 8 * 1024 for window in (2 * 208 * 1024, FAST_WINDOW, 128 * 1024, 64 * 1024, WINDOW_MIN))
 """Send buffers, in bytes, the largest that a window has room for: the kernel wakes us when a third is free."""
@@ -35,11 +37,12 @@ MARK_MIN = _MARKS[-1]
 _MARK_LEAST = 4 * 1024
 _OVERHEAD = 2 * 1024  # what the kernel's bookkeeping may add to a call, in bytes
 _OVERHEAD_SHARE = 40  # and for each so many bytes of it, one more
+_CALL_OVERHEAD = _CALL // _OVERHEAD_SHARE + _OVERHEAD
 _LEAST_SHARE = 4  # room for less than such a share of the window is not worth a call
 _COLD_BYTES = 1024 * 1024  # the most of a cold transfer in a turn: half a millisecond
 _FETCH_BYTES = 4 * 1024 * 1024  # the most a thread fetches at a time: others wait for it meanwhile
-_LOOK_BYTES = 2 * 1024 * 1024  # how far ahead a look into the page cache goes
-_CHECK_BYTES = 1024 * 1024  # how far a file is sent between two looks whether it is still the same
+_LOOK_BYTES = 4 * 1024 * 1024  # how far ahead a look into the page cache goes
+_CHECK_BYTES = 2 * 1024 * 1024  # how far a file is sent between two looks whether it is still the same
 _WARM_SECONDS = 1.0  # how long a look into the page cache is believed
 _SHORT_SECONDS = 0.01  # how long one rests that finds no memory at all: others' loans come back meanwhile
 
@@ -58,6 +61,7 @@ class Pump(Waiting):
         "_rates",
         "_reader",
         "_resting",
+        "_roomy",
         "_segments",
         "_slot",
         "_start",
@@ -96,9 +100,10 @@ class Pump(Waiting):
         self._fetching_since = 0.0  # 0: no thread reads for it
         self._cold = False  # what was asked for last was not in memory
         self._resting = False  # by a rate of ours, or for want of memory
+        self._roomy = -1  # with so much or less in the kernel there is room for the largest call
         self._mark: int | None = 0  # none of ours yet
         self.moved = 0  # bytes of spans
-        self.window: int | None = WINDOW_MIN
+        self.window = -1  # what its mark was chosen for, in bytes; 0: no bound
         self.disk_seconds = 0.0
 
     def step(self) -> bool:
@@ -106,10 +111,32 @@ class Pump(Waiting):
         if self._fetching_since:
             raise BlockingIOError
         held = self.sink.held()
-        room = self._room(held)
+        window = self._budget.window(self.sink, held, self.moved)
+        # The usual turn, of thousands, comes first: in the midst of a span, all is as it was, and there is room.
+        start, stop = self._start, self._start + _CALL
+        if (
+            window == self.window
+            and held <= self._roomy
+            and stop < self._stop
+            and stop <= self._warm_stop
+            and start < self._check_at
+            and monotonic() - self._warm_at <= _WARM_SECONDS
+        ):
+            taken = self.sink.sendfile(self._fd, start, _CALL)
+            self._start = start + taken
+            self.moved += taken
+            self._budget.note(self.sink, held + taken + _CALL_OVERHEAD)
+            if not taken:
+                raise ShortRead("the file ended before its length")
+            return False
+        return self._step_slowly(held, window)
+
+    def _step_slowly(self, held: int, window: int) -> bool:
+        """Any turn."""
+        room = self._room(held, window)
         given = 0
         try:
-            while room - given > 0:
+            while given < room:
                 if self._literal:
                     # A span behind it shares its packet; nothing behind it, and the kernel would hold it back.
                     taken = self.sink.send(self._literal, self._start < self._stop)
@@ -127,41 +154,48 @@ class Pump(Waiting):
                     return True
             return False
         finally:
-            if given:
-                self._budget.note(self.sink, held + given + given // _OVERHEAD_SHARE + _OVERHEAD)
-                if self._rates.bound:
-                    self._rates.took(self._slot.key, given)
+            self._budget.note(self.sink, held + given + (given // _OVERHEAD_SHARE + _OVERHEAD if given else 0))
+            if given and self._rates.bound:
+                self._rates.took(self._slot.key, given)
 
-    def _room(self, held: int) -> int:
+    def _room(self, held: int, window: int) -> int:
         """How much may be handed over now; when it is nothing, what wakes us next has been seen to."""
         self._resting = False
-        window = self.window = self._budget.window(self.sink, held, self.moved)
-        if window is None:
-            self._wake_below(None)
+        self._roomy = -1
+        if not window:
             room = _COLD_BYTES if self._cold else CHUNK_BYTES
         else:
-            room = window - window // _OVERHEAD_SHARE - _OVERHEAD - held
+            usable = window - window // _OVERHEAD_SHARE - _OVERHEAD
+            room = usable - held
             if room < window // _LEAST_SHARE and (room <= 0 or self._stop - self._start > room):
                 self._wait_room(held)
                 return 0
-            self._choose_mark(window, held)
             room = next((size for size in CALLS if size <= room), room)
+        if window != self.window or window > FAST_WINDOW:
+            self._choose_mark(window, held)
         if self._rates.bound:
             allowed, seconds = self._rates.allowance(self._slot.key, monotonic())
             if not allowed:
                 self._rest(seconds)
             room = min(room, allowed)
+        elif 0 < window <= FAST_WINDOW:
+            self._roomy = usable - _CALL
         return room
 
     def _choose_mark(self, window: int, held: int) -> None:
         """Have the kernel wake us in time: small queues are cheapest, larger ones are for links that fill them."""
+        self.window = window
+        if not window:
+            self._wake_below(None)
+            return
         mark = next((mark for mark in _MARKS if mark + 8 * 1024 <= window), _MARKS[-1])
-        if mark > _MARKS[1] and not (self._mark == mark or (self._mark and held > self._mark // 2)):
+        if mark > _MARKS[1] and self._mark != mark and not (self._mark and held > self._mark // 2):
             mark = _MARKS[1]
         self._wake_below(mark)
 
     def _wait_room(self, held: int) -> None:
-        """Go on when half of what is queued has gone; with nothing queued it is memory that is short, so a little later."""
+        """Go on when half of what is queued has gone. Where nothing is, it is memory that is short: a little later."""
+        self.window = -1  # another mark than the window's
         if held > 2 * _MARK_LEAST:
             self._wake_below(max(_MARK_LEAST, held * 3 // 4))
         else:
@@ -215,21 +249,18 @@ class Pump(Waiting):
     def _ready_bytes(self, room: int) -> int:
         """How many of the next ``room`` bytes of the span are in memory; none: a thread has been sent for them."""
         start = self._start
-        count = min(self._stop - start, room)
+        stop = min(self._stop, start + room)
         now = monotonic()
-        if now - self._warm_at > _WARM_SECONDS:
-            self._warm_stop, self._warm_at = start, now
-        if self._warm_stop < start + count:
-            # Further than this call when it is hot: not a look for each small window.
-            stop = min(self._stop, start + max(count, _LOOK_BYTES))
-            for ahead in (stop, start + count):
-                if resident(self._fd, max(start, self._warm_stop), ahead):
-                    self._warm_stop, self._cold = ahead, False
-                    break
-            else:
-                self._fetch()
-                return 0
-        return count
+        if stop <= self._warm_stop and now - self._warm_at <= _WARM_SECONDS:
+            return stop - start
+        known = max(start, self._warm_stop) if now - self._warm_at <= _WARM_SECONDS else start
+        # Further than this call when it is hot: not a look for each small window.
+        for ahead in (min(self._stop, max(stop, start + _LOOK_BYTES)), stop):
+            if resident(self._fd, known, ahead):
+                self._warm_stop, self._warm_at, self._cold = ahead, now, False
+                return stop - start
+        self._fetch()
+        return 0
 
     def _fetch(self) -> None:
         # Should the transfer end meanwhile, the thread reads on, and what it reads goes nowhere.
@@ -237,6 +268,11 @@ class Pump(Waiting):
         stop = min(self._stop, self._start + _FETCH_BYTES)
         self._warmer.fetch(self._fd, self._start, stop, lambda error: self._fetched(stop, error))
         self.pause()
+
+    @property
+    def fetching(self) -> bool:
+        """Whether it waits for the disk."""
+        return self._fetching_since > 0
 
     def held_up(self) -> bool:
         """See :class:`Waiting`: by our disk, by a rate of ours, or for want of memory."""

@@ -2,9 +2,9 @@
 
 The loop watches a single descriptor, the epoll's, and gives it a short turn whenever some transfer's socket can take
 more. A turn serves as many sockets as it has time for; the kernel moves those it reported to the end of its list
-(epoll(7), level-triggered with a small ``maxevents``), which makes the round robin. Between two turns the loop sees to everything else, so a new
-request waits for one turn, never for all the downloads that are ready. A transfer costs one dictionary entry here, and
-no loop handle, future or coroutine step per wake-up.
+(epoll(7), level-triggered with a small ``maxevents``), which makes the round robin. Between two turns the loop sees to
+everything else, so a new request waits for one turn, never for all the downloads that are ready. A transfer costs one
+dictionary entry here, and no loop handle, future or coroutine step per wake-up.
 """
 
 from __future__ import annotations

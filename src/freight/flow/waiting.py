@@ -17,12 +17,13 @@ class Waiting:
     BlockingIOError when the kernel takes nothing, and a TransferError or OSError when it cannot go on.
     """
 
-    __slots__ = ("_done", "_rounds", "_seen", "_since", "_start_seen", "_start_since", "sink")
+    __slots__ = ("_done", "_rounds", "_seen", "_since", "_start_seen", "_start_since", "began", "sink")
 
     def __init__(self, sink: Sink) -> None:
         self.sink = sink
         self._done: asyncio.Future[None] | None = None
         self._rounds: Rounds | None = None
+        self.began = 0.0
         self._seen = -1  # bytes that the peer had taken
         self._since = 0.0  # when that last changed
         self._start_seen = -1  # the same where the average begins
@@ -43,7 +44,7 @@ class Waiting:
     def begin(self, loop: asyncio.AbstractEventLoop, rounds: Rounds) -> asyncio.Future[None]:
         """Go on whenever the socket can take bytes. The future has the end: nothing, a TransferError, or an OSError."""
         self._done, self._rounds = loop.create_future(), rounds
-        self._since = self._start_since = loop.time()
+        self.began = self._since = self._start_since = loop.time()
         rounds.watch(self.sink.fileno(), self)
         return self._done
 
@@ -92,6 +93,12 @@ class Waiting:
     def held_up(self) -> bool:
         """Whether it is us, and not the peer, that keeps it waiting: our disk, or a rate of ours."""
         return False
+
+    def recent_rate(self, now: float) -> float:
+        """Bytes a second that the peer has taken since the average was last begun; 0.0 before anything is known."""
+        if self._start_seen < 0 or now <= self._start_since:
+            return 0.0
+        return max(0, self.sink.acknowledged() - self._start_seen) / (now - self._start_since)
 
     def judge(self, now: float, patience_seconds: float, least_rate: float) -> TransferError | None:
         """What is to be said of its progress: what the *peer* has taken counts, not what the kernel holds for it.

@@ -117,9 +117,19 @@ class Connection:
         self.task: asyncio.Task[None] | None = None  # the loop holds only weak references to tasks
 
     @property
-    def view(self) -> tuple[str, str, ClearSink]:
-        """Whose request is being answered, what for, and its way out: for who looks."""
-        return self._client, self._asked[1], self._sink
+    def client(self) -> str:
+        """Whose request is being answered."""
+        return self._client
+
+    @property
+    def target(self) -> str:
+        """What the request being answered is for."""
+        return self._asked[1]
+
+    @property
+    def sink(self) -> ClearSink:
+        """Its way out."""
+        return self._sink
 
     async def run(self) -> None:
         """Serve it to its end and close it."""

@@ -117,7 +117,7 @@ class Listener:
         self._idle.pop(connection, None)
         self._connections.discard(connection)
         connection.release()
-        self._house.budget.connections -= 1
+        self._house.budget.opened(-1)
         if not self._connections:
             self._emptied.set()
         if self._full and self._house.budget.can_open():
@@ -170,7 +170,7 @@ class Listener:
                 continue  # ECONNABORTED and its like are about one connection, already gone: accept(2)
             self._exhausted = False
             connected.setblocking(False)
-            budget.connections += 1
+            budget.opened()
             self._serve(Connection(self._house, connected, intern(address[0]), self))
 
     def _back_off(self, error: OSError) -> None:

@@ -118,7 +118,8 @@ class LocalSource:
     A directory is held open from here on; a file's path is looked up each time, so that a link the operator turns to
     another file is followed. Links inside a directory are followed with ``follow_links`` only, and then only beneath
     it. Names that start with a dot are absent unless ``hidden``. With ``no_length`` a file's size is not told. ``pool``
-    takes the calls that may wait for a disk; ``entries_at_once`` is how many a listing holds. ``stepwise``: see :class:`~freight.sources.beneath.Root`.
+    takes the calls that may wait for a disk; ``entries_at_once`` is how many a listing holds. ``stepwise``: see
+    :class:`~freight.sources.beneath.Root`.
 
     Raises :class:`~freight.errors.Unservable` when the path cannot be served.
     """

@@ -1,0 +1,130 @@
+"""Clients that ask for little, often: ranges as fast as they are answered, or something at a steady pace, timed."""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from .client import TRASH, Client, Spec, tell
+
+
+class Closed(Exception):
+    """The server closed a kept-alive connection between two answers, as it may (nginx does after 1,000)."""
+
+
+def ask(client: Client, spec: Spec, dice: random.Random) -> None:
+    start = dice.randrange(spec.size - spec.step)
+    client.ask(spec, f"Range: bytes={start}-{start + spec.step - 1}\r\n")
+
+
+def answered(client: Client, spec: Spec) -> bool:
+    """Take what is there of one answer; whether it is whole. ``taken`` counts the body once the head has come."""
+    if not client.taken:
+        head, _, rest = client.sock.recv(4096).partition(b"\r\n\r\n")
+        if not head:
+            raise Closed
+        if not head.startswith(b"HTTP/1.1 206"):
+            raise SystemExit(f"wrong answer to a range: {head[:60]!r}")
+        client.taken = len(rest)
+        if rest:
+            return client.taken >= spec.step
+    count = client.sock.recv_into(TRASH, spec.step - client.taken, socket.MSG_TRUNC)
+    if not count:
+        raise SystemExit("the connection ended within a range")
+    client.taken += count
+    return client.taken >= spec.step
+
+
+def ranges(spec: Spec) -> None:
+    """Count the ranges that are answered in the window, each client asking again as soon as it has one."""
+    dice, poll, clients = random.Random(1), select.epoll(), {}
+
+    def join() -> None:
+        client = Client(spec)
+        clients[client.sock.fileno()] = client
+        poll.register(client.sock, select.EPOLLIN)
+        ask(client, spec, dice)
+
+    for _ in range(spec.clients):
+        join()
+    done, begun = 0, False
+    begin = time.monotonic() + spec.warm
+    end = begin + spec.seconds
+    while (now := time.monotonic()) < end:
+        if not begun and now >= begin:
+            begun, done, begin = True, 0, now
+            tell(event="begin")
+        for fd, _ in poll.poll(0.1):
+            try:
+                if answered(clients[fd], spec):
+                    done += 1
+                    ask(clients[fd], spec, dice)
+            except (Closed, OSError):
+                clients.pop(fd).sock.close()
+                join()
+    tell(event="end", requests=done, seconds=time.monotonic() - begin)
+
+
+def timed(client: Client, spec: Spec, dice: random.Random) -> Client:
+    """One range, whole; on a new connection where the old one had been closed."""
+    try:
+        ask(client, spec, dice)
+        while not answered(client, spec):
+            pass
+    except (Closed, OSError):
+        client.sock.close()
+        return timed(Client(spec), spec, dice)
+    return client
+
+
+def paced(spec: Spec, once: Callable[[], object]) -> None:
+    """Do ``once`` at a pace, and time it; what was due while its predecessor still ran counts from when it was due."""
+    # What the answer takes to come is the server's; what this process waits for a core is not.
+    with suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    times = []
+    due = time.monotonic()
+    start, end = due + spec.warm, due + spec.warm + spec.seconds
+    free = due
+    while due < end:
+        time.sleep(max(0.0, due - time.monotonic()))
+        # A late wake-up of this process is not the server's; a late answer is.
+        since = due if free > due else time.monotonic()
+        once()
+        free = time.monotonic()
+        if due >= start:
+            times.append((since, free - since))
+        due += 1 / spec.pace
+    tell(event="end", latencies=times)
+
+
+def steady(spec: Spec) -> None:
+    """Time ranges on one connection."""
+    dice, client = random.Random(2), Client(spec)
+
+    def once() -> None:
+        nonlocal client
+        client = timed(client, spec, dice)
+
+    paced(spec, once)
+
+
+def knock(spec: Spec) -> None:
+    """Time whole small files, each from before its own connection is made until the server has closed that."""
+
+    def once() -> None:
+        client = Client(spec)
+        client.ask(spec)
+        while count := client.take():
+            if count < 0:
+                raise SystemExit("a small file was refused")
+        if not 0 < client.whole == client.taken:
+            raise SystemExit(f"a small file ended after {client.taken} bytes")
+        client.sock.close()
+
+    paced(spec, once)

@@ -1,0 +1,120 @@
+"""What every kind of client is made of: what it is told to do, its connection, and how it tells what happened."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .launch import HOT
+
+TRASH = bytearray(4 << 20)
+GET = "GET /{name} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n"
+CLOSE = "Connection: close\r\n"
+LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+IP_BIND_ADDRESS_NO_PORT = 24  # ip(7): the port is chosen when it connects, so that only whole addresses must differ
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a crowd does. Times are seconds, sizes bytes.
+
+    ``mode``: flood (all take what they can), slow (``step`` bytes a second each), stall (``step`` bytes, then
+    nothing), hold (``step`` bytes, then nothing until told to go on; every byte is compared with the file
+    ``content``), fetch (each one file, and how long it waited), ranges (random ranges of ``step`` bytes on kept-alive
+    connections), steady (the same on one connection, ``pace`` a second, timed), knock (a whole file each on a new
+    connection, ``pace`` a second, timed), drip (a byte of a head a second, without end), sip (a byte of a body a
+    second). ``names`` are asked for in turn, from ``sources`` in turn; ``once`` ends a flood when each client has its
+    file. ``mss`` makes the loopback behave like Ethernet, ``receive`` is each client's SO_RCVBUF; 0 leaves them.
+    """
+
+    mode: str
+    port: int
+    clients: int = 1
+    warm: float = 1.0
+    seconds: float = 4.0
+    step: int = 65536
+    size: int = 0
+    pace: float = 500.0
+    mss: int = 0
+    receive: int = 0
+    names: tuple[str, ...] = (HOT,)
+    once: bool = False
+    address: str = "127.0.0.1"
+    sources: tuple[str, ...] = ()
+    content: str = ""
+
+    def json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def read(cls, text: str) -> Spec:
+        fields: dict[str, Any] = json.loads(text)
+        own: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+        }
+        return cls(**own)
+
+
+class Client:
+    """One connection, the ``number``-th of its crowd: what it has had of the answer it waits for.
+
+    ``taken`` counts the bytes of head and body; ``whole`` is how many there will be, 0 where that was not stated.
+    """
+
+    __slots__ = ("name", "number", "sock", "source", "taken", "whole")
+
+    def __init__(self, spec: Spec, number: int = 0) -> None:
+        self.number, self.taken, self.whole = number, 0, 0
+        self.name = spec.names[number % len(spec.names)]
+        self.source = spec.sources[number % len(spec.sources)] if spec.sources else ""
+        self.sock = socket.socket()
+        if spec.mss:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, spec.mss)
+        if spec.receive:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, spec.receive)
+        if self.source:
+            self.sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+            self.sock.bind((self.source, 0))
+        self.sock.settimeout(30)
+        self.sock.connect((spec.address, spec.port))
+
+    def ask(self, spec: Spec, more: str = CLOSE) -> None:
+        self.sock.sendall(GET.format(name=self.name, host=spec.address, more=more).encode())
+        self.taken = self.whole = 0
+
+    def take(self, limit: int = len(TRASH)) -> int | None:
+        """Take what is there, up to ``limit`` bytes: how many; 0 at the end, -1 if wrong, None for not yet."""
+        try:
+            if self.taken:
+                count = self.sock.recv_into(TRASH, limit, socket.MSG_TRUNC)
+            else:
+                head = self.sock.recv(min(limit, 4096))
+                count = self._begin(head)
+        except BlockingIOError:
+            return None
+        except OSError:
+            count = 0
+        self.taken += max(count, 0)
+        return count
+
+    def _begin(self, head: bytes) -> int:
+        if head and not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 206")):
+            return -1
+        if length := LENGTH.search(head):
+            self.whole = head.index(b"\r\n\r\n") + 4 + int(length[1]) if b"\r\n\r\n" in head else 0
+        return len(head)
+
+
+def joined(spec: Spec, number: int) -> Client:
+    """A client that has connected and asked, and waits for nothing."""
+    client = Client(spec, number)
+    client.ask(spec)
+    client.sock.setblocking(False)
+    return client
+
+
+def tell(**event: Any) -> None:
+    print(json.dumps(event), flush=True)

@@ -1,0 +1,143 @@
+"""The columns of each scenario's table: a new figure to show is a row here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from .results import Result, middle
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table: a figure of one case, divided by ``scale``; or its ratio to ``against``."""
+
+    title: str
+    case: str
+    key: str
+    digits: int = 1
+    scale: float = 1
+    against: str = ""
+
+    def cell(self, result: Result, peer: str) -> str:
+        """Median and spread, ``9.1 (8.0-9.9)``."""
+        if self.against and self.against == peer:
+            return "1"
+        values = (
+            result.paired(peer, self.against, self.case, self.key)
+            if self.against
+            else [value / self.scale for value in result.values(peer, self.case, self.key)]
+        )
+        mid = middle(values)
+        if mid is None:
+            return "-"
+        return f"{mid:,.{self.digits}f} ({min(values):,.{self.digits}f}-{max(values):,.{self.digits}f})"
+
+
+def per_cpu(case: str) -> Iterable[Column]:
+    clients = "1 client" if case == "1" else f"{case} clients"
+    yield Column(f"GB per CPU-s, {clients}", case, "gb_per_cpu_second", 2)
+    yield Column("x nginx", case, "gb_per_cpu_second", 2, against="nginx")
+
+
+def beyond(case: str) -> Iterable[Column]:
+    yield Column(f"GB per CPU-s of both ends, {case}", case, "gb_per_cpu_second_both_ends", 2)
+    yield Column("x nginx", case, "gb_per_cpu_second_both_ends", 2, against="nginx")
+    yield Column(f"GB/s, {case}", case, "gb_per_second", 2)
+
+
+def bounded(case: str) -> Iterable[Column]:
+    yield from per_cpu(case)
+    yield Column("kernel, largest sum, MiB", case, "most_kernel_bytes", 1, 1 << 20)
+
+
+def held(case: str) -> Iterable[Column]:
+    yield Column("running at once", case, "downloads", 0)
+    yield Column("every byte right", case, "right", 0)
+    yield Column("process growth, MB", case, "growth_bytes", 1, 1e6)
+    yield Column("kernel, MB", case, "kernel_bytes", 1, 1e6)
+    yield Column("together, MB", case, "together_bytes", 1, 1e6)
+    yield Column("together, largest, MB", case, "most_together_bytes", 1, 1e6)
+    yield Column("process after, above before, MiB", case, "left_bytes", 1, 1 << 20)
+
+
+COLUMNS: Mapping[str, Sequence[Column]] = {
+    "throughput": (*per_cpu("1"), *per_cpu("64"), *per_cpu("500")),
+    "throughput-more": (*beyond("1"), *beyond("64"), *beyond("500")),
+    "price": (*bounded("64"), *bounded("500")),
+    "price-stalled": (*bounded("64 + 100 stalled"), *bounded("500 + 100 stalled")),
+    "ranges": (
+        Column("requests per CPU-s", "16", "requests_per_cpu_second", 0),
+        Column("x aiohttp", "16", "requests_per_cpu_second", 2, against="aiohttp"),
+        Column("requests/s", "16", "requests_per_second", 0),
+    ),
+    "memory": (
+        Column("idle, MiB", "500", "idle_bytes", 1, 1 << 20),
+        Column("KiB per download, 500", "500", "bytes_per_download", 1, 1024),
+        Column("after them, MiB", "500", "after_bytes", 1, 1 << 20),
+        Column("KiB per download, 10,000", "10000", "bytes_per_download", 1, 1024),
+        Column("process with 10,000, MiB", "10000", "during_bytes", 1, 1 << 20),
+    ),
+    "stalled": (
+        Column("kernel KiB per client", "500", "kernel_bytes_per_client", 1, 1024),
+        Column("the largest, KiB", "500", "kernel_bytes_most", 1, 1024),
+        Column("kernel, all 500, MiB", "500", "kernel_bytes", 1, 1 << 20),
+        Column("process, MiB", "500", "process_bytes", 1, 1 << 20),
+    ),
+    "cold": (
+        Column("p50 idle, ms", "32", "idle_p50_ms", 2),
+        Column("p50 loaded, ms", "32", "loaded_p50_ms", 2),
+        Column("p99 idle, ms", "32", "idle_p99_ms", 2),
+        Column("p99 loaded, ms", "32", "loaded_p99_ms", 2),
+        Column("p99 loaded / idle", "32", "p99_ratio", 2),
+    ),
+    "start": (
+        Column("first byte, ms", "1", "first_byte_seconds", 0, 0.001),
+        Column("idle, MiB", "1", "idle_bytes", 1, 1 << 20),
+    ),
+    "budget": tuple(held("loopback")),
+    "budget-veth": tuple(held("veth")),
+    "many": (
+        Column("running at once", "10000", "downloads", 0),
+        Column("every byte right", "10000", "right", 0),
+        Column("process, KiB per client", "10000", "growth_per_client", 1, 1024),
+        Column("kernel, KiB per client", "10000", "kernel_per_client", 1, 1024),
+        Column("together, MB", "10000", "together_bytes", 1, 1e6),
+        Column("together, largest, MB", "10000", "most_together_bytes", 1, 1e6),
+    ),
+    "oversold": (
+        Column("whole", "2000", "whole", 0),
+        Column("refused", "2000", "refused", 0),
+        Column("GB/s", "2000", "gb_per_second", 2),
+        Column("x no limit", "2000", "gb_per_second", 2, against="freight no limit"),
+        Column("wait p50, s", "2000", "wait_p50_seconds", 2),
+        Column("wait p99, s", "2000", "wait_p99_seconds", 2),
+        Column("longest wait, s", "2000", "wait_most_seconds", 2),
+    ),
+    "fairness": (
+        Column("least share of the 8", "9", "least_share", 2),
+        Column("largest share of the 8", "9", "largest_share", 2),
+        Column("share of the one with 64", "9", "greedy_share", 2),
+        Column("GB/s", "9", "gb_per_second", 2),
+    ),
+    "rates": tuple(
+        Column(f"measured / asked, {number}", case, "of_asked", 3)
+        for case, number in (("1", "1 connection"), ("8", "8 connections"), ("64", "64 connections"))
+    ),
+    "express": (
+        Column("giants running", "600", "running", 0),
+        Column("p50 without them, ms", "600", "idle_p50_ms", 2),
+        Column("p99 without them, ms", "600", "idle_p99_ms", 2),
+        Column("p50, ms", "600", "busy_p50_ms", 2),
+        Column("p99, ms", "600", "busy_p99_ms", 2),
+    ),
+    "attack": (
+        Column("GB/s calm", "64", "calm_gb_per_second", 2),
+        Column("GB/s attacked", "64", "attacked_gb_per_second", 2),
+        Column("attacked / calm", "64", "kept_throughput", 2),
+        Column("p99 calm, ms", "64", "calm_p99_ms", 2),
+        Column("p99 attacked, ms", "64", "attacked_p99_ms", 2),
+        Column("p99 attacked / calm", "64", "p99_ratio", 2),
+        Column("attackers connected", "64", "attackers_standing", 0),
+    ),
+}

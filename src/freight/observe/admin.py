@@ -1,0 +1,157 @@
+"""What the admin listener answers: is it alive, does it take downloads, what does it do.
+
+It is a :class:`~freight.ports.Responder` like the file server, so that the same connections carry it. None of its
+answers needs a slot, a descriptor or a disk: it answers while the server is full, and while it drains.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Literal
+
+from freight import __version__
+from freight.core.decide import refuse
+from freight.errors import Unservable
+from freight.kinds import PORT_MAX, Address
+from freight.model import Fields, Plan, Request, Snapshot
+from freight.observe.status import status
+from freight.ports import Sink
+
+AUTO_HOST, AUTO_DISTANCE = "127.0.0.1", 1000
+"""Where ``auto`` is: on this host, so many ports above the files'."""
+
+_ALLOW = "GET, HEAD"
+_TEXT = "text/plain; charset=utf-8"
+_INDEX = f"""freight {__version__}
+
+/healthz  the process answers
+/readyz   it takes downloads
+/status   what it does, as JSON
+/metrics  the same for Prometheus
+"""
+# Four numbers, or brackets: no name that anybody could give an address of his choice looks like either.
+_LITERAL = re.compile(r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|\[[^\]]*\])(?::[0-9]*)?")
+
+Expose = Callable[[Snapshot, str | None], tuple[str, bytes]]
+"""A snapshot and an Accept value -> media type and content."""
+
+
+class Admin:
+    """Answers requests about the server.
+
+    ``look`` takes a snapshot; ``ready`` says whether downloads are taken; ``send`` sends a plan without spans; ``host``
+    is where the listener is, by the operator's name for it.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[], Awaitable[Snapshot]],
+        ready: Callable[[], bool],
+        send: Callable[[Plan, Sink], Awaitable[None]],
+        host: str,
+    ) -> None:
+        self._look = look
+        self._ready = ready
+        self._send = send
+        self._host = host
+        self._expose: Expose | None = None
+
+    async def respond(self, request: Request, sink: Sink) -> None:
+        """Answer one request (:class:`freight.ports.Responder`)."""
+        plan = refuse_asking(request, self._host)
+        if plan is None:
+            plan = await self._answer(request)
+        if request.method == "HEAD":
+            plan = replace(plan, parts=(), content=False)
+        await self._send(plan, sink)
+
+    async def _answer(self, request: Request) -> Plan:
+        accept = request.field("accept")
+        match request.target.partition("?")[0]:
+            case "/":
+                return answer(_TEXT, _INDEX.encode())
+            case "/healthz":
+                return answer(_TEXT, b"ok\n")
+            case "/readyz":
+                if self._ready():
+                    return answer(_TEXT, b"ready\n")
+                return refuse(503, "No downloads are taken: the server is starting or stopping.", accept)
+            case "/status":
+                return answer("application/json", status(await self._look()))
+            case "/metrics":
+                expose = await self._wait_expose()
+                return answer(*expose(await self._look(), accept), (("Vary", "Accept"),))
+            case _:
+                return refuse(404, "There is nothing here; / lists what there is.", accept)
+
+    async def _wait_expose(self) -> Expose:
+        """What writes metrics. A thread imports it: what it needs takes longer than a turn of the loop may."""
+        if self._expose is None:
+            self._expose = await asyncio.get_running_loop().run_in_executor(None, _import_expose)
+        return self._expose
+
+
+def _import_expose() -> Expose:
+    from freight.observe.metrics import expose
+
+    return expose
+
+
+def answer(media_type: str, content: bytes, fields: Fields = ()) -> Plan:
+    """A whole answer of this content, which is true now and is not to be kept."""
+    fixed = (("Content-Type", media_type), ("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"))
+    return Plan(200, (*fixed, *fields), (content,) if content else (), len(content))
+
+
+def refuse_asking(request: Request, host: str) -> Plan | None:
+    """The answer to a request that cannot be met whatever it is for: 421 and 405; None where it can.
+
+    ``host`` is the operator's name for the listener. Another name in Host is one that somebody gave this address: a web
+    page's, whose scripts would then read what is said here (DNS rebinding). Browsers always send Host; a check by
+    HTTP/1.0 may leave it out.
+    """
+    accept, named = request.field("accept"), request.field("host")
+    if named is not None and not is_own(named, host):
+        return refuse(421, "Ask by address, as localhost, or by the name that --admin has.", accept)
+    if request.method not in ("GET", "HEAD"):
+        return refuse(405, f"Only {_ALLOW} are allowed here.", accept, (("Allow", _ALLOW),))
+    return None
+
+
+def is_own(named: str, host: str) -> bool:
+    """Whether a Host value is an address, ``localhost``, or ``host``, with any port or none."""
+    return _LITERAL.fullmatch(named) is not None or named.partition(":")[0].lower() in ("localhost", host.lower())
+
+
+def admin_address(setting: Address | Literal["auto"] | None, port: int) -> Address | None:
+    """Where to listen, for a server of files at ``port``; None: nowhere."""
+    if setting != "auto":
+        return setting
+    return Address(AUTO_HOST, port + AUTO_DISTANCE if port + AUTO_DISTANCE <= PORT_MAX else port - AUTO_DISTANCE)
+
+
+def listen_admin(
+    setting: Address | Literal["auto"] | None,
+    port: int,
+    listen: Callable[[str, int], socket.socket],
+    warn: Callable[[str], None],
+) -> socket.socket | None:
+    """The admin listener's socket for a server of files at ``port``; None where there is to be none.
+
+    ``listen`` opens a socket, or raises Unservable. Where the operator chose the address that is the end; else ``warn``
+    is told, and the files are served without.
+    """
+    address = admin_address(setting, port)
+    if address is None:
+        return None
+    try:
+        return listen(address.host, address.port)
+    except Unservable as error:
+        if setting != "auto":
+            raise Unservable(f"admin: {error}") from error
+        warn(f"no admin listener: {error}; --admin takes another place, or none")
+        return None

@@ -1,0 +1,130 @@
+"""What a server does at this moment, gathered from those who know into one immutable :class:`~freight.model.Snapshot`.
+
+Gathering is done in slices, so that the loop can turn between them however many downloads run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+
+from freight import __version__
+from freight.flow.budget import Budget
+from freight.flow.gate import Gate
+from freight.flow.meter import Meter
+from freight.flow.pump import Pump
+from freight.flow.transfer import Transfers
+from freight.model import ConnectionsUse, GateUse, MemoryUse, Running, Snapshot, TimeUse, TransfersUse
+from freight.ports import Sink
+from freight.server.connection import Connection
+from freight.server.listener import Listener
+
+RUNNING_SHOWN = 1000
+"""How many running downloads are listed; of more only the number."""
+
+_AT_ONCE = 500  # a slice: half a millisecond
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What the running downloads have come to, all together."""
+
+    kernel_bytes: int = 0
+    sent_bytes: int = 0
+    client_seconds: float = 0.0
+    disk_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Takes snapshots. ``baseline_bytes``: the process's own memory before the first client."""
+
+    loop: asyncio.AbstractEventLoop
+    budget: Budget
+    gate: Gate
+    transfers: Transfers
+    meter: Meter
+    listener: Listener
+    process_bytes: Callable[[], int]
+    baseline_bytes: int
+    started_at: float
+    draining: Callable[[], bool]
+
+    async def look(self) -> Snapshot:
+        """A snapshot, of about this moment."""
+        pumps = {waiter.sink: waiter for waiter in self.transfers.rounds if isinstance(waiter, Pump)}
+        sums, rows = _Sums(), []
+        connections = iter(self.listener)
+        while batch := list(islice(connections, _AT_ONCE)):
+            now = self.loop.time()
+            for connection in batch:
+                row = self._row(connection, pumps, sums, now)
+                if row is not None:
+                    rows.append(row)
+            await asyncio.sleep(0)
+        return self._snapshot(sums, rows)
+
+    def _row(self, connection: Connection, pumps: dict[Sink, Pump], sums: _Sums, now: float) -> Running | None:
+        """Add one connection up, and describe its download if it runs one."""
+        sink = connection.sink
+        if sink.fileno() < 0:
+            return None  # it has closed since
+        held = sink.held()
+        sums.kernel_bytes += held
+        pump = pumps.get(sink)
+        if pump is None:
+            return None
+        seconds = max(0.0, now - pump.began)
+        sums.sent_bytes += pump.moved
+        sums.client_seconds += max(0.0, seconds - pump.disk_seconds)
+        sums.disk_seconds += pump.disk_seconds
+        return Running(
+            client=connection.client,
+            target=connection.target,
+            sent_bytes=pump.moved,
+            of_bytes=sink.promised,
+            rate_bytes_per_second=pump.recent_rate(now),
+            window_bytes=max(0, pump.window) or None,
+            kernel_queue_bytes=held,
+            seconds=seconds,
+            blocked_on="disk" if pump.fetching else "client",
+        )
+
+    def _snapshot(self, sums: _Sums, rows: list[Running]) -> Snapshot:
+        gate = self.gate.statistics()
+        counts = self.meter.statistics(sums.sent_bytes, sums.sent_bytes, sums.client_seconds, sums.disk_seconds)
+        return Snapshot(
+            version=__version__,
+            started_at=self.started_at,
+            draining=self.draining(),
+            memory=MemoryUse(
+                budget_bytes=self.budget.memory_bytes,
+                process_bytes=self.process_bytes(),
+                baseline_bytes=self.baseline_bytes,
+                kernel_send_bytes=sums.kernel_bytes,
+            ),
+            connections=ConnectionsUse(open=len(self.listener)),
+            gate=GateUse(
+                slots=gate.slots,
+                running=gate.running,
+                express_running=gate.express_running,
+                waiting=gate.waiting,
+                oldest_wait_seconds=gate.oldest_wait_seconds,
+                refused_total=counts.refused,
+            ),
+            transfers=TransfersUse(
+                completed_total=counts.completed,
+                aborted_total=counts.aborted,
+                bytes_total=counts.sent_bytes,
+                zero_copy_bytes_total=counts.zero_copy_bytes,
+                running=tuple(rows[:RUNNING_SHOWN]),
+                running_omitted=max(0, len(rows) - RUNNING_SHOWN),
+            ),
+            time=TimeUse(
+                blocked_on_client_seconds=counts.blocked_on_client_seconds,
+                blocked_on_disk_seconds=counts.blocked_on_disk_seconds,
+                waiting_seconds=counts.waiting_seconds,
+            ),
+        )

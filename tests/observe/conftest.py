@@ -1,0 +1,42 @@
+"""What the tests of what can be seen from outside share: a server's look at one moment."""
+
+from __future__ import annotations
+
+import pytest
+
+from freight.model import (
+    ConnectionsUse,
+    GateUse,
+    MemoryUse,
+    Running,
+    Snapshot,
+    TimeUse,
+    TransfersUse,
+)
+
+SNAPSHOT = Snapshot(
+    version="1.2.3",
+    started_at=1_767_323_045.25,
+    draining=False,
+    memory=MemoryUse(budget_bytes=64 << 20, process_bytes=16 << 20, baseline_bytes=14 << 20, kernel_send_bytes=98_304),
+    connections=ConnectionsUse(open=5),
+    gate=GateUse(slots=1720, running=3, express_running=1, waiting=7, oldest_wait_seconds=1.5, refused_total=11),
+    transfers=TransfersUse(
+        completed_total=120,
+        aborted_total={"changed": 0, "peer-gone": 4, "error": 1},
+        bytes_total=10**15 + 1,
+        zero_copy_bytes_total=10**15,
+        running=(
+            Running("127.0.0.1", "/huge.csv", 1000, 10**12, 2.5e6, 32_768, 30_000, 60.123456789, "client"),
+            Running("2001:db8::1", '/a"b\\c\x1b\xe9', 0, None, 0.0, None, 0, 0.0, "disk"),
+        ),
+        running_omitted=2,
+    ),
+    time=TimeUse(blocked_on_client_seconds=500.25, blocked_on_disk_seconds=3.5, waiting_seconds=40.125),
+)
+
+
+@pytest.fixture
+def snapshot() -> Snapshot:
+    """A server that does a little of everything; every number in it is another one."""
+    return SNAPSHOT

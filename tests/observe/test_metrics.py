@@ -1,0 +1,110 @@
+"""The metrics: what the status has, in both of Prometheus's forms, and nothing that grows with clients."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prometheus_client import parser
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import parser as openmetrics
+
+from freight.model import Snapshot
+from freight.observe.metrics import expose
+from freight.observe.status import status
+
+REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "admin.md"
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+PROMETHEUS_3 = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+    "application/openmetrics-text;version=0.0.1;q=0.4,"
+    "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+)
+
+
+def families(snapshot: Snapshot, accept: str | None = None) -> list[Metric]:
+    """What a scraper reads."""
+    media_type, content = expose(snapshot, accept)
+    read = openmetrics if media_type == OPENMETRICS else parser
+    return list(read.text_string_to_metric_families(content.decode()))
+
+
+def samples(snapshot: Snapshot, accept: str | None = None) -> dict[str, float]:
+    """Samples by name; a label's value stands behind it."""
+    return {
+        " ".join([sample.name, *sample.labels.values()]): sample.value
+        for family in families(snapshot, accept)
+        for sample in family.samples
+    }
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        (None, TEXT),
+        ("*/*", TEXT),
+        ("text/html,*/*;q=0.8", TEXT),
+        ("application/json", TEXT),
+        ("text/plain;version=0.0.4;q=0.5,*/*;q=0.1", TEXT),
+        ("application/openmetrics-text", OPENMETRICS),
+        ("application/openmetrics-text; version=1.0.0", OPENMETRICS),
+        ("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5", OPENMETRICS),
+        ("application/openmetrics-text;q=0, text/plain", TEXT),
+        (PROMETHEUS_3, OPENMETRICS),
+        ("application/openmetrics-text;version=x", OPENMETRICS),
+        ("text/plain;version=\xff;escaping=x", TEXT),
+        (";version=" * 4000, TEXT),
+        ("; " * 15_000 + "version=", TEXT),
+    ],
+)
+def test_the_form_is_the_one_that_accept_prefers_whatever_it_says_of_versions(
+    snapshot: Snapshot, accept: str | None, media_type: str
+) -> None:
+    assert expose(snapshot, accept)[0] == media_type
+    assert len(families(snapshot, accept)) == len(families(snapshot))
+
+
+@pytest.mark.parametrize("accept", [None, "application/openmetrics-text"])
+def test_every_number_of_the_status_is_a_sample_by_the_same_path(snapshot: Snapshot, accept: str | None) -> None:
+    shown, got = json.loads(status(snapshot)), samples(snapshot, accept)
+    expected = {
+        "freight_build_info 1.2.3": 1,
+        "freight_start_time_seconds": shown.pop("started_at"),
+        "freight_draining": shown.pop("draining"),
+        "freight_transfers_running": len(shown["transfers"].pop("running")) + shown["transfers"].pop("running_omitted"),
+    }
+    assert shown.pop("version") == "1.2.3"
+    for reason, count in shown["transfers"].pop("aborted_total").items():
+        expected[f"freight_transfers_aborted_total {reason}"] = count
+    for part, numbers in shown.items():
+        for name, number in numbers.items():
+            expected[f"freight_{part}_{name}" + ("_total" if part == "time" else "")] = number
+    assert got == expected
+
+
+def test_every_metric_has_a_meaning_a_type_and_the_unit_that_its_name_ends_in(snapshot: Snapshot) -> None:
+    for family in families(snapshot, "application/openmetrics-text"):
+        assert family.documentation.endswith(".")
+        assert family.type in ("counter", "gauge", "info")
+        unit = re.search(r"_(bytes|seconds)$", family.name)
+        assert family.unit == (unit[1] if unit else "")
+
+
+def test_there_are_no_more_samples_however_many_clients_there_are(snapshot: Snapshot) -> None:
+    many = tuple(
+        replace(snapshot.transfers.running[0], client=f"10.0.0.{number}", target=f"/{number}") for number in range(250)
+    )
+    crowded = replace(snapshot, transfers=replace(snapshot.transfers, running=many))
+    assert samples(crowded).keys() == samples(snapshot).keys()
+
+
+def test_every_metric_is_documented_and_no_other(snapshot: Snapshot) -> None:
+    _, section = REFERENCE.read_text(encoding="utf-8").split("\n## /metrics\n")
+    documented = re.findall(r"^\| `(freight_\w+)(?:\{\w+\})?` \| (\w+) \|", section.split("\n## ")[0], re.MULTILINE)
+    assert documented == [
+        (family.samples[0].name, "counter" if family.type == "counter" else "gauge") for family in families(snapshot)
+    ]

@@ -1,0 +1,100 @@
+"""The status: one JSON object, every field of it documented."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from freight.model import Snapshot
+from freight.observe.status import status
+
+REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "admin.md"
+
+
+def test_the_object_has_what_the_snapshot_has_in_these_words(snapshot: Snapshot) -> None:
+    assert json.loads(status(snapshot)) == {
+        "version": "1.2.3",
+        "started_at": 1_767_323_045.25,
+        "draining": False,
+        "memory": {
+            "budget_bytes": 67_108_864,
+            "process_bytes": 16_777_216,
+            "baseline_bytes": 14_680_064,
+            "kernel_send_bytes": 98_304,
+        },
+        "connections": {"open": 5},
+        "gate": {
+            "slots": 1720,
+            "running": 3,
+            "express_running": 1,
+            "waiting": 7,
+            "oldest_wait_seconds": 1.5,
+            "refused_total": 11,
+        },
+        "transfers": {
+            "completed_total": 120,
+            "aborted_total": {"changed": 0, "peer-gone": 4, "error": 1},
+            "bytes_total": 10**15 + 1,
+            "zero_copy_bytes_total": 10**15,
+            "running": [
+                {
+                    "client": "127.0.0.1",
+                    "target": "/huge.csv",
+                    "sent": 1000,
+                    "of": 10**12,
+                    "rate": 2_500_000,
+                    "window": 32_768,
+                    "kernel_queue": 30_000,
+                    "seconds": 60.123457,
+                    "blocked_on": "client",
+                },
+                {
+                    "client": "2001:db8::1",
+                    "target": '/a"b\\c\x1b\xe9',
+                    "sent": 0,
+                    "of": None,
+                    "rate": 0,
+                    "window": None,
+                    "kernel_queue": 0,
+                    "seconds": 0.0,
+                    "blocked_on": "disk",
+                },
+            ],
+            "running_omitted": 2,
+        },
+        "time": {"blocked_on_client_seconds": 500.25, "blocked_on_disk_seconds": 3.5, "waiting_seconds": 40.125},
+    }
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the fixture is a frozen value
+@given(target=st.text(st.characters(max_codepoint=0xFF)))
+def test_it_is_one_line_of_ascii_whatever_was_asked_for(snapshot: Snapshot, target: str) -> None:
+    asked = replace(snapshot.transfers.running[0], target=target)
+    line = status(replace(snapshot, transfers=replace(snapshot.transfers, running=(asked,)))).decode("ascii")
+    assert line.endswith("\n") and len(line.splitlines()) == 1 and line[:-1].isprintable()
+    assert json.loads(line)["transfers"]["running"][0]["target"] == target
+
+
+def paths(value: Any, path: str = "") -> Iterator[str]:
+    """The way to each value of an object: ``gate.slots``, ``transfers.running[].client``."""
+    match value:
+        case dict() if not path.endswith("aborted_total"):
+            for name, inner in value.items():
+                yield from paths(inner, f"{path}.{name}".lstrip("."))
+        case list():
+            yield from paths(value[0], f"{path}[]")
+        case _:
+            yield path
+
+
+def test_every_field_is_documented_and_no_other(snapshot: Snapshot) -> None:
+    _, section = REFERENCE.read_text(encoding="utf-8").split("\n## /status\n")
+    documented = re.findall(r"^\| `([\w.\[\]]+)` \|", section.split("\n## ")[0], re.MULTILINE)
+    assert documented == list(paths(json.loads(status(snapshot))))

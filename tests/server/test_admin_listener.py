@@ -1,0 +1,255 @@
+"""The admin listener over real sockets: beside the files, while the server is full, and while it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from serving import Client, Served, until
+
+Serve = Callable[..., Served]
+
+SIZE = 64 << 20
+CURL = ("curl", "-q", "-sS", "--noproxy", "*", "--max-time", "30")
+
+
+@pytest.fixture
+def huge(tmp_path: Path) -> Path:
+    path = tmp_path / "huge.bin"
+    with path.open("wb") as file:
+        file.truncate(SIZE)
+    return path
+
+
+@contextmanager
+def stalled(server: Served) -> Iterator[Client]:
+    """A client that has begun a download and reads no more of it."""
+    with server.connect(receive_bytes=64 * 1024) as client:
+        client.get("/huge.bin")
+        assert client.head()[0] == 200
+        yield client
+
+
+def metrics(server: Served) -> dict[str, float]:
+    """Samples by name; a label's value stands behind it."""
+    text = server.ask_admin("/metrics").content.decode()
+    return {
+        " ".join([sample.name, *sample.labels.values()]): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "freight", "serve", *arguments],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+def test_it_answers_at_the_address_that_the_second_line_says(huge: Path, serve: Serve) -> None:
+    server = serve(huge, admin=True)
+    assert server.admin_port != server.port
+    for path, content in (("/healthz", b"ok\n"), ("/readyz", b"ready\n")):
+        answer = server.ask_admin(path)
+        assert (answer.status, answer.content) == (200, content)
+        assert answer.fields["cache-control"] == "no-store"
+    assert server.ask_admin("/huge.bin").status == 404
+    assert server.get("/status").status == 404
+
+
+def test_a_server_that_nobody_has_asked_has_done_nothing(huge: Path, serve: Serve) -> None:
+    status = serve(huge, "--memory", "20MB", admin=True).status()
+    assert not status["draining"]
+    assert status["memory"]["budget_bytes"] == 20_000_000
+    assert 0 < status["memory"]["baseline_bytes"] <= status["memory"]["process_bytes"] < 64 << 20
+    assert status["memory"]["kernel_send_bytes"] == 0
+    assert status["gate"]["slots"] >= 500
+    assert [status["gate"][name] for name in ("running", "express_running", "waiting", "refused_total")] == [0] * 4
+    assert status["transfers"]["running"] == [] and status["transfers"]["completed_total"] == 0
+    assert set(status["transfers"]["aborted_total"].values()) == {0}
+
+
+def test_a_download_is_shown_while_it_runs_and_counted_when_it_has_ended(huge: Path, serve: Serve) -> None:
+    server = serve(huge, "--memory", "20MB", admin=True)
+    with stalled(server) as client:
+        until(lambda: server.status()["transfers"]["running"], "the download is shown")
+        status = server.status()
+        (running,) = status["transfers"]["running"]
+        assert (running["client"], running["target"], running["of"]) == ("127.0.0.1", "/huge.bin", SIZE)
+        assert 0 < running["sent"] < SIZE and running["seconds"] >= 0
+        until(lambda: server.status()["transfers"]["running"][0]["kernel_queue"], "the kernel holds what is not read")
+        status = server.status()
+        (running,) = status["transfers"]["running"]
+        assert running["blocked_on"] == "client"
+        assert 32 << 10 <= running["window"] < SIZE
+        assert running["kernel_queue"] <= status["memory"]["kernel_send_bytes"]
+        assert status["transfers"]["completed_total"] == 0
+        assert status["transfers"]["bytes_total"] >= running["sent"]  # while it runs, and not first when it ends
+        assert client.take(SIZE) == bytes(SIZE)
+        until(lambda: server.status()["transfers"]["completed_total"], "the download is counted")
+    status = server.status()
+    assert status["transfers"]["running"] == []
+    assert status["transfers"]["bytes_total"] == status["transfers"]["zero_copy_bytes_total"] == SIZE
+    assert status["time"]["blocked_on_client_seconds"] > 0
+    assert status["memory"]["kernel_send_bytes"] == 0
+
+
+def test_what_was_cut_is_counted_by_its_reason(huge: Path, serve: Serve) -> None:
+    server = serve(huge, admin=True)
+    with stalled(server) as client:
+        client.reset()
+    until(lambda: server.status()["transfers"]["aborted_total"]["peer-gone"] == 1, "the reset is counted")
+    counts = server.status()["transfers"]
+    assert sum(counts["aborted_total"].values()) == 1 and counts["completed_total"] == 0
+
+
+def test_metrics_and_status_say_the_same(huge: Path, serve: Serve) -> None:
+    server = serve(huge, admin=True)
+    assert len(server.get("/huge.bin").content) == SIZE
+    until(lambda: server.status()["transfers"]["completed_total"] == 1, "the download is counted")
+    status, samples = server.status(), metrics(server)
+    for name in ("completed_total", "bytes_total", "zero_copy_bytes_total"):
+        assert samples[f"freight_transfers_{name}"] == status["transfers"][name]
+    for reason, count in status["transfers"]["aborted_total"].items():
+        assert samples[f"freight_transfers_aborted_total {reason}"] == count
+    assert samples["freight_memory_budget_bytes"] == status["memory"]["budget_bytes"]
+    assert round(samples["freight_start_time_seconds"], 6) == status["started_at"]
+
+
+def test_it_answers_while_nobody_else_is_let_in(huge: Path, serve: Serve) -> None:
+    server = serve(huge, "--per-client", "1", "--max-wait", "1h", admin=True)
+    with stalled(server), server.connect() as waiting:
+        waiting.get("/huge.bin")
+        until(lambda: server.status()["gate"]["waiting"] == 1, "the second download waits")
+        assert server.status()["gate"]["oldest_wait_seconds"] >= 0
+        assert server.ask_admin("/healthz").status == server.ask_admin("/readyz").status == 200
+
+
+def test_who_drains_is_alive_and_not_ready(huge: Path, serve: Serve) -> None:
+    server = serve(huge, "--drain", "1h", admin=True)
+    with stalled(server) as client:
+        server.signal()
+        until(lambda: server.ask_admin("/readyz").status == 503, "the drain has begun")
+        assert server.ask_admin("/healthz").status == 200
+        status = server.status()
+        assert status["draining"] and len(status["transfers"]["running"]) == 1
+        assert metrics(server)["freight_draining"] == 1
+        assert client.take(SIZE) == bytes(SIZE)
+    assert server.wait() == 0
+
+
+def test_who_stays_connected_to_it_does_not_delay_the_end(huge: Path, serve: Serve) -> None:
+    server = serve(huge, "--drain", "1h", "--idle-timeout", "1h", admin=True)
+    with Client("127.0.0.1", server.admin_port, named="localhost") as asking:
+        asking.get("/healthz")
+        assert asking.answer().status == 200
+        server.signal()
+        assert asking.rest() == b""
+    assert server.wait() == 0
+
+
+def test_a_second_signal_ends_it_too(huge: Path, serve: Serve) -> None:
+    server = serve(huge, "--drain", "1h", "--idle-timeout", "1h", admin=True)
+    with stalled(server):
+        server.signal()
+        until(lambda: server.ask_admin("/readyz").status == 503, "the first signal was seen")
+        server.signal()
+        assert server.wait() == 128 + 15
+
+
+def test_a_page_of_another_name_gets_nothing(huge: Path, serve: Serve) -> None:
+    server = serve(huge, admin=True)
+    with Client("127.0.0.1", server.admin_port, named=f"evil.example:{server.admin_port}") as rebound:
+        rebound.get("/status")
+        assert rebound.answer().status == 421
+
+
+def test_what_it_is_asked_is_no_download_and_no_line_in_the_log(huge: Path, serve: Serve) -> None:
+    server = serve(huge, admin=True)
+    for path in ("/status", "/metrics", "/healthz", "/nothing"):
+        server.ask_admin(path)
+    server.get("/huge.bin", "Range: bytes=0-9")
+    server.await_log("GET /huge.bin")
+    assert len(server.log) == 1
+    assert server.status()["transfers"]["completed_total"] <= 1
+
+
+def test_its_connections_leave_no_descriptor(huge: Path, serve: Serve) -> None:
+    server = serve(huge, admin=True)
+    server.ask_admin("/metrics")
+    until(lambda: server.status()["connections"]["open"] == 0, "no client of files is there")
+    before = server.descriptors()
+    for _ in range(50):
+        server.ask_admin("/status")
+    until(lambda: server.descriptors() <= before, "all connections are closed")
+
+
+def pair() -> tuple[socket.socket, int]:
+    """A taken port, and the free one a thousand below it."""
+    while True:
+        taken = socket.create_server(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1] - 1000
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            taken.close()  # that one is taken too
+        else:
+            return taken, port
+
+
+def test_by_itself_it_is_a_thousand_ports_above(huge: Path, serve: Serve) -> None:
+    taken, port = pair()
+    taken.close()
+    serve(huge, "--port", str(port), "--admin", "auto")
+    with Client("127.0.0.1", port + 1000, named="localhost") as client:
+        client.get("/healthz")
+        assert client.answer().content == b"ok\n"
+
+
+def test_where_that_is_taken_files_are_served_without_it_and_a_line_says_so(huge: Path, serve: Serve) -> None:
+    taken, port = pair()
+    with taken:
+        server = serve(huge, "--port", str(port), "--admin", "auto")
+        server.await_log("no admin listener", str(port + 1000), "taken", "--admin")
+        assert server.get("/huge.bin", "Range: bytes=0-9").content == bytes(10)
+
+
+def test_a_taken_address_that_was_asked_for_is_one_clear_line_and_status_2(huge: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = run(str(huge), "--port", "0", "--admin", f"127.0.0.1:{port}")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.count("\n") == 1
+    assert "admin" in ended.stderr and port in ended.stderr and "taken" in ended.stderr
+
+
+def output(*command: str, stdin: bytes = b"") -> bytes:
+    """What a program prints."""
+    return subprocess.run(command, input=stdin, stdout=subprocess.PIPE, check=True, timeout=60).stdout
+
+
+@pytest.mark.needs("curl", "jq")
+def test_curl_and_jq_read_it(huge: Path, serve: Serve) -> None:
+    server = serve(huge, "--memory", "20MB", admin=True)
+    url = f"http://localhost:{server.admin_port}"
+    with stalled(server):
+        until(lambda: server.status()["transfers"]["running"], "the download is shown")
+        query = ".transfers.running[] | [.client, .target, .of]"
+        read = output("jq", "-c", query, stdin=output(*CURL, f"{url}/status"))
+        assert json.loads(read) == ["127.0.0.1", "/huge.bin", SIZE]
+    assert b"\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n" in output(*CURL, "-I", f"{url}/metrics")
+    assert output(*CURL, "-d", "x", "-o", "/dev/null", "-w", "%{http_code}", f"{url}/status") == b"405"
