@@ -107,7 +107,7 @@ class Budget:
         """Divide another memory from now on. Who runs goes on; raises Unservable where it is too little."""
         if memory_bytes < LEAST_MEMORY:
             raise Unservable(
-                f"memory: {format_size(memory_bytes)} is too little; {format_size(LEAST_MEMORY)} is the least that works"
+                f"memory: {format_size(memory_bytes)} is too little; the least is {format_size(LEAST_MEMORY)}"
             )
         each = WINDOW_MIN + CONNECTION_COST
         door = memory_bytes // DOOR_SHARE
