@@ -46,17 +46,19 @@ def takes_a_large_answer(server: Served) -> bool:
 
 
 def test_a_client_with_64_connections_gets_no_more_turns_than_one_with_1(
-    tmp_path: Path, site: Path, serve: Serve, gather: Gather
+    site: Path, serve: Serve, gather: Gather
 ) -> None:
     """By the count of whole downloads each of eight others has at least 0.8 of an even share."""
     server = serve(site, *FEW, "--memory", "20MB", admin=True)
     crowd = gather(server)
     # All places are taken, and then two are free.
-    crowd.join(Group(name="still", count=600, sources=("127.0.0.20",), **STILL))
-    crowd.wait(lambda: asked(crowd, "still") == 600, "all have asked")
-    crowd.end("still", at="asking")
+    slow = {"targets": GIANT, "span": LARGE, "pace": 20 * KIB, "receive": 32 * KIB}
+    crowd.join(Group(name="slow", count=550, sources=("127.0.0.20",), **slow))
+    crowd.wait(lambda: asked(crowd, "slow") == 550, "all have asked")
+    until(lambda: server.gate()["running"] == server.gate()["slots"], "all places are taken")
+    crowd.end("slow", at="asking")
     until(lambda: server.gate()["waiting"] == 0, "nobody waits any more")
-    crowd.end("still", at="stalled", most=2)
+    crowd.end("slow", at="running", most=2)
     download = {"targets": GIANT, "span": LARGE, "stall": 256 * KIB, "hold": 0.1, "receive": 64 * KIB, "again": True}
     crowd.join(Group(name="greedy", count=64, sources=("127.0.0.10",), **download))
     crowd.wait_count("greedy", "asking", 60)
@@ -98,12 +100,12 @@ def test_a_small_answer_does_not_stand_behind_giants(
 
 
 def test_giants_are_not_starved_by_a_storm_of_small_ones(site: Path, serve: Serve, gather: Gather) -> None:
-    server = serve(site, *FEW, admin=True)
+    server = serve(site, *FEW, "--memory", "2MB", admin=True)
     crowd = gather(server)
     crowd.join(Group(name="small", count=100, targets=("/small.csv",), again=True))
     crowd.wait_count("small", "whole", 200)
-    crowd.join(Group(name="giants", count=20, targets=GIANT, span=4 << 20))
-    crowd.wait_count("giants", "whole", 20)
+    crowd.join(Group(name="giants", count=10, targets=GIANT, span=4 << 20))
+    crowd.wait_count("giants", "whole", 10)
     assert crowd.counts("small")["503"] == 0
 
 
