@@ -15,8 +15,8 @@ from serving import Client, Served, until
 pytestmark = pytest.mark.needs("curl", "wget", "aria2c")
 
 Serve = Callable[..., Served]
-# Some ten places beside forty who wait; the clients that stand still in them are meant to.
-FEW = ("--memory", "700kB", "--idle-timeout", "10m", "--min-rate", "none")
+# Some forty places, and room for a few who wait; the clients that stand still in them are meant to.
+FEW = ("--memory", "2MB", "--idle-timeout", "10m", "--min-rate", "none")
 
 RETRYING = {
     "curl": ("curl", "-q", "-sSf", "--noproxy", "*", "--retry", "20", "-o"),
@@ -52,7 +52,7 @@ def test_who_is_told_to_come_later_comes_and_gets_it(
     server = serve(there, *FEW, "--queue", "20", "--max-wait", "1s")
     for _ in range(100):  # so that it knows how fast places come free, and says so
         server.get("/large.bin", "Range: bytes=0-1999999")
-    still = stall(server, 40)
+    still = stall(server, 80)
     server.await_log("503", count=10)
     refused = server.get("/large.bin")
     assert refused.status == 503
@@ -79,9 +79,9 @@ def test_a_server_killed_with_all_places_taken_is_resumed_from(
     url = f"http://127.0.0.1:{server.port}/large.bin"
     ran = {name: start(*command, f"{name}-ran", url, within=here) for name, command in RESUMING.items()}
     until(lambda: all(written(here / f"{name}-ran") > 1 << 20 for name in ran), "first parts")
-    stall(server, 40)
+    stall(server, 60)
     waited = {name: start(*command, f"{name}-waited", url, within=here) for name, command in RESUMING.items()}
-    until(lambda: sum(server.gate()[at] for at in ("running", "waiting")) == 46, "all run or wait")
+    until(lambda: sum(server.gate()[at] for at in ("running", "waiting")) == 66, "all run or wait")
     server.signal(signal.SIGKILL)
     server.wait()
     assert all(client.wait(60) != 0 for client in [*ran.values(), *waited.values()])

@@ -15,8 +15,8 @@ from serving import Served, until
 Serve = Callable[..., Served]
 Gather = Callable[..., Crowd]
 
-# Some ten places beside forty who wait; who stands still in this module is meant to, and who waits may.
-FEW = ("--memory", "700kB", "--idle-timeout", "10m", "--min-rate", "none", "--max-wait", "10m")
+# Some forty places, and room for a few who wait; who stands still in this module is meant to, and who waits may.
+FEW = ("--memory", "2MB", "--idle-timeout", "10m", "--min-rate", "none", "--max-wait", "10m")
 GIANT = ("/giant.csv",)
 LARGE = 2 << 20  # bytes: more than all buffers on its way hold, and no small answer
 STILL = {"targets": GIANT, "span": LARGE, "stall": 128 * KIB, "receive": 64 * KIB}
@@ -31,12 +31,6 @@ def inside(server: Served) -> int:
 def asked(crowd: Crowd, name: str) -> int:
     """How many of a group have asked, whatever has come of it."""
     return sum(crowd.counts(name)[at] for at in ("asking", "running", "stalled", "whole", "503", "cut"))
-
-
-def settle(server: Served, count: int) -> int:
-    """How many run, once so many run or wait."""
-    until(lambda: inside(server) == count, f"{count} run or wait")
-    return int(server.gate()["running"])
 
 
 def takes_a_large_answer(server: Served) -> bool:
@@ -100,7 +94,7 @@ def test_a_small_answer_does_not_stand_behind_giants(
 
 
 def test_giants_are_not_starved_by_a_storm_of_small_ones(site: Path, serve: Serve, gather: Gather) -> None:
-    server = serve(site, *FEW, "--memory", "2MB", admin=True)
+    server = serve(site, *FEW, admin=True)
     crowd = gather(server)
     crowd.join(Group(name="small", count=100, targets=("/small.csv",), again=True))
     crowd.wait_count("small", "whole", 200)
@@ -115,8 +109,8 @@ def test_one_that_waits_and_goes_leaves_its_place_at_once(
 ) -> None:
     server = serve(site, *FEW, "--queue", "1", admin=True)
     crowd = gather(server)
-    crowd.join(Group(name="giants", count=40, **STILL))  # one of them waits, and for the last there is no place
-    crowd.wait(lambda: crowd.counts("giants")["stalled"] + crowd.counts("giants")["503"] == 39, "places are taken")
+    crowd.join(Group(name="giants", count=80, **STILL))  # one of them waits, and for the last there is no place
+    crowd.wait(lambda: crowd.counts("giants")["stalled"] + crowd.counts("giants")["503"] == 79, "places are taken")
     assert server.gate()["waiting"] == 1
     crowd.end("giants", at="asking", reset=reset)
     until(lambda: bool(server.gate()["waiting"] == 0), "its place is free")
@@ -136,15 +130,15 @@ def test_no_place_is_lost_whenever_clients_go(site: Path, serve: Serve, gather: 
     for turn in range(3):
         names = [f"{kind}-{turn}" for kind in ("still", "slow", "silent", "half", "waiting", "any")]
         still, slow, silent, half, waiting, whatever = names
-        crowd.join(Group(name=still, count=6, **STILL))
-        crowd.join(Group(name=slow, count=6, targets=GIANT, span=LARGE, pace=64 * KIB, receive=64 * KIB))
+        crowd.join(Group(name=still, count=30, **STILL))
+        crowd.join(Group(name=slow, count=30, targets=GIANT, span=LARGE, pace=64 * KIB, receive=64 * KIB))
+        crowd.join(Group(name=waiting, count=10, **STILL))
+        crowd.wait(lambda: inside(server) == 70, "70 run or wait")
+        assert server.gate()["waiting"] > 0
         crowd.join(Group(name=silent, count=5, targets=GIANT, head=0))
         crowd.join(Group(name=half, count=5, targets=GIANT, head=12))
-        crowd.join(Group(name=waiting, count=10, **STILL))
-        crowd.wait(lambda: inside(server) == 22, "22 run or wait")
-        assert server.gate()["waiting"] > 0
         crowd.join(Group(name=whatever, count=100, targets=(*GIANT, "/small.csv"), again=True))
-        crowd.wait_count(whatever, "whole", 20)
+        crowd.wait(lambda: asked(crowd, whatever) >= 100, "all the others have asked")
         for name in names:
             crowd.end(name, reset=reset)
         until(lambda: inside(server) == 0, f"nobody is there after turn {turn}")
@@ -158,12 +152,16 @@ def test_a_drain_lets_the_running_finish_and_sends_the_waiting_on(site: Path, se
     crowd = gather(server)
     crowd.join(Group(name="left", count=3, **STILL))
     crowd.wait_count("left", "stalled", 3)
-    crowd.join(Group(name="others", count=40, **STILL))
-    running = settle(server, 43) - 3
+    crowd.join(Group(name="others", count=60, **STILL))
+    crowd.wait(
+        lambda: asked(crowd, "others") == 60 and inside(server) == 63 - crowd.counts("others")["503"], "all asked"
+    )
+    running = server.gate()["running"] - 3
+    assert server.gate()["waiting"] > 0
     crowd.wait_count("others", "stalled", running)
     assert server.ask_admin("/readyz").status == 200
     server.signal()
-    crowd.wait_count("others", "503", 40 - running)
+    crowd.wait_count("others", "503", 60 - running)
     assert server.ask_admin("/readyz").status == 503
     assert server.ask_admin("/healthz").status == 200
     crowd.go("others")
