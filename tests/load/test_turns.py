@@ -119,6 +119,23 @@ def test_one_that_waits_and_goes_leaves_its_place_at_once(
     crowd.wait(lambda: crowd.counts("next") == {"asking": 1}, "it has not been turned away")
 
 
+def storm(server: Served, crowd: Crowd, turn: int, reset: bool) -> None:
+    """Clients come, and go in every phase of a download."""
+    names = [f"{kind}-{turn}" for kind in ("still", "slow", "silent", "half", "waiting", "any")]
+    still, slow, silent, half, waiting, whatever = names
+    crowd.join(Group(name=still, count=30, **STILL))
+    crowd.join(Group(name=slow, count=30, targets=GIANT, span=LARGE, pace=64 * KIB, receive=64 * KIB))
+    crowd.join(Group(name=waiting, count=10, **STILL))
+    crowd.wait(lambda: inside(server) == 70, "70 run or wait")
+    assert server.gate()["waiting"] > 0
+    crowd.join(Group(name=silent, count=5, targets=GIANT, head=0))
+    crowd.join(Group(name=half, count=5, targets=GIANT, head=12))
+    crowd.join(Group(name=whatever, count=100, targets=(*GIANT, "/small.csv"), again=True))
+    crowd.wait(lambda: asked(crowd, whatever) >= 100, "all the others have asked")
+    for name in names:
+        crowd.end(name, reset=reset)
+
+
 @pytest.mark.parametrize("reset", [False, True], ids=["close", "reset"])
 def test_no_place_is_lost_whenever_clients_go(site: Path, serve: Serve, gather: Gather, reset: bool) -> None:
     """Silent, with half a head, waiting, reading, standing still, and in whatever they were just about to do."""
@@ -128,20 +145,8 @@ def test_no_place_is_lost_whenever_clients_go(site: Path, serve: Serve, gather: 
     until(lambda: inside(server) == 0, "nobody is there")
     descriptors = server.descriptors()
     for turn in range(3):
-        names = [f"{kind}-{turn}" for kind in ("still", "slow", "silent", "half", "waiting", "any")]
-        still, slow, silent, half, waiting, whatever = names
-        crowd.join(Group(name=still, count=30, **STILL))
-        crowd.join(Group(name=slow, count=30, targets=GIANT, span=LARGE, pace=64 * KIB, receive=64 * KIB))
-        crowd.join(Group(name=waiting, count=10, **STILL))
-        crowd.wait(lambda: inside(server) == 70, "70 run or wait")
-        assert server.gate()["waiting"] > 0
-        crowd.join(Group(name=silent, count=5, targets=GIANT, head=0))
-        crowd.join(Group(name=half, count=5, targets=GIANT, head=12))
-        crowd.join(Group(name=whatever, count=100, targets=(*GIANT, "/small.csv"), again=True))
-        crowd.wait(lambda: asked(crowd, whatever) >= 100, "all the others have asked")
-        for name in names:
-            crowd.end(name, reset=reset)
-        until(lambda: inside(server) == 0, f"nobody is there after turn {turn}")
+        storm(server, crowd, turn, reset)
+        until(lambda: inside(server) == 0, "nobody is there any more")
         assert takes_a_large_answer(server)
     until(lambda: server.descriptors() <= descriptors, "no descriptor is left")
 
