@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from netns import HERE, Place
 from serving import Served, find_program
 
 
@@ -29,12 +30,15 @@ def serve() -> Iterator[Callable[..., Served]]:
     def start(
         path: str | os.PathLike[str],
         *arguments: str,
-        host: str = "127.0.0.1",
+        host: str | None = None,
         nofile: int | None = None,
         log_fd: int | None = None,
         admin: bool = False,
+        place: Place = HERE,
+        within: tuple[str, ...] = (),
     ) -> Served:
-        servers.append(Served((os.fspath(path), *arguments), host, nofile, log_fd, admin))
+        everything = (os.fspath(path), *arguments)
+        servers.append(Served(everything, host or place.host, nofile, log_fd, admin, place, within))
         return servers[-1]
 
     yield start

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from netns import HERE, Place
+
 PATIENCE_SECONDS = 20.0  # how long anything may take before a test gives up; never a measure of speed
 
 
@@ -35,23 +37,32 @@ class Served:
     """A server process on a free port, and what it says.
 
     ``nofile``: how many descriptors it may have. ``admin``: it has an admin listener, on a free port of 127.0.0.1.
+    ``place``: the network that it is in. ``within``: words before its command that lead elsewhere, as a cage's do.
     """
 
     def __init__(
-        self, arguments: tuple[str, ...], host: str, nofile: int | None, log_fd: int | None, admin: bool = False
+        self,
+        arguments: tuple[str, ...],
+        host: str,
+        nofile: int | None,
+        log_fd: int | None,
+        admin: bool = False,
+        place: Place = HERE,
+        within: tuple[str, ...] = (),
     ) -> None:
         def limit() -> None:
             if nofile is not None:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))
 
         self.host = host
+        self.place = place
         self._said = threading.Condition()
         self._lines_ahead = bytearray()
         self.log: list[str] = []
         # Where it would be by itself depends on the port, and tests run side by side.
         listens = ("--host", host, "--port", "0", "--admin", "127.0.0.1:0" if admin else "none")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "freight", "serve", *listens, *arguments],
+            [*place.within, *within, sys.executable, "-m", "freight", "serve", *listens, *arguments],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": ""},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if log_fd is None else log_fd,
@@ -116,7 +127,7 @@ class Served:
 
     def ask_admin(self, target: str, *fields: str) -> Answer:
         """The admin listener's answer to one GET on a connection of its own."""
-        with Client("127.0.0.1", self.admin_port, named="127.0.0.1") as client:
+        with Client("127.0.0.1", self.admin_port, named="127.0.0.1", made=self.place.socket()) as client:
             client.get(target, *fields)
             return client.answer()
 
@@ -124,6 +135,11 @@ class Served:
         """What it says of itself now."""
         found: dict[str, Any] = json.loads(self.ask_admin("/status").content)
         return found
+
+    def gate(self) -> dict[str, Any]:
+        """What its gate says of itself now: how many downloads are ``running``, how many are ``waiting``."""
+        gate: dict[str, Any] = self.status()["gate"]
+        return gate
 
     def descriptors(self) -> int:
         """How many descriptors the process has open."""
@@ -178,12 +194,19 @@ class Cut(Exception):
 class Client:
     """One connection, spoken by hand. Reading raises :class:`Cut` or ConnectionResetError for a cut answer.
 
-    ``named`` is what its requests have in Host.
+    ``named`` is what its requests have in Host; ``made``: a socket to use.
     """
 
-    def __init__(self, host: str, port: int, receive_bytes: int | None = None, named: str = "x") -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        receive_bytes: int | None = None,
+        named: str = "x",
+        made: socket.socket | None = None,
+    ) -> None:
         self.named = named
-        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self.socket = made or socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         if receive_bytes is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.settimeout(PATIENCE_SECONDS)

@@ -1,0 +1,56 @@
+"""What a server holds for its clients: memory of its own, and the kernel's in its send queues."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+from serving import Served, until
+
+MB = 1_000_000
+KIB = 1024
+
+
+def send_queues(server: Served) -> list[int]:
+    """The kernel's send memory, in bytes, of each of the server's connections: ``w`` of ss(8)'s skmem."""
+    shown = subprocess.run(
+        [*server.place.within, "ss", "-tmnH", "state", "connected", "sport", "=", f":{server.port}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return [int(found) for found in re.findall(r"skmem:\(.*?,w(\d+),", shown)]
+
+
+class Gauge:
+    """How much more a server holds than when this was made, now (:meth:`look`) and at most (``peak``), in bytes."""
+
+    def __init__(self, server: Served) -> None:
+        self._server = server
+        self.baseline = server.private_bytes()
+        self.peak = self.peak_process = self.peak_kernel = 0
+
+    def grown(self) -> int:
+        """By how much the process has grown."""
+        return self._server.private_bytes() - self.baseline
+
+    def look(self) -> int:
+        """What is held for clients now: in the process, and in the kernel."""
+        process, kernel = self.grown(), sum(send_queues(self._server))
+        self.peak = max(self.peak, process + kernel)
+        self.peak_process, self.peak_kernel = max(self.peak_process, process), max(self.peak_kernel, kernel)
+        return process + kernel
+
+    def settle(self) -> int:
+        """The same as :meth:`look`, once it does not change any more."""
+        looks = [-1, -2]
+
+        def same() -> bool:
+            looks.append(self.look())
+            return looks[-1] == looks[-2] == looks[-3]
+
+        until(same, "what is held for clients has settled")
+        return looks[-1]
+
+    def __str__(self) -> str:
+        return f"at most {self.peak} bytes: {self.peak_process} in the process, {self.peak_kernel} in the kernel"
