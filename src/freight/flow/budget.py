@@ -53,7 +53,7 @@ best measured (docs/decisions/007). It has more where its equal share is more.""
 TRUSTED_BYTES = 1024 * KIB
 """How far a transfer must have come for more than FIRST_WINDOW, in bytes: further than who stalls from the start."""
 
-DOOR_SHARE = 16
+DOOR_SHARE = 14
 """One in so many bytes is kept for who is neither running nor lent to: small answers, and connections that ask."""
 
 PRODUCER_SHARE = 64
@@ -128,6 +128,8 @@ class Budget:
     def _divide(self) -> None:
         """Reckon anew what all have together, after anything that costs the same for all has come or gone."""
         self._kept = max(0, self.express_slots - self._express) * WINDOW_MIN
+        if not self.producers:
+            self._kept += self.producer_cost
         self._for_windows = self.memory_bytes - self._kept - self._spent()
         pool = self._for_windows - max(self.running, self._crowd) * WINDOW_MIN
         self._lendable = max(pool, self.memory_bytes // FLOAT_SHARE)
@@ -157,7 +159,7 @@ class Budget:
         after = (self.producers + 1) * self.producer_cost
         if produced and self.producers and after * PRODUCERS_SHARE > self.memory_bytes:
             return False
-        cost = (0 if express else WINDOW_MIN) + (self.producer_cost if produced else 0)
+        cost = (0 if express else WINDOW_MIN) + (self.producer_cost if produced and self.producers else 0)
         return not cost or self._fits(cost)
 
     def spent_bytes(self) -> int:
