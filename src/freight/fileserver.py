@@ -51,8 +51,8 @@ class FileServer:
                     del request, resource, plan  # ten thousand may wait here, and need them no more
                     return await transfer
             else:
-                plan = decide(request, Absence(Missing.BUSY), self.clock.now())
-        return await self.transfers.send(plan, sink)  # noqa: F821 - it is bound wherever this is reached
+                plan = decide(request, Absence(Missing.BUSY), self.clock.now())  # noqa: F821 - bound wherever this is reached
+        return await self.transfers.send(plan, sink)
 
     async def _look(self, request: Request) -> tuple[Resource | Absence, Plan]:
         resource = await self.source.locate(request.target)  # a stat, never an open
