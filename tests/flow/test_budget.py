@@ -315,13 +315,12 @@ def test_the_least_memory_carries_a_download_a_listing_and_a_small_answer_beside
     assert (budget.slots >= 1, budget.express_slots >= 1) == (True, True)
     budget.opened(8)
     download, listing, small = (Queue() for _ in range(3))
-    ledger: Any = budget
     assert budget.can_run()
-    ledger.promise(download)
+    budget.promise(download)
     assert budget.can_run(express=True, produced=True)
-    ledger.promise(listing, express=True, produced=True)
+    budget.promise(listing, express=True, produced=True)
     assert budget.can_run()  # the one express slot is the listing's
-    ledger.promise(small, express=True)
+    budget.promise(small, express=True)
     assert [fill(budget, queue, moved=0) >= WINDOW_MIN for queue in (download, listing, small)] == [True] * 3
 
 
@@ -350,7 +349,7 @@ def test_producers_take_a_quarter_of_the_memory_at_most_and_one_may_always_be_ha
     budget = Budget(memory, LARGEST)
     assert budget.can_run(express=True, produced=True)
     while budget.can_run(express=True, produced=True):
-        budget.promise(Queue(), express=True, produced=True)  # type: ignore[arg-type]
+        budget.promise(Queue(), express=True, produced=True)
     assert budget.producers == 1 or budget.producers * budget.producer_cost <= memory // 4
     assert budget.can_run(express=True)
 
