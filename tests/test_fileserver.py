@@ -9,7 +9,7 @@ import pytest
 
 from freight.errors import Changed, Drained, PeerGone, ShortRead, Stalled
 from freight.fileserver import FileServer
-from freight.model import Absence, Missing, Plan, Request, Resource
+from freight.model import Absence, Missing, Plan, Refusal, Refused, Request, Resource
 
 FILE = Resource("a.bin", 1000, 10**18, ("application/octet-stream",), "key")
 EMPTY = Resource("empty.bin", 0, 10**18, ("application/octet-stream",), "key")
@@ -18,20 +18,31 @@ EMPTY = Resource("empty.bin", 0, 10**18, ("application/octet-stream",), "key")
 class Stage:
     """Plays source, gate, transfers and clock, and writes down what happened; ``held`` is what has not been given back.
 
-    ``opens``: what each open does; the last one goes on. ``fails``: what the transfer raises.
+    ``found``: what each look finds, and ``opens``: what each open does; the last one goes on. ``fails``: what the
+    transfer raises. ``waits``: how long the slot is waited for, in seconds; ``refuses``: there is none.
     """
 
-    def __init__(self, found: Resource | Absence = FILE, opens: Any = ("reader",), fails: Any = None) -> None:
-        self.found = found
+    def __init__(
+        self,
+        *found: Resource | Absence,
+        opens: Any = ("reader",),
+        fails: Any = None,
+        waits: float = 0.0,
+        refuses: Refused | None = None,
+    ) -> None:
+        self.found = list(found or [FILE])
         self.opens = list(opens)
         self.fails = fails
+        self.waits = waits
+        self.refuses = refuses
+        self.asked: list[tuple[str, int | None, bool]] = []
         self.happened: list[str] = []
         self.held: list[str] = []
         self.plans: list[Plan] = []
 
     async def locate(self, target: str) -> Resource | Absence:
         self.happened.append("located")
-        return self.found
+        return self.found.pop(0) if len(self.found) > 1 else self.found[0]
 
     async def open(self, resource: Resource, media_type: str) -> Any:
         assert self.held == ["slot"]
@@ -48,8 +59,9 @@ class Stage:
     def monotonic(self) -> float:
         return 0.0
 
-    def slot(self, *_: Any) -> Holding:
-        return Holding(self, "slot")
+    def slot(self, client: str, length: int | None, produced: bool, sink: Any) -> Any:
+        self.asked.append((client, length, produced))
+        return Holding(self, "slot") if self.refuses is None else Turned(self, self.refuses)
 
     async def transfer(self, reader: Any, plan: Plan, sink: Any, slot: Any) -> None:
         assert self.held == ["slot", "reader"]
@@ -64,12 +76,28 @@ class Stage:
         self.plans.append(plan)
 
 
+class Turned:
+    """What entering gives who is turned away: nothing that would have to be given back."""
+
+    def __init__(self, stage: Stage, refused: Refused) -> None:
+        self.stage = stage
+        self.refused = refused
+
+    async def __aenter__(self) -> Refused:
+        self.stage.happened.append("refused")
+        return self.refused
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
 class Holding:
     """Something that must be given back."""
 
     def __init__(self, stage: Stage, name: str) -> None:
         self.stage = stage
         self.name = name
+        self.waited_seconds = stage.waits
 
     def __enter__(self) -> Self:
         self.stage.held.append(self.name)
@@ -89,7 +117,7 @@ class Holding:
 def respond(stage: Stage, method: str = "GET", *fields: tuple[str, str]) -> Plan:
     """The plan that went out in the end."""
     server: Any = FileServer(stage, stage, stage, stage)  # type: ignore[arg-type]
-    asyncio.run(server.respond(Request(method, "/a.bin", fields), None))
+    asyncio.run(server.respond(Request(method, "/a.bin", fields, client="192.0.2.1"), None))
     return stage.plans[-1]
 
 
@@ -149,6 +177,70 @@ def test_a_file_that_only_the_open_finds_unreadable_is_403_and_its_slot_is_free_
     stage = Stage(opens=(Absence(Missing.UNREADABLE),))
     assert respond(stage).status == 403
     assert stage.happened == ["located", "decided", "admitted", "opened", "decided", "sent"]
+
+
+LISTING = Resource("", None, 10**18, ("text/html", "application/json"), "key", produced=True)
+
+
+@pytest.mark.parametrize(
+    ("found", "fields", "asked"),
+    [
+        (FILE, (), ("192.0.2.1", 1000, False)),
+        (FILE, (("range", "bytes=10-19"),), ("192.0.2.1", 10, False)),
+        (LISTING, (), ("192.0.2.1", None, True)),
+    ],
+)
+def test_a_slot_is_asked_for_in_the_clients_name_and_by_the_answers_length(
+    found: Resource, fields: tuple[tuple[str, str], ...], asked: tuple[str, int | None, bool]
+) -> None:
+    stage = Stage(found)
+    respond(stage, "GET", *fields)
+    assert stage.asked == [asked]
+
+
+@pytest.mark.parametrize("why", [why for why in Refusal if why is not Refusal.CROWDED])
+def test_who_is_refused_is_told_when_to_come_back_and_nothing_is_opened(why: Refusal) -> None:
+    """RFC 9110 sections 15.6.4 and 10.2.3."""
+    stage = Stage(refuses=Refused(why, 17))
+    plan = respond(stage)
+    assert (plan.status, dict(plan.fields)["Retry-After"], plan.spans) == (503, "17", ())
+    assert stage.happened == ["located", "decided", "refused", "sent"]
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.0, None), (0.25, "queue;dur=250.0"), (29.9996, "queue;dur=29999.6")])
+def test_an_answer_that_waited_says_how_long_and_one_that_did_not_says_nothing(
+    seconds: float, said: str | None
+) -> None:
+    """Server-Timing, section 2: ``dur`` is in milliseconds."""
+    assert dict(respond(Stage(waits=seconds)).fields).get("Server-Timing") == said
+
+
+def test_a_file_that_changed_while_its_request_waited_is_looked_at_again_in_the_same_slot() -> None:
+    """Giving the slot back would mean standing in line once more. The answer is the new file's, and has waited too."""
+    longer = Resource("a.bin", 2000, 10**18 + 1, FILE.media_types, "key")
+    stage = Stage(FILE, longer, opens=(Changed("replaced"), "reader"), waits=1.5)
+    plan = respond(stage)
+    assert (plan.length, dict(plan.fields)["Server-Timing"]) == (2000, "queue;dur=1500.0")
+    assert stage.happened == ["located", "decided", "admitted", "opened", "located", "decided", "opened", "transferred"]
+    assert stage.held == []
+
+
+@pytest.mark.parametrize(
+    ("then", "fields", "status"),
+    [
+        (Absence(Missing.ABSENT), (), 404),
+        (EMPTY, (), 200),
+        (Resource("a.bin", 2000, 10**18 + 1, FILE.media_types, "key"), (("range", "bytes=3000-"),), 416),
+    ],
+)
+def test_a_file_that_is_nothing_to_send_when_its_turn_comes_is_answered_without_the_slot(
+    then: Resource | Absence, fields: tuple[tuple[str, str], ...], status: int
+) -> None:
+    first = Resource("a.bin", 9000, 10**18, FILE.media_types, "key")
+    stage = Stage(first, then, opens=(Changed("replaced"),))
+    assert respond(stage, "GET", *fields).status == status
+    assert stage.happened[3:] == ["opened", "located", "decided", "sent"]
+    assert stage.held == []
 
 
 @pytest.mark.parametrize(

@@ -33,16 +33,14 @@ class FileServer:
         async with self.gate.slot(request.client, plan.length, resource.produced, sink) as slot:  # may wait
             if isinstance(slot, Refused):
                 return await self.transfers.send(turn_away(request, slot.retry_seconds, slot.why), sink)
-            for looks in range(_LOOKS + 1):
-                if looks == _LOOKS:
-                    plan = decide(request, Absence(Missing.BUSY), self.clock.now())
-                    break
-                try:
-                    reader = await self.source.open(resource, plan.media_type)
-                except Changed:  # nothing has gone out: look again
+            for looks in range(_LOOKS):
+                if looks:
                     resource, plan = await self._look(request)
                     if isinstance(resource, Absence) or not plan.spans:
                         break
+                try:
+                    reader = await self.source.open(resource, plan.media_type)
+                except Changed:  # nothing has gone out: look again
                     continue
                 if isinstance(reader, Absence):
                     plan = decide(request, reader, self.clock.now())
@@ -52,7 +50,9 @@ class FileServer:
                     transfer = self.transfers.transfer(reader, plan, sink, slot)
                     del request, resource, plan  # ten thousand may wait here, and need them no more
                     return await transfer
-        return await self.transfers.send(plan, sink)  # noqa: F821 - it is bound wherever this is reached
+            else:
+                plan = decide(request, Absence(Missing.BUSY), self.clock.now())  # noqa: F821 - bound wherever this is reached
+        return await self.transfers.send(plan, sink)
 
     async def _look(self, request: Request) -> tuple[Resource | Absence, Plan]:
         resource = await self.source.locate(request.target)  # a stat, never an open

@@ -1,4 +1,4 @@
-"""Fakes for the flowing: a sink that takes what its script says, readers, a pool that works when it is told to."""
+"""Fakes for the flow: a sink that takes what its script says, readers, a pool that works when it is told to."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import pytest
 
+from freight.account import Account
 from freight.errors import Changed
 from freight.model import Plan, Span
 
@@ -21,18 +22,23 @@ class ScriptedSink:
     """Takes at most as many bytes at each call as the script's next number; an exception there is raised.
 
     Behind the script it takes all there is. ``content`` is what it took. Its socket can always take bytes, so that it
-    is called again; ``peer`` is the other end. ``acks``: how many bytes the peer itself has taken; None: all. ``held``:
-    how many of them the kernel has not sent.
+    is called again; ``peer`` is the other end. ``acks``: how many bytes the peer itself has taken; None: all. What it
+    has not taken is held, byte by byte: this kernel keeps no books.
     """
 
     def __init__(self, script: Iterable[int | OSError] = ()) -> None:
+        self.account = Account()
         self.script = deque(script)
         self.content = bytearray()
-        self.bounds: list[int | None] = []
+        self.marks: list[int | None] = []
         self.more: list[bool] = []
+        self.calls: list[int] = []  # what sendfile was asked for
         self.acks: int | None = None
-        self.held = 0
         self.own, self.peer = socket.socketpair()
+
+    @property
+    def taken(self) -> int:
+        return len(self.content)
 
     def segments(self, plan: Plan, size: int | None) -> Iterator[bytes | Span]:
         literal = b""  # neighbouring literals are one, and nothing empty comes: as on the wire
@@ -57,18 +63,19 @@ class ScriptedSink:
         return len(taken)
 
     def sendfile(self, fd: int, offset: int, count: int) -> int:
+        self.calls.append(count)
         taken = os.pread(fd, min(count, self._take()), offset)
         self.content += taken
         return len(taken)
 
-    def bound(self, window: int | None) -> None:
-        self.bounds.append(window)
+    def bound(self, mark: int | None) -> None:
+        self.marks.append(mark)
 
     def acknowledged(self) -> int:
-        return len(self.content) if self.acks is None else self.acks
+        return self.taken if self.acks is None else self.acks
 
-    def unsent(self) -> int:
-        return self.held
+    def held(self) -> int:
+        return self.taken - self.acknowledged()
 
     def fileno(self) -> int:
         return self.own.fileno()

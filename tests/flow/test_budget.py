@@ -1,126 +1,368 @@
-"""The budget's law: what it lends never exceeds what it has, however clients come, drain, stand still and go."""
+"""The budget's law: the kernel never holds more than there is, however clients come, drain, stand still and go."""
 
 from __future__ import annotations
 
-import asyncio
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from freight.flow.budget import CROWD, RUNNING_COST, WINDOW_MIN, Budget, largest_send_queue
-from freight.flow.gate import Gate
+from freight.account import Account
+from freight.errors import Unservable
+from freight.flow.budget import (
+    CONNECTION_COST,
+    FIRST_WINDOW,
+    LEAST_MEMORY,
+    LISTING_ENTRIES,
+    TRUSTED_BYTES,
+    WAITING_COST,
+    WINDOW_MIN,
+    Budget,
+)
+from freight.quantities import format_size
 
 LARGEST = 4 << 20
+MEMORIES = st.sampled_from([LEAST_MEMORY, 1_000_000, 2 << 20, 20_000_000, 64 << 20, 256 << 20]) | st.integers(
+    LEAST_MEMORY, 300 << 20
+)
+
+
+class Queue:
+    """A connection's send queue: what the kernel holds of it, and what the connection is about."""
+
+    def __init__(self) -> None:
+        self.account = Account()
+        self.bytes = 0
+        self.moved = 0
+        self.running = self.waiting = self.express = self.produced = False
+
+    def held(self) -> int:
+        return self.bytes
+
+
+def run_one(budget: Budget) -> Any:
+    """One more connection that runs, as far as there is room for it."""
+    assert budget.can_open() and budget.can_run()
+    queue: Any = Queue()
+    budget.opened()
+    budget.promise(queue)
+    return queue
+
+
+def fill(budget: Budget, queue: Any, moved: int = TRUSTED_BYTES) -> int:
+    """Hand over all that a window has room for; the window. No bound: as much as a queue may grow to."""
+    window = budget.window(queue, queue.bytes, moved)
+    queue.bytes = max(queue.bytes, window or LARGEST)
+    budget.note(queue, queue.bytes)
+    return window
 
 
 class Lending(RuleBasedStateMachine):
-    """Transfers come, ask for windows in any order, or never again, and go."""
+    """Clients connect, wait, run, take, stand still and go, in any order; every step asks before it adds."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.memory = 32_000_000
-        self.budget = Budget(self.memory, LARGEST)
-        self.loans: list[int] = []
+        self.queues: list[Queue] = []
 
-    @rule(count=st.integers(1, 100))
-    def come(self, count: int) -> None:
-        for _ in range(min(count, CROWD - len(self.loans))):
-            self.budget.take()
-            self.loans.append(0)
+    @initialize(memory=MEMORIES)
+    def begin(self, memory: int) -> None:
+        self.budget: Any = Budget(memory, LARGEST)
+        self.allowed = memory  # after a resize what is there may stay, but nothing may come
+        self.shrunk = False  # by a resize, to less than was promised
 
-    @precondition(lambda self: self.loans)
-    @rule(data=st.data())
-    def renew(self, data: st.DataObject) -> None:
-        which = data.draw(st.integers(0, len(self.loans) - 1))
-        self.loans[which] = self.budget.renew(self.loans[which])
+    def one(self, data: st.DataObject, **about: bool) -> Queue | None:
+        """Any of those of whom all this is true."""
+        found = [each for each in self.queues if all(getattr(each, name) is value for name, value in about.items())]
+        return data.draw(st.sampled_from(found)) if found else None
+
+    @rule(count=st.sampled_from([1, 8, 16, 400]))
+    def connect(self, count: int) -> None:
+        for _ in range(count):
+            if self.budget.can_open():
+                self.budget.opened()
+                self.queues.append(Queue())
+
+    @rule(data=st.data(), count=st.sampled_from([1, 20]))
+    def wait(self, data: st.DataObject, count: int) -> None:
+        for _ in range(count):
+            queue = self.one(data, running=False, waiting=False)
+            if queue is not None and self.budget.can_wait():
+                self.budget.queued()
+                queue.waiting = True
+
+    def admit(self, queue: Queue, express: bool, produced: bool) -> None:
+        kept = express and sum(each.express for each in self.queues) < self.budget.express_slots
+        if self.budget.can_run(express=kept, produced=produced):
+            if queue.waiting:
+                self.budget.queued(-1)
+            self.budget.promise(queue, express=express, produced=produced)
+            queue.waiting, queue.running, queue.express, queue.produced = False, True, express, produced
+            queue.moved = 0
+
+    @rule(data=st.data(), express=st.booleans(), produced=st.booleans())
+    def run(self, data: st.DataObject, express: bool, produced: bool) -> None:
+        queue = self.one(data, running=False)
+        if queue is not None:
+            self.admit(queue, express, produced)
 
     @rule()
-    def renew_all(self) -> None:
-        self.loans = [self.budget.renew(loan) for loan in self.loans]
+    def run_all(self) -> None:
+        for queue in self.queues:
+            if not queue.running:
+                self.admit(queue, express=False, produced=False)
 
-    @precondition(lambda self: self.loans)
     @rule(data=st.data())
-    def go(self, data: st.DataObject) -> None:
-        self.budget.give_back(self.loans.pop(data.draw(st.integers(0, len(self.loans) - 1))))
+    def end(self, data: st.DataObject) -> None:
+        """The kernel has all of it, or it failed: what is queued stays."""
+        queue = self.one(data, running=True)
+        if queue is not None:
+            self.withdraw(queue)
+
+    def withdraw(self, queue: Queue) -> None:
+        self.budget.withdraw(queue, express=queue.express, produced=queue.produced)
+        queue.running = queue.express = queue.produced = False
+
+    @rule()
+    def end_all(self) -> None:
+        for queue in self.queues:
+            if queue.running:
+                self.withdraw(queue)
+
+    def hand_over(self, queue: Queue, room: float) -> None:
+        window = self.budget.window(queue, queue.bytes, queue.moved)
+        if not window:
+            running = sum(each.running for each in self.queues)
+            assert LARGEST * running <= self.budget.memory_bytes
+        given = int(max(0, (window or LARGEST) - queue.bytes) * room)
+        queue.bytes += given
+        queue.moved += given
+        self.budget.note(queue, queue.bytes)
+        self.nothing_is_beyond_the_memory()
+
+    @rule(data=st.data(), room=st.sampled_from([1.0, 0.5, 0.0]), trusted=st.booleans())
+    def send(self, data: st.DataObject, room: float, trusted: bool) -> None:
+        queue = self.one(data, running=True)
+        if queue is not None:
+            queue.moved += TRUSTED_BYTES * trusted
+            self.hand_over(queue, room)
+
+    @rule(room=st.sampled_from([1.0, 0.5]), trusted=st.booleans())
+    def send_all(self, room: float, trusted: bool) -> None:
+        for queue in self.queues:
+            if queue.running:
+                queue.moved += TRUSTED_BYTES * trusted
+                self.hand_over(queue, room)
+
+    @rule(data=st.data(), left=st.sampled_from([0.0, 0.3, 0.9]))
+    def drain(self, data: st.DataObject, left: float) -> None:
+        """A client takes some of it. Nobody is told."""
+        queue = self.one(data)
+        if queue is not None:
+            queue.bytes = int(queue.bytes * left)
+
+    @rule(left=st.sampled_from([0.0, 0.5]))
+    def drain_all(self, left: float) -> None:
+        for queue in self.queues:
+            queue.bytes = int(queue.bytes * left)
+
+    @rule(count=st.sampled_from([1, 4, 512]))
+    def reclaim(self, count: int) -> None:
+        self.budget.reclaim(count)
+
+    @rule(data=st.data())
+    def close(self, data: st.DataObject) -> None:
+        queue = self.one(data)
+        if queue is not None:
+            self.leave(queue)
+
+    def leave(self, queue: Queue) -> None:
+        if queue.running:
+            self.withdraw(queue)
+        if queue.waiting:
+            self.budget.queued(-1)
+        self.queues.remove(queue)
+        self.budget.forget(queue)
+        self.budget.opened(-1)
+
+    @precondition(lambda self: not any(each.produced for each in self.queues))
+    @rule(memory=MEMORIES)
+    def resize(self, memory: int) -> None:
+        self.budget.resize(memory)
+        self.allowed = max(memory, self.total())
+        self.shrunk = True
+
+    @rule()
+    def everyone_goes(self) -> None:
+        for queue in list(self.queues):
+            self.leave(queue)
+        budget = self.budget
+        assert (budget.connections, budget.running, budget.waiting, budget.producers) == (0, 0, 0, 0)
+        assert (budget.pinned, budget.lent, len(budget._borrowers)) == (0, 0, 0)
+        self.shrunk = False
+
+    @precondition(lambda self: not self.shrunk and any(each.running for each in self.queues))
+    @rule(data=st.data())
+    def when_all_loans_are_back_whoever_runs_has_its_least_window(self, data: st.DataObject) -> None:
+        queue = self.one(data, running=True)
+        assert queue is not None
+        for each in self.queues:
+            each.bytes = 0
+        self.budget.reclaim(len(self.queues))
+        window = self.budget.window(queue, 0, queue.moved)
+        assert not window or window >= WINDOW_MIN
+
+    def total(self) -> int:
+        """All that is really there at this moment."""
+        return (
+            sum(each.bytes for each in self.queues)
+            + len(self.queues) * CONNECTION_COST
+            + sum(each.waiting for each in self.queues) * WAITING_COST
+            + sum(each.produced for each in self.queues) * self.budget.producer_cost
+        )
 
     @invariant()
-    def all_windows_and_costs_fit_the_memory(self) -> None:
-        windows = [self.budget.window(loan) for loan in self.loans]
-        assert sum((LARGEST if window is None else window) + RUNNING_COST for window in windows) <= self.memory
+    def nothing_is_beyond_the_memory(self) -> None:
+        total = self.total()
+        assert total <= self.allowed
+        self.allowed = max(self.budget.memory_bytes, total)
 
     @invariant()
-    def nobody_has_less_than_the_least_window_or_a_debt(self) -> None:
-        assert all(loan >= 0 for loan in self.loans)
-        assert all(window is None or window >= WINDOW_MIN for window in map(self.budget.window, self.loans))
-
-    @invariant()
-    def its_books_are_right(self) -> None:
-        assert (self.budget.running, self.budget.lent) == (len(self.loans), sum(self.loans))
+    def the_books_are_what_a_recount_finds(self) -> None:
+        budget, accounts = self.budget, [each.account for each in self.queues]
+        assert budget.connections == len(self.queues)
+        assert budget.running == sum(each.running for each in self.queues)
+        assert budget.waiting == sum(each.waiting for each in self.queues)
+        assert budget.producers == sum(each.produced for each in self.queues)
+        assert budget.pinned == sum(each.pinned for each in accounts)
+        assert budget.lent == sum(max(0, each.pinned - each.base) for each in accounts)
+        assert set(budget._borrowers) == {each for each in self.queues if each.account.pinned > each.account.base}
+        assert all(each.account.pinned >= each.bytes for each in self.queues)
+        assert all(each.account.base == WINDOW_MIN * each.running for each in self.queues)
 
 
 TestLending = Lending.TestCase
-TestLending.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+TestLending.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
-@settings(deadline=None)
-@given(st.integers(1 << 20, 1 << 36), st.integers(1, CROWD))
-def test_transfers_that_all_ask_get_equal_windows_that_fit(memory: int, running: int) -> None:
-    budget = Budget(memory, LARGEST)
-    for _ in range(running):
-        budget.take()
-    loans = [0] * running
-    for _ in range(2):
-        loans = [budget.renew(loan) for loan in loans]
-    assert max(loans) - min(loans) <= 1
-    if max(loans) > 0:
-        assert sum(WINDOW_MIN + loan + RUNNING_COST for loan in loans) <= memory
-
-
-def test_one_that_came_when_there_was_room_gives_way_when_it_asks_again() -> None:
+def test_a_queue_without_bound_is_not_given_while_those_who_ended_still_hold_theirs() -> None:
+    """What runs would fit, were it alone."""
     budget = Budget(64 << 20, LARGEST)
-    budget.take()
-    first = budget.renew(0)
+    tails = [run_one(budget) for _ in range(10)]
+    for queue in tails:
+        assert fill(budget, queue) == 0
+        budget.withdraw(queue)
+    fresh = [run_one(budget) for _ in range(10)]
+    for queue in fresh:
+        fill(budget, queue)
+    assert sum(queue.bytes for queue in tails + fresh) + 20 * CONNECTION_COST <= budget.memory_bytes
+    for queue in tails:
+        queue.bytes = 0
+    assert fill(budget, fresh[0]) == 0
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(20_000_000, 1 << 32), st.integers(1, 500))
+def test_those_who_all_drain_what_they_have_get_windows_alike_that_fit(memory: int, running: int) -> None:
+    budget = Budget(memory, LARGEST)
+    queues = [run_one(budget) for _ in range(running)]
+    windows = []
+    for queue in queues * 2:
+        queue.bytes = 0
+        windows.append(fill(budget, queue))
+    assert len(set(windows[running:])) == 1 or max(queue.bytes for queue in queues) <= 200 << 10
+    assert sum(queue.bytes + CONNECTION_COST for queue in queues) <= memory
+
+
+def test_one_that_came_when_there_was_room_has_less_when_it_asks_again_in_a_crowd() -> None:
+    budget = Budget(64 << 20, LARGEST)
+    first = run_one(budget)
+    assert fill(budget, first) == 0
     for _ in range(99):
-        budget.take()
-    assert budget.renew(first) < first
+        run_one(budget)
+    first.bytes = 0
+    assert 0 < fill(budget, first) < LARGEST
 
 
 def test_with_room_for_the_kernels_own_there_is_no_bound() -> None:
     budget = Budget(4 << 30, LARGEST)
-    budget.take()
-    assert budget.window(budget.renew(0)) is None
+    assert fill(budget, run_one(budget)) == 0
 
 
-def test_twenty_megabytes_carry_five_hundred() -> None:
+@pytest.mark.parametrize(("moved", "most"), [(0, FIRST_WINDOW), (TRUSTED_BYTES - 1, FIRST_WINDOW), (TRUSTED_BYTES, 0)])
+def test_who_has_not_come_far_has_the_first_window_however_much_there_is(moved: int, most: int) -> None:
+    budget = Budget(4 << 30, LARGEST)
+    assert budget.window(run_one(budget), 0, moved) == most
+
+
+def test_twenty_megabytes_carry_five_hundred_that_all_stand_still() -> None:
     budget = Budget(20_000_000, LARGEST)
-    loans = []
-    for _ in range(500):
-        budget.take()
-        loans.append(budget.renew(0))
-    assert sum(WINDOW_MIN + loan + RUNNING_COST for loan in loans) <= 20_000_000
+    assert budget.slots >= 500
+    queues = [run_one(budget) for _ in range(500)]
+    for queue in queues:
+        fill(budget, queue, moved=0)
+    assert sum(queue.bytes + CONNECTION_COST for queue in queues) <= 20_000_000
+    for queue in queues:
+        queue.bytes = 0
+    budget.reclaim(500)
+    for queue in queues:
+        assert fill(budget, queue, moved=0) >= WINDOW_MIN
 
 
-@pytest.mark.parametrize("error", [None, OSError("bad disk"), asyncio.CancelledError()])
-def test_a_slot_gives_back_what_it_was_lent_however_it_is_left(error: BaseException | None) -> None:
+def test_the_least_memory_carries_a_download_a_listing_and_a_small_answer_beside_some_who_ask() -> None:
+    budget = Budget(LEAST_MEMORY, LARGEST)
+    assert (budget.slots >= 1, budget.express_slots >= 1) == (True, True)
+    budget.opened(8)
+    download, listing, small = (Queue() for _ in range(3))
+    assert budget.can_run()
+    budget.promise(download)
+    assert budget.can_run(express=True, produced=True)
+    budget.promise(listing, express=True, produced=True)
+    assert budget.can_run()  # the one express slot is the listing's
+    budget.promise(small, express=True)
+    assert [fill(budget, queue, moved=0) >= WINDOW_MIN for queue in (download, listing, small)] == [True] * 3
+
+
+@pytest.mark.parametrize("memory", [LEAST_MEMORY - 1, 1, 0, -1])
+def test_less_than_the_least_memory_is_unservable_and_the_line_names_the_least(memory: int) -> None:
+    least = format_size(LEAST_MEMORY)
+    with pytest.raises(Unservable, match=f"the least is {least}$"):
+        Budget(memory, LARGEST)
+    budget = Budget(LEAST_MEMORY, LARGEST)
+    before = (budget.memory_bytes, budget.slots, budget.express_slots, budget.producer_cost)
+    with pytest.raises(Unservable, match=f"the least is {least}$"):
+        budget.resize(memory)
+    assert (budget.memory_bytes, budget.slots, budget.express_slots, budget.producer_cost) == before
+
+
+@given(MEMORIES, MEMORIES)
+def test_more_memory_is_never_worth_less(one: int, other: int) -> None:
+    less, more = (Budget(memory, LARGEST) for memory in sorted([one, other]))
+    assert less.slots <= more.slots
+    assert less.express_slots <= more.express_slots
+    assert less.listing_entries <= more.listing_entries <= LISTING_ENTRIES
+
+
+@pytest.mark.parametrize("memory", [LEAST_MEMORY, 2 << 20, 20_000_000, 64 << 20, 1 << 30])
+def test_producers_take_a_quarter_of_the_memory_at_most_and_one_may_always_be_had(memory: int) -> None:
+    budget = Budget(memory, LARGEST)
+    assert budget.can_run(express=True, produced=True)
+    while budget.can_run(express=True, produced=True):
+        budget.promise(Queue(), express=True, produced=True)
+    assert budget.producers == 1 or budget.producers * budget.producer_cost <= memory // 4
+    assert budget.can_run(express=True)
+
+
+def test_reclaiming_looks_at_the_longest_known_first_and_keeps_who_still_holds() -> None:
     budget = Budget(64 << 20, LARGEST)
-
-    async def main() -> None:
-        async with Gate(budget).slot() as slot:
-            slot.window(1 << 30)
-            assert budget.running == 1
-            assert budget.lent > 0
-            if error is not None:
-                raise error
-
-    if error is None:
-        asyncio.run(main())
-    else:
-        with pytest.raises(type(error)):
-            asyncio.run(main())
-    assert (budget.running, budget.lent) == (0, 0)
-
-
-def test_the_kernels_largest_send_queue_is_a_plausible_number_of_bytes() -> None:
-    assert 4096 <= largest_send_queue() <= 1 << 32
+    queues = [run_one(budget) for _ in range(3)]
+    for queue in queues:
+        fill(budget, queue, moved=0)
+    queues[0].bytes, queues[1].bytes = 0, 1 << 14
+    budget.reclaim(1)
+    assert [queue.account.over > 0 for queue in queues] == [False, True, True]
+    budget.reclaim(2)
+    assert [queue.account.over > 0 for queue in queues] == [False, False, True]
+    budget.reclaim(10)
+    assert list(budget._borrowers) == [queues[2]]

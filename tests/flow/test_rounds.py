@@ -12,8 +12,9 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from stepped import SteppedLoop
 
-from freight.flow.rounds import FAILED, Rounds
+from freight.flow.rounds import FAILED, GONE, Rounds
 
 Run = Callable[[Callable[[], Any]], None]
 
@@ -30,9 +31,6 @@ class Waiter:
 
     def ready(self, events: int) -> None:
         self.call(self, events)
-
-    def stands_still(self, now: float, idle_seconds: float) -> bool:
-        return False
 
     def end(self, error: Exception | None) -> None:
         self.rounds.forget(self.fd)
@@ -185,6 +183,94 @@ def test_a_socket_that_is_full_is_not_ready_and_becomes_so_when_it_is_read(run: 
             pass
         while len(served) < 2:
             await asyncio.sleep(0)
+        ended.close()
+
+    run(main)
+
+
+def test_who_rests_is_called_again_when_its_time_is_over_and_not_before(run: Run, ended: ExitStack) -> None:
+    served: list[int] = []
+
+    async def main() -> None:
+        loop: Any = SteppedLoop()
+        rounds = Rounds(loop)
+        waiters = crowd(rounds, ended, 3, lambda waiter, _: served.append(waiter.fd))
+        for waiter, seconds in zip(waiters, [3.0, 1.0, 2.0], strict=True):
+            rounds.rest(waiter.fd, seconds)
+        for step, woken in [(0.9, set()), (0.2, {1}), (1.0, {1, 2}), (1.0, {0, 1, 2})]:
+            loop.put_forward(step)
+            served.clear()
+            await turns(20)
+            assert set(served) == {waiters[each].fd for each in woken}
+        assert loop.timers == []
+        ended.close()
+
+    run(main)
+
+
+def test_a_failure_is_told_even_while_one_rests(run: Run, ended: ExitStack) -> None:
+    told: list[int] = []
+
+    def call(waiter: Waiter, events: int) -> None:
+        told.append(events)
+        waiter.end(None)
+
+    async def main() -> None:
+        loop: Any = SteppedLoop()
+        rounds = Rounds(loop)
+        (waiter,) = crowd(rounds, ended, 1, call)
+        rounds.rest(waiter.fd, 1.0)
+        waiter.peer.close()
+        while not told:
+            await asyncio.sleep(0)
+        assert told[0] & FAILED
+        loop.put_forward(2.0)  # its time comes, and nobody is there
+        ended.close()
+
+    run(main)
+
+
+def test_who_comes_with_the_descriptor_of_one_that_rested_is_not_woken_by_its_timer(run: Run, ended: ExitStack) -> None:
+    served: list[int] = []
+
+    class Late:
+        def ready(self, events: int) -> None:
+            served.append(events)
+
+    async def main() -> None:
+        loop: Any = SteppedLoop()
+        rounds = Rounds(loop)
+        (waiter,) = crowd(rounds, ended, 1, lambda waiter, _: None)
+        rounds.rest(waiter.fd, 1.0)
+        rounds.forget(waiter.fd)
+        rounds.watch(waiter.fd, Late())
+        rounds.pause(waiter.fd)
+        loop.put_forward(2.0)
+        await turns(20)
+        assert served == []
+        rounds.resume(waiter.fd)
+        await turns(20)
+        assert served
+        ended.close()
+
+    run(main)
+
+
+def test_who_watches_for_the_peers_end_is_told_of_nothing_else(run: Run, ended: ExitStack) -> None:
+    told: list[int] = []
+
+    async def main() -> None:
+        rounds = Rounds(asyncio.get_running_loop())
+        (waiter,) = crowd(rounds, ended, 1, lambda _, events: told.append(events))
+        rounds.forget(waiter.fd)
+        rounds.watch(waiter.fd, waiter, GONE)
+        waiter.peer.send(b"more of what was asked")
+        await turns(20)
+        assert told == []
+        waiter.peer.shutdown(socket.SHUT_WR)
+        while not told:
+            await asyncio.sleep(0)
+        assert told[0] & GONE
         ended.close()
 
     run(main)

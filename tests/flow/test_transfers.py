@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from stepped import House, turns
 
-from freight.errors import Changed, PeerGone, ShortRead, Stalled, TransferError
-from freight.flow.budget import WINDOW_MIN, Budget
-from freight.flow.gate import Gate
-from freight.flow.transfer import Transfers
+from freight.errors import Changed, PeerGone, ShortRead, Stalled, TooSlow, TransferError
+from freight.flow.pump import MARK_MIN
 from freight.model import Plan, Span
 
 CONTENT = bytes(range(256)) * 64
@@ -25,39 +24,6 @@ BLOCKED = BlockingIOError(errno.EAGAIN, "full")
 
 Make = Callable[..., Any]
 Run = Callable[[Callable[[], Any]], None]
-
-
-class SteppedLoop:
-    """The running loop, with a clock that is put forward by hand."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.seconds = 0.0
-
-    def time(self) -> float:
-        return self.seconds
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loop, name)
-
-
-class House:
-    """The transfers of the running loop."""
-
-    def __init__(self, pool: Any, memory_bytes: int = 64 << 20, idle_seconds: float = 60) -> None:
-        self.loop: Any = SteppedLoop()
-        self.budget = Budget(memory_bytes, 4 << 20)
-        self.transfers = Transfers(self.loop, pool, idle_seconds)
-        self.pool = pool
-
-    async def transfer(self, reader: Any, plan: Plan, sink: Any) -> None:
-        async with Gate(self.budget).slot() as slot:
-            await self.transfers.transfer(reader, plan, sink, slot)
-
-    async def asked(self) -> None:
-        """Wait until the pool has something to do."""
-        while not self.pool.jobs:
-            await asyncio.sleep(0)
 
 
 @pytest.fixture(autouse=True)
@@ -225,44 +191,80 @@ def test_a_peer_that_goes_during_a_cold_fetch_is_noticed_before_it_is_over(
     run(main)
 
 
-def test_a_long_transfer_is_lent_a_window_and_gives_it_back(
+def test_a_long_transfer_gives_back_its_slot_and_all_it_was_lent(
     run: Run, pool: Any, make_sink: Make, open_file: Make
 ) -> None:
-    content = bytes(16 << 20)
-    memory = 64 << 20
-
-    async def main() -> None:
-        house, sink = House(pool, memory), make_sink()
-        plan = Plan(200, parts=(Span(0, len(content)),), length=len(content))
-        await house.transfer(open_file(content), plan, sink)
-        assert sink.content == content
-        assert all(bound is None or WINDOW_MIN <= bound <= memory for bound in sink.bounds)
-        assert (house.budget.running, house.budget.lent) == (0, 0)
-
-    run(main)
-
-
-def test_a_long_transfer_holds_its_slot_until_the_kernel_has_sent_what_was_lent(
-    run: Run, pool: Any, make_sink: Make, open_file: Make
-) -> None:
-    """A body that the kernel took whole is still memory, while the client does not read it."""
     content = bytes(16 << 20)
 
     async def main() -> None:
         house, sink = House(pool), make_sink()
-        sink.held = WINDOW_MIN + 1
+        plan = Plan(200, parts=(Span(0, len(content)),), length=len(content))
+        await house.transfer(open_file(content), plan, sink)
+        assert sink.content == content
+        house.budget.reclaim(1)
+        assert (house.budget.running, house.budget.lent, house.budget.pinned) == (0, 0, 0)
+
+    run(main)
+
+
+def test_what_the_kernel_holds_when_a_transfer_ends_is_lent_until_the_client_has_it(
+    run: Run, pool: Any, make_sink: Make, open_file: Make
+) -> None:
+    """The slot is another's at once; the memory is not."""
+    content = bytes(16 << 20)
+
+    async def main() -> None:
+        house, sink = House(pool), make_sink()
         plan = Plan(200, parts=(Span(0, len(content)),), length=len(content))
         running = house.loop.create_task(house.transfer(open_file(content), plan, sink))
-        while len(sink.content) < len(content):
+        while not running.done():
+            sink.acks = max(0, sink.taken - 10_000)
             await asyncio.sleep(0)
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert not running.done()
-        assert house.budget.running == 1
-        assert sink.bounds[-1] == WINDOW_MIN  # what the connection may keep when the slot is another's
-        sink.held = WINDOW_MIN
+        budget, held = house.budget, sink.held()
+        budget.reclaim(1)
+        assert (budget.running, budget.lent, budget.pinned) == (0, held, held) and held > 0
+        sink.acks = sink.taken - 10
+        budget.reclaim(1)
+        assert (budget.lent, budget.pinned) == (10, 10)
+        budget.forget(sink)  # it closed
+        assert (budget.lent, budget.pinned, len(budget._borrowers)) == (0, 0, 0)
+
+    run(main)
+
+
+@pytest.mark.parametrize("reason", [None, "peer-gone", "drained"])
+def test_every_transfer_is_counted_with_what_it_sent_and_how_it_ended(
+    run: Run, pool: Any, make_sink: Make, open_file: Make, reason: str | None
+) -> None:
+    async def main() -> None:
+        house, sink = House(pool), make_sink(5, 1000, *([ConnectionResetError()] if reason == "peer-gone" else []))
+        sink.script.extend([BLOCKED] * (10_000 if reason == "drained" else 0))
+        running = house.loop.create_task(house.transfer(open_file(CONTENT), WHOLE, sink))
+        await turns()
+        if reason == "drained":
+            running.cancel()
+        await asyncio.wait([running])
+        counts = house.meter.statistics()
+        assert (counts.completed, {word: n for word, n in counts.aborted.items() if n}) == (
+            (1, {}) if reason is None else (0, {reason: 1})
+        )
+        assert (counts.sent_bytes, counts.zero_copy_bytes) == (sink.taken, sink.taken - 5)
+
+    run(main)
+
+
+def test_a_producers_queue_is_bounded_from_its_first_byte_on(
+    run: Run, pool: Any, make_sink: Make, producer: Make
+) -> None:
+    async def main() -> None:
+        house, sink = House(pool), make_sink()
+        plan = Plan(200, parts=(b"head", Span(0, None)), length=None)
+        running = house.loop.create_task(house.transfer(producer(), plan, sink))
+        await house.asked()
+        assert (sink.marks, house.budget.producers) == ([MARK_MIN], 1)
+        pool.work()
         await running
-        assert house.budget.running == 0
+        assert house.budget.producers == 0
 
     run(main)
 
@@ -319,16 +321,16 @@ def test_a_client_that_takes_nothing_is_ended_though_the_kernel_takes_all(
         sink.acks = 3
         running = house.loop.create_task(house.transfer(open_file(CONTENT), WHOLE, sink))
         await asyncio.sleep(0)
-        await house.transfers.sweep()
+        await house.transfers.sweep(0)
         house.loop.seconds = 59
-        await house.transfers.sweep()
+        await house.transfers.sweep(0)
         await asyncio.sleep(0)
         assert not running.done()
         before = len(sink.content)
         while len(sink.content) == before:
             await asyncio.sleep(0)
         house.loop.seconds = 61
-        await house.transfers.sweep()
+        await house.transfers.sweep(0)
         with pytest.raises(Stalled):
             await running
 
@@ -345,7 +347,7 @@ def test_a_client_that_takes_a_byte_a_minute_is_not_ended(
         running = house.loop.create_task(house.transfer(open_file(CONTENT), WHOLE, sink))
         for _ in range(20):
             await asyncio.sleep(0)
-            await house.transfers.sweep()
+            await house.transfers.sweep(0)
             sink.acks += 1
             house.loop.seconds += 59
         assert not running.done()
@@ -353,6 +355,59 @@ def test_a_client_that_takes_a_byte_a_minute_is_not_ended(
         with pytest.raises(asyncio.CancelledError):
             await running
         assert house.budget.running == 0
+
+    run(main)
+
+
+@pytest.mark.parametrize(("rate", "ended"), [(99, True), (100, False)])
+def test_a_client_that_takes_less_than_the_least_rate_is_ended_and_one_that_takes_it_is_not(
+    run: Run, pool: Any, make_sink: Make, open_file: Make, rate: int, ended: bool
+) -> None:
+    async def main() -> None:
+        house = House(pool, least_rate=100.0)
+        sink = make_sink(5, 16000, *[BLOCKED] * 100_000)
+        sink.acks = 0
+        running = house.loop.create_task(house.transfer(open_file(CONTENT), WHOLE, sink))
+        for _ in range(125):
+            await asyncio.sleep(0)
+            house.loop.put_forward(1.0)
+            sink.acks += rate
+            await house.transfers.sweep(0)
+        await turns()
+        assert running.done() is ended
+        running.cancel()
+        with pytest.raises(TooSlow if ended else asyncio.CancelledError):
+            await running
+
+    run(main)
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 2, 5])
+def test_while_others_wait_for_slots_so_many_are_let_go_with_less_patience(
+    run: Run, pool: Any, make_sink: Make, open_file: Make, wanted: int
+) -> None:
+    """A quarter of the idle timeout; nobody is let go in vain."""
+
+    async def main() -> None:
+        house = House(pool, idle_seconds=60.0)
+        sinks = [make_sink(5, 100, *[BLOCKED] * 100_000) for _ in range(3)]
+        for sink in sinks:
+            sink.acks = 0
+        running = [house.loop.create_task(house.transfer(open_file(CONTENT), WHOLE, sink)) for sink in sinks]
+        await turns(2)
+        await house.transfers.sweep(wanted)
+        house.loop.put_forward(14.9)
+        await house.transfers.sweep(wanted)
+        await turns()
+        assert not any(task.done() for task in running)
+        house.loop.put_forward(0.1)
+        await house.transfers.sweep(wanted)
+        await turns()
+        assert sum(task.done() for task in running) == min(wanted, 3)
+        for task in running:
+            task.cancel()
+        outcomes = await asyncio.gather(*running, return_exceptions=True)
+        assert sum(isinstance(outcome, Stalled) for outcome in outcomes) == min(wanted, 3)
 
     run(main)
 
@@ -365,7 +420,7 @@ def test_a_cold_fetch_that_takes_long_is_not_the_clients_standing_still(
         running = house.loop.create_task(house.transfer(open_file(CONTENT), WHOLE, sink))
         await house.asked()
         for _ in range(3):
-            await house.transfers.sweep()
+            await house.transfers.sweep(0)
             await asyncio.sleep(0)
             house.loop.seconds += 100
         pool.work()

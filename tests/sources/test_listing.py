@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 import pytest
@@ -94,7 +95,7 @@ def pieces(reader: Reader) -> Iterator[bytes]:
             yield piece
 
 
-def listed(root: Path, target: str = "/", media_type: str = HTML, **options: bool) -> str:
+def listed(root: Path, target: str = "/", media_type: str = HTML, **options: Any) -> str:
     with ThreadPoolExecutor(1) as pool:
         source = LocalSource(root, pool=pool, **options)
         try:
@@ -103,7 +104,7 @@ def listed(root: Path, target: str = "/", media_type: str = HTML, **options: boo
             source.close()
 
 
-def names(root: Path, target: str = "/", **options: bool) -> list[bytes]:
+def names(root: Path, target: str = "/", **options: Any) -> list[bytes]:
     """What the listing names, HTML and JSON agreeing."""
     html = Page(listed(root, target, HTML, **options)).names
     document = json.loads(listed(root, target, JSON, **options))
@@ -129,8 +130,7 @@ def test_both_media_types_list_exactly_the_visible_names_in_order(
     order = data.draw(st.sampled_from(["asc", "desc"]))
     window = data.draw(st.sampled_from([1, 2, 3, 4096]))
     keys = {}
-    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(entries, "_WINDOW", window)
+    with tempfile.TemporaryDirectory() as directory:
         for name, (is_directory, number) in raw.items():
             name = name.replace(b"/", b"_").replace(b"\0", b"_")
             path = os.path.join(os.fsencode(directory), name)
@@ -146,7 +146,7 @@ def test_both_media_types_list_exactly_the_visible_names_in_order(
                 value = {"name": 0, "size": 0 if is_directory else number, "date": number}[by]
                 keys[(is_directory is (order == "desc"), value, os.fsdecode(name))] = name
         expected = [keys[key] for key in sorted(keys, reverse=order == "desc")]
-        assert names(Path(directory), f"/?sort={by}&order={order}") == expected
+        assert names(Path(directory), f"/?sort={by}&order={order}", entries_at_once=window) == expected
 
 
 def test_directories_come_first_whichever_way_it_is_sorted(tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ def test_a_directory_of_100_000_entries_is_listed_in_order_from_bounded_memory(t
                     if line.startswith(b'{"name"'):
                         assert line.startswith(b'{"name": "file-%06d.parquet"' % count)
                         count += 1
-                if count > 3 * entries._WINDOW and tracemalloc.is_tracing():  # from here on it repeats itself, slowly
+                if count > 3 * entries.WINDOW and tracemalloc.is_tracing():  # from here on it repeats itself, slowly
                     _, peak = tracemalloc.get_traced_memory()
                     tracemalloc.stop()
         finally:
@@ -352,17 +352,19 @@ def test_a_directory_of_100_000_entries_is_listed_in_order_from_bounded_memory(t
     assert peak < 8 * 1024**2
 
 
-def small_windows(patch: pytest.MonkeyPatch, root: Path) -> None:
-    patch.setattr(entries, "_WINDOW", 500)
+AT_ONCE = 500
+
+
+def fill_six_windows(root: Path) -> None:
     for number in range(3000):
         (root / f"{number:04}").write_bytes(b"")
 
 
 def test_entries_that_stay_are_listed_once_whatever_else_comes_and_goes(
-    tmp_path: Path, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, pool: ThreadPoolExecutor
 ) -> None:
-    small_windows(monkeypatch, tmp_path)
-    source = LocalSource(tmp_path, pool=pool)
+    fill_six_windows(tmp_path)
+    source = LocalSource(tmp_path, pool=pool, entries_at_once=AT_ONCE)
     reader = asyncio.run(opened(source, "/", JSON))
     text = b""
     for turn, piece in enumerate(pieces(reader)):
@@ -376,13 +378,11 @@ def test_entries_that_stay_are_listed_once_whatever_else_comes_and_goes(
     assert seen == sorted(seen)
 
 
-def test_a_directory_removed_meanwhile_never_ends_as_a_whole_listing(
-    tmp_path: Path, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_directory_removed_meanwhile_never_ends_as_a_whole_listing(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
     root = tmp_path / "sub"
     root.mkdir()
-    small_windows(monkeypatch, root)
-    source = LocalSource(tmp_path, pool=pool)
+    fill_six_windows(root)
+    source = LocalSource(tmp_path, pool=pool, entries_at_once=AT_ONCE)
     with asyncio.run(opened(source, "/sub/", HTML)) as reader:
         text = reader.read()
         for path in root.iterdir():
@@ -416,7 +416,7 @@ def test_a_listing_closed_while_it_is_read_keeps_its_descriptor_until_the_read_e
     found = asyncio.run(source.locate("/"))
     assert isinstance(found, Resource) and isinstance(found.key, entries.Directory)
     fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
-    reader = Slow(HTML, fd, found.key, root=source._root, hidden=False)
+    reader = Slow(HTML, fd, found.key, root=source._root, hidden=False, at_once=AT_ONCE)
     reader.go, reader.reading = threading.Event(), threading.Event()
     with reader:
         read = pool.submit(reader.read)

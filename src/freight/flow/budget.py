@@ -199,26 +199,26 @@ class Budget:
     def window(self, sink: Sink, held: int, moved: int) -> int:
         """How many bytes a transfer may have in the kernel now, which holds ``held`` of it and has had ``moved``.
 
-        0: as many as the kernel likes, while that is the host's maximum for everyone who runs. What is then handed over
-        is to be noted; nobody else may ask meanwhile.
+        0: as many as the kernel likes, while there is room for the host's maximum for everyone who runs. What is then
+        handed over is to be noted; nobody else may ask meanwhile.
         """
         if moved < TRUSTED_BYTES:
-            most = FIRST_WINDOW
-        elif self._most:
-            most = self._most
+            most = window = FIRST_WINDOW
         else:
-            return 0
+            # Without a bound it may take as much as a queue ever does; those who ended may still hold as much.
+            window = self._most
+            most = window or self._largest
         account = sink.account
         lendable = self._lendable + account.over + account.base
         free = self._for_windows + account.pinned
         if most <= lendable - self.lent and most <= free - self.pinned:
-            return most
+            return window
         self.note(sink, held)
         lendable = self._lendable + account.over + account.base
         for _ in range(_RECLAIMED_AT_ONCE):
             self.reclaim(1)
             if most <= lendable - self.lent and most - held <= self._for_windows - self.pinned:
-                return most
+                return window
         lent = max(account.base, lendable - self.lent)
         return max(held, min(most, lent, held + self._for_windows - self.pinned))
 

@@ -65,6 +65,10 @@ def lane_of(length: int | None, produced: bool) -> Lane:
     return Lane.EXPRESS if produced or (length is not None and length <= EXPRESS_BYTES) else Lane.ORDINARY
 
 
+_Place = tuple[Lane, bool]
+_PLACES: tuple[_Place, ...] = ((Lane.ORDINARY, False), (Lane.EXPRESS, False), (Lane.EXPRESS, True))
+
+
 class Slot:
     """One transfer's leave to run: whose it is, and how long it has waited. Only the gate makes and ends it."""
 
@@ -150,7 +154,8 @@ class Gate:
         self._budget = budget
         self._rounds = rounds
         self._meter = meter
-        self._lines: dict[Lane, Line[_Ticket]] = {lane: Line() for lane in Lane}
+        # Those who need a producer's memory besides have a line of their own: it is not to hold up the small answers.
+        self._lines: dict[_Place, Line[_Ticket]] = {place: Line() for place in _PLACES}
         self._running = dict.fromkeys(Lane, 0)
         self._of_client: dict[Key, int] = {}  # ordinary slots
         self._freed = {lane: Freed(loop.time()) for lane in Lane}
@@ -171,22 +176,26 @@ class Gate:
         return Admission(self, Slot(client_key(client), lane_of(length, produced), sink, produced))
 
     def take_slot(self, slot: Slot) -> bool:
-        """Take a slot if one is free and nobody waits for it."""
-        if self._lines[slot.lane] or not self._may_run(slot.key, slot.lane, slot.produced):
+        """Take a slot if one is free and nobody who waits may have it."""
+        if not self._may_run(slot):
             return False
+        if self._line(slot):
+            self.call_next()
+            if not self._may_run(slot):
+                return False
         self._take(slot)
         return True
 
     async def wait_slot(self, slot: Slot) -> Refused | None:
         """Wait in line for a slot; None when it has been taken."""
-        line, now = self._lines[slot.lane], self._loop.time()
+        line, now = self._line(slot), self._loop.time()
         why = self._cannot_wait()
         if why is not None:
             return self._refuse(slot, why)
         ticket = _Ticket(slot, self._loop.create_future(), now)
+        self._rounds.watch(slot.sink.fileno(), ticket, GONE)
         line.join(slot.key, ticket)
         self._budget.queued()
-        self._rounds.watch(slot.sink.fileno(), ticket, GONE)
         timer = self._loop.call_later(self.terms.max_wait_seconds, ticket.tell, Refusal.LATE)
         try:
             why = await ticket.turn
@@ -218,23 +227,24 @@ class Gate:
 
     def call_next(self) -> None:
         """Give slots to who waits, while there are any: to be called whenever room may have come free."""
-        for lane, line in self._lines.items():
-            while found := line.pop(partial(self._may_run, lane=lane)):
-                key, ticket = found
+        for place, line in list(self._lines.items()):
+            while line and self._has_room(*place):
+                found = line.pop(partial(self._is_allowed, place[0]))
+                if found is None:
+                    break
+                _, ticket = found
                 if ticket.turn.done():
                     continue
-                if ticket.slot.produced and not self._may_run(key, lane, produced=True):
-                    line.join(key, ticket)
-                    break
                 self._take(ticket.slot)
                 ticket.tell(None)
+                self._lines[place] = self._lines.pop(place)  # of lines that want the same slots each has its turn
 
     def shorten(self) -> None:
         """Send some of the line away where it does not move, and there is no memory for a longer one.
 
         Those who came last are told to come back: behind them, outside, may stand who wants something small.
         """
-        line = self._lines[Lane.ORDINARY]
+        line = self._lines[Lane.ORDINARY, False]
         if self._loop.time() - self._moved_at < _STANDS_SECONDS:
             return
         for _ in range(_SHORTENED_BY):
@@ -263,17 +273,27 @@ class Gate:
             oldest_wait_seconds=max((now - since for since in oldest), default=0.0),
         )
 
-    def _may_run(self, key: Key, lane: Lane, produced: bool = False) -> bool:
+    def _line(self, slot: Slot) -> Line[_Ticket]:
+        return self._lines[slot.lane, slot.produced]
+
+    def _may_run(self, slot: Slot) -> bool:
         """Whether a slot may be had now, whoever waits in its own line."""
-        budget, express_running = self._budget, self._running[Lane.EXPRESS]
-        if lane is Lane.EXPRESS and express_running < budget.express_slots:
-            return budget.can_run(express=True, produced=produced)
+        return self._is_allowed(slot.lane, slot.key) and self._has_room(slot.lane, slot.produced)
+
+    def _is_allowed(self, lane: Lane, key: Key) -> bool:
+        """Whether a client may have one more slot."""
         most = self.terms.per_client
-        if lane is Lane.ORDINARY and most is not None and self._of_client.get(key, 0) >= most:
-            return False
-        if lane is Lane.EXPRESS and self._lines[Lane.ORDINARY]:
-            return False
-        if self.crowded and lane is Lane.ORDINARY and self._running[lane] >= budget.slots // _FLOOR_SHARE:
+        return lane is Lane.EXPRESS or most is None or self._of_client.get(key, 0) < most
+
+    def _has_room(self, lane: Lane, produced: bool) -> bool:
+        """Whether there is a slot for anybody. Asked once for a whole line: it may look at hundreds of loans."""
+        budget, express_running = self._budget, self._running[Lane.EXPRESS]
+        if lane is Lane.EXPRESS:
+            if express_running < budget.express_slots:
+                return budget.can_run(express=True, produced=produced)
+            if self._lines[Lane.ORDINARY, False]:
+                return False
+        elif self.crowded and self._running[lane] >= budget.slots // _FLOOR_SHARE:
             return False  # what comes free is for who stands outside first
         ordinary = self._running[Lane.ORDINARY] + max(0, express_running - budget.express_slots)
         return ordinary < budget.slots and budget.can_run(produced=produced)
@@ -296,7 +316,7 @@ class Gate:
         self._meter.refused()
         if why is Refusal.DRAINING:
             return Refused(why, _DRAINED_SECONDS)
-        place = self._lines[slot.lane].place(slot.key) + 1
+        place = self._line(slot).place(slot.key) + 1
         rate = self._freed[slot.lane].per_second(self._loop.time())
         # Before any slot has come free the rate is not low, it is unknown.
         return Refused(why, retry_after(rate or place / _UNKNOWN_SECONDS, place, random.random()))

@@ -111,8 +111,8 @@ class Waiting:
             self._seen = self._start_seen = taken
             self._since = self._start_since = now
             return None
-        if self._start_seen < 0:
-            self._start_seen = taken
+        if self._start_seen < 0:  # the average is of what was seen: from here on
+            self._start_seen, self._start_since = taken, now
         if taken != self._seen:
             self._seen, self._since = taken, now
         elif now - self._since >= patience_seconds:
