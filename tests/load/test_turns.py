@@ -109,8 +109,11 @@ def test_one_that_waits_and_goes_leaves_its_place_at_once(
 ) -> None:
     server = serve(site, *FEW, "--queue", "1", admin=True)
     crowd = gather(server)
-    crowd.join(Group(name="giants", count=80, **STILL))  # one of them waits, and for the last there is no place
-    crowd.wait(lambda: crowd.counts("giants")["stalled"] + crowd.counts("giants")["503"] == 79, "places are taken")
+    slots = int(server.gate()["slots"])
+    crowd.join(Group(name="giants", count=slots + 5, **STILL))  # one waits, and for the last ones there is no place
+    crowd.wait(
+        lambda: crowd.counts("giants")["stalled"] + crowd.counts("giants")["503"] == slots + 4, "places are taken"
+    )
     assert server.gate()["waiting"] == 1
     crowd.end("giants", at="asking", reset=reset)
     until(lambda: bool(server.gate()["waiting"] == 0), "its place is free")
