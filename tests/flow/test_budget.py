@@ -88,7 +88,7 @@ class Lending(RuleBasedStateMachine):
     def wait(self, data: st.DataObject, count: int) -> None:
         for _ in range(count):
             queue = self.one(data, running=False, waiting=False)
-            if queue is not None and self.budget.can_wait():
+            if queue is not None:
                 self.budget.queued()
                 queue.waiting = True
 
@@ -121,6 +121,7 @@ class Lending(RuleBasedStateMachine):
             self.withdraw(queue)
 
     def withdraw(self, queue: Queue) -> None:
+        self.allowed += WAITING_COST if self.shrunk else 0  # it costs as one that may wait again
         self.budget.withdraw(queue, express=queue.express, produced=queue.produced)
         queue.running = queue.express = queue.produced = False
 
@@ -218,7 +219,7 @@ class Lending(RuleBasedStateMachine):
         return (
             sum(each.bytes for each in self.queues)
             + len(self.queues) * CONNECTION_COST
-            + sum(each.waiting for each in self.queues) * WAITING_COST
+            + sum(not each.running for each in self.queues) * WAITING_COST
             + sum(each.produced for each in self.queues) * self.budget.producer_cost
         )
 
@@ -313,13 +314,13 @@ def test_twenty_megabytes_carry_five_hundred_that_all_stand_still() -> None:
 def test_the_least_memory_carries_a_download_a_listing_and_a_small_answer_beside_some_who_ask() -> None:
     budget = Budget(LEAST_MEMORY, LARGEST)
     assert (budget.slots >= 1, budget.express_slots >= 1) == (True, True)
-    budget.opened(8)
+    budget.opened(4)
     download, listing, small = (Queue() for _ in range(3))
     assert budget.can_run()
     budget.promise(download)
     assert budget.can_run(express=True, produced=True)
     budget.promise(listing, express=True, produced=True)
-    assert budget.can_run()  # the one express slot is the listing's
+    assert budget.can_run(express=True)
     budget.promise(small, express=True)
     assert [fill(budget, queue, moved=0) >= WINDOW_MIN for queue in (download, listing, small)] == [True] * 3
 

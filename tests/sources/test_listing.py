@@ -416,7 +416,7 @@ def test_a_listing_closed_while_it_is_read_keeps_its_descriptor_until_the_read_e
     found = asyncio.run(source.locate("/"))
     assert isinstance(found, Resource) and isinstance(found.key, entries.Directory)
     fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
-    reader = Slow(HTML, fd, found.key, root=source._root, hidden=False, at_once=AT_ONCE)
+    reader = Slow(HTML, fd, found.key, root=source._root, hidden=False, at_once=AT_ONCE, piece=64 * 1024)
     reader.go, reader.reading = threading.Event(), threading.Event()
     with reader:
         read = pool.submit(reader.read)

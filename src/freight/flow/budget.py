@@ -62,6 +62,9 @@ PRODUCER_SHARE = 64
 PRODUCERS_SHARE = 4
 """One in so many bytes is what all producers together may take, so that listings do not end downloads."""
 
+FLOOR_SHARE = 4
+"""One in so many slots is never given up to let more connections in."""
+
 FLOAT_SHARE = 80
 """One in so many bytes may be lent though it is promised: to who drains it at once, and never beyond what is free."""
 
@@ -116,7 +119,7 @@ class Budget:
         each = WINDOW_MIN + CONNECTION_COST
         door = memory_bytes // DOOR_SHARE
         self.memory_bytes = memory_bytes
-        self.express_slots = max(1, door // 4 // each)
+        self.express_slots = max(_LEAST_EXPRESS, door // 4 // each)
         self.slots = (memory_bytes - max(door, _LEAST_DOOR)) // each
         share = memory_bytes // PRODUCER_SHARE
         self.piece_bytes = min(PIECE_BYTES, max(_LEAST_PIECE, share // 8))
@@ -151,8 +154,9 @@ class Budget:
         self._divide()
 
     def can_open(self) -> bool:
-        """Whether one more connection can be paid for."""
-        return self._fits(CONNECTION_COST + WAITING_COST)
+        """Whether one more connection can be paid for: so that a part of the slots is left, whoever comes to wait."""
+        least = max(0, self.slots // FLOOR_SHARE + 1 - self.running) * WINDOW_MIN
+        return self._fits(CONNECTION_COST + WAITING_COST + least)
 
     def can_run(self, *, express: bool = False, produced: bool = False) -> bool:
         """Whether one more transfer's window can be paid for; ``express``: it is kept; ``produced``: and a producer."""
@@ -220,7 +224,7 @@ class Budget:
             if most <= lendable - self.lent and most - held <= self._for_windows - self.pinned:
                 return window
         lent = max(account.base, lendable - self.lent)
-        return max(held, min(most, lent, held + self._for_windows - self.pinned))
+        return max(held, min(most, lent, held + self._for_windows - self.pinned)) or 1  # 0 would be no bound
 
     def note(self, sink: Sink, pinned: int) -> None:
         """From now on a connection is known to have so many bytes in the kernel."""
@@ -264,6 +268,7 @@ class Budget:
 _LEAST_ENTRIES = 32
 _LEAST_PIECE = 4 * KIB
 _LEAST_PRODUCER = 2 * _LEAST_PIECE + _LEAST_ENTRIES * ENTRY_COST
-_LEAST_DOOR = WINDOW_MIN + 4 * (CONNECTION_COST + WAITING_COST) + _LEAST_PRODUCER
+_LEAST_EXPRESS = 2  # a listing, and a small answer beside it
+_LEAST_DOOR = _LEAST_EXPRESS * WINDOW_MIN + 4 * (CONNECTION_COST + WAITING_COST) + _LEAST_PRODUCER
 LEAST_MEMORY = -(-(_LEAST_DOOR + WINDOW_MIN + CONNECTION_COST) // (64 * KIB)) * 64 * KIB
 """The least memory that works, in bytes: one download, a listing and a small answer beside it, and some who ask."""

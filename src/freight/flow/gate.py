@@ -19,7 +19,7 @@ from freight.core.client import client_key
 from freight.core.line import Key, Line
 from freight.core.retry import Freed, retry_after
 from freight.errors import PeerGone
-from freight.flow.budget import Budget
+from freight.flow.budget import FLOOR_SHARE, Budget
 from freight.flow.meter import Meter
 from freight.flow.rounds import GONE, Rounds
 from freight.model import Refusal, Refused
@@ -31,7 +31,6 @@ EXPRESS_BYTES = 1024 * 1024
 _UNKNOWN_SECONDS = 10.0  # what a wait is reckoned at before any slot has come free
 _STANDS_SECONDS = 5.0  # a line that moves is not shortened, and large files take their time
 _SHORTENED_BY = 16
-_FLOOR_SHARE = 4  # one in so many of the slots is never given up to let more connections in
 _DRAINED_SECONDS = 5  # what comes instead of this server, another node or its successor, is there soon
 
 
@@ -293,7 +292,7 @@ class Gate:
                 return budget.can_run(express=True, produced=produced)
             if self._lines[Lane.ORDINARY, False]:
                 return False
-        elif self.crowded and self._running[lane] >= budget.slots // _FLOOR_SHARE:
+        elif self.crowded and self._running[lane] >= budget.slots // FLOOR_SHARE:
             return False  # what comes free is for who stands outside first
         ordinary = self._running[Lane.ORDINARY] + max(0, express_running - budget.express_slots)
         return ordinary < budget.slots and budget.can_run(produced=produced)
