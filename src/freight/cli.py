@@ -20,6 +20,7 @@ from click.formatting import wrap_text
 from freight import __version__
 from freight.config import Gathered, gather
 from freight.errors import Unservable
+from freight.heap import ALLOCATOR, ALLOCATOR_VARIABLE
 from freight.options import ARGUMENTS, NOTATION, given, parameters
 from freight.quantities import format_size, parse_size
 from freight.settings import SETTINGS
@@ -34,6 +35,8 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line (default: this process's own) and return its exit status. Whatever fails is one line."""
+    if arguments is None and "serve" in sys.argv[1:2]:
+        _use_plain_allocator()
     try:
         # Not standalone: click would answer a mistake with three lines, and Ctrl-C with status 1.
         status = freight.main(arguments, prog_name="freight", standalone_mode=False)
@@ -49,6 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _SIGNALLED + signal.SIGINT
     return status if isinstance(status, int) else DONE
+
+
+def _use_plain_allocator() -> None:
+    """Begin again with the C library's allocator, which can give memory back, unless one has been chosen already."""
+    if ALLOCATOR_VARIABLE not in os.environ and sys.platform == "linux":
+        os.environ[ALLOCATOR_VARIABLE] = ALLOCATOR
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _complain(message: str, status: int) -> int:

@@ -87,6 +87,7 @@ class Budget:
         "_largest",
         "_lendable",
         "_most",
+        "_process",
         "connections",
         "express_slots",
         "lent",
@@ -103,6 +104,7 @@ class Budget:
 
     def __init__(self, memory_bytes: int, largest: int) -> None:
         self.connections = self.running = self.waiting = self.producers = 0
+        self._process = 0  # bytes of the process that connections have taken and not given back
         self._express = 0  # of those who run, who have an express slot
         self.pinned = 0  # bytes of all accounts
         self.lent = 0  # of them, beyond what each may always have
@@ -130,6 +132,7 @@ class Budget:
 
     def _divide(self) -> None:
         """Reckon anew what all have together, after anything that costs the same for all has come or gone."""
+        self._process = max(self._process, self._of_connections())
         self._kept = max(0, self.express_slots - self._express) * WINDOW_MIN
         if not self.producers:
             self._kept += self.producer_cost
@@ -176,11 +179,20 @@ class Budget:
         return self._kept + self.spent_bytes() + cost <= self.memory_bytes
 
     def _spent(self) -> int:
-        return (
-            self.connections * CONNECTION_COST
-            + max(0, self.connections - self.running) * WAITING_COST
-            + self.producers * self.producer_cost
-        )
+        return max(self._process, self._of_connections()) + self.producers * self.producer_cost
+
+    def _of_connections(self) -> int:
+        return self.connections * CONNECTION_COST + max(0, self.connections - self.running) * WAITING_COST
+
+    @property
+    def slack_bytes(self) -> int:
+        """What connections that are gone have left in the process: it is spent until it has been given back."""
+        return self._process - self._of_connections()
+
+    def given_back(self) -> None:
+        """The process has given its free pages back to the operating system."""
+        self._process = self._of_connections()
+        self._divide()
 
     # What each has in the kernel
 
