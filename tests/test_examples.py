@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from freight.sample import verify, write_sample
-from serving import Served, find_program
+from serving import Served, find_program, until
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 SIZE = 6_400_000
@@ -82,6 +82,23 @@ def test_the_crowd_is_counted_in_the_server_and_in_the_kernel(serve: Serve, huge
     assert found
     assert int(found[1]) > 0
     server.await_log("GET /huge.csv", count=count)
+
+
+def test_a_running_download_and_how_far_it_has_come_are_shown(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "huge.csv"
+    write_sample(path, 64_000_000)  # more than a client that takes nothing has sent to it
+    server = serve(path, admin=True)
+    watched = f"http://127.0.0.1:{server.admin_port}/"
+    assert run("watch.py", watched, "0").stdout.startswith("0 run, 0 wait, ")
+    with server.connect(receive_bytes=4096) as client:
+        client.get("/huge.csv")
+        client.head()
+        until(lambda: server.status()["transfers"]["running"], "it runs")
+        ended = run("watch.py", watched, "0")
+    assert ended.stderr == ""
+    summary, download = ended.stdout.splitlines()
+    assert re.fullmatch(r"1 run, 0 wait, -?\d+% of the budget is in use", summary)
+    assert re.fullmatch(r"  127\.0\.0\.1 /huge\.csv \d+% [\d.]+ MB/s, waits for the client", download)
 
 
 @pytest.mark.skipif(find_program("jq") is None, reason="jq is not installed")

@@ -145,8 +145,9 @@ freight.add_command(
 
 {ARGUMENTS}
 
-A line on standard output says where it listens; each request is a line on standard error when it ends.
-Ctrl-C or SIGTERM lets running downloads finish, within --drain, and a second one ends at once.
+A line on standard output says where it listens, and a second one where the admin listener does, if there is one. Each
+request is a line on standard error when it ends. Ctrl-C or SIGTERM lets running downloads finish, within --drain, and a
+second one ends at once. SIGHUP has the file of --config read again.
 
 {NOTATION}""",
         epilog="""\b

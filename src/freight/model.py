@@ -154,7 +154,7 @@ class MemoryUse:
     """Memory, in bytes: what may grow with clients (``budget``), and what does.
 
     ``process``: private to the process now; ``baseline``: the same before the first client; ``kernel_send``: what the
-    kernel holds for running downloads and has not sent.
+    kernel holds in the send queues of all connections.
     """
 
     budget_bytes: int
@@ -182,7 +182,7 @@ class Running:
     """One running download.
 
     ``of_bytes`` is its promised length, None where none was stated; ``rate_bytes_per_second`` is what the client took
-    lately; ``window_bytes`` is what the kernel may hold unsent for it, None: as much as it likes;
+    lately; ``window_bytes`` is how much of its memory the kernel may have for it, None: as much as it likes;
     ``kernel_queue_bytes`` is what it does hold; ``blocked_on`` is whom it waits for.
     """
 

@@ -62,7 +62,7 @@ def _memory(snapshot: Snapshot) -> Iterator[Metric]:
         ("budget", memory.budget_bytes, "Memory that may grow with clients."),
         ("process", memory.process_bytes, "Memory that is private to the process."),
         ("baseline", memory.baseline_bytes, "Memory that was private to the process before the first client."),
-        ("kernel_send", memory.kernel_send_bytes, "What the kernel holds unsent for running downloads."),
+        ("kernel_send", memory.kernel_send_bytes, "What the kernel holds in the send queues of all connections."),
     ):
         yield _gauge(f"memory_{name}_bytes", meaning, value, "bytes")
 

@@ -1,0 +1,52 @@
+"""Who downloads from a freight server at this moment, and who waits: /status of its admin listener, once a second.
+
+    python examples/watch.py http://127.0.0.1:9080 [SECONDS]
+
+A line for the server, and one for each download, the slowest first. It ends after SECONDS, or by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+from urllib.request import urlopen
+
+SHOWN = 20
+
+
+def look(base: str) -> dict[str, Any]:
+    """What the server does: docs/reference/admin.md has the fields."""
+    with urlopen(f"{base}/status", timeout=10) as answer:
+        status: dict[str, Any] = json.load(answer)
+    return status
+
+
+def lines(status: dict[str, Any]) -> list[str]:
+    """A status for people."""
+    gate, memory = status["gate"], status["memory"]
+    used = memory["process_bytes"] - memory["baseline_bytes"] + memory["kernel_send_bytes"]
+    share = 100 * used / memory["budget_bytes"]
+    shown = [f"{gate['running']} run, {gate['waiting']} wait, {share:.0f}% of the budget is in use"]
+    for each in sorted(status["transfers"]["running"], key=lambda each: each["rate"])[:SHOWN]:
+        part = "" if each["of"] is None else f" {100 * each['sent'] / max(1, each['of']):.0f}%"
+        rate = f"{each['rate'] / 1e6:.1f} MB/s"
+        shown.append(f"  {each['client']} {each['target']}{part} {rate}, waits for the {each['blocked_on']}")
+    return shown
+
+
+def main(base: str, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while True:
+        print("\n".join(lines(look(base))), flush=True)
+        if time.monotonic() >= until:
+            return
+        time.sleep(1)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1].rstrip("/"), float(sys.argv[2]) if len(sys.argv) > 2 else float("inf"))
+    except KeyboardInterrupt:
+        pass
