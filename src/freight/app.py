@@ -238,6 +238,7 @@ class Server:
         try:
             settings, waiting = reload(self._settings, self._reread())
             self._budget.resize(_memory(settings))
+            self._source.list_by(self._budget.listing_entries, self._budget.piece_bytes)
         except Unservable as error:
             self._log.warn(f"the settings are as they were: {error}")
             return

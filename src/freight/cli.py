@@ -20,12 +20,12 @@ from click.formatting import wrap_text
 from freight import __version__
 from freight.config import Gathered, gather
 from freight.errors import Unservable
-from freight.heap import ALLOCATOR, ALLOCATOR_VARIABLE
 from freight.options import ARGUMENTS, NOTATION, given, parameters
 from freight.quantities import format_size, parse_size
 from freight.settings import SETTINGS
 
 DONE, FAILED, MISUSED = 0, 1, 2
+_ALLOCATOR = "PYTHONMALLOC"  # docs/decisions/010
 _SIGNALLED = 128  # a shell's convention: 128 + the number of the signal that ended the command
 
 _WIDTH, _VALUE_WIDTH = 80, 30
@@ -56,8 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _use_plain_allocator() -> None:
     """Begin again with the C library's allocator, which can give memory back, unless one has been chosen already."""
-    if ALLOCATOR_VARIABLE not in os.environ and sys.platform == "linux":
-        os.environ[ALLOCATOR_VARIABLE] = ALLOCATOR
+    if _ALLOCATOR not in os.environ and sys.platform == "linux":
+        os.environ[_ALLOCATOR] = "malloc"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 

@@ -43,7 +43,7 @@ LISTING_ENTRIES = 4096
 CROWD = 500
 """So many clients always find their least window: room for them is lent for the moment only (see FLOAT_SHARE)."""
 
-FIRST_WINDOW = 128 * KIB
+FIRST_WINDOW = 132 * KIB
 """What a new transfer may hold, in bytes: small answers then leave in one call."""
 
 FAST_WINDOW = 200 * KIB

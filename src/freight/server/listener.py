@@ -194,11 +194,11 @@ class Listener:
     def _evict(self) -> None:
         """Send away who has been idle for longest."""
         late = self._house.loop.time() - _GRACE_SECONDS
-        oldest = list(islice(self._idle, _EVICTED_AT_ONCE))
-        for connection in oldest:
-            if connection.idle_since <= late:
-                self._idle.pop(connection)
-                connection.evict()
+        oldest = [each for each in islice(self._idle, _EVICTED_AT_ONCE) if each.idle_since <= late]
+        # Who is still taking the end of an answer goes only where nobody else can.
+        for connection in [each for each in oldest if not each.sink.held()] or oldest:
+            self._idle.pop(connection)
+            connection.evict()
 
     def _serve(self, connection: Connection) -> None:
         self._connections.add(connection)

@@ -166,6 +166,10 @@ class LocalSource:
         """Give back the root's descriptor; readers that are open stay so."""
         self._root.close()
 
+    def list_by(self, entries_at_once: int, piece_bytes: int) -> None:
+        """From now on listings hold so many entries, and are made in pieces of so many bytes."""
+        self._entries_at_once, self._piece_bytes = entries_at_once, piece_bytes
+
     async def locate(self, target: str) -> Resource | Absence:
         """What is at a request target (:class:`freight.ports.Source`). Raises OSError for a failing disk."""
         parsed = parse(target)
