@@ -13,7 +13,7 @@ from .peers import NGINX, Peer, freight
 OVERSOLD = freight("20MB", "--queue", "2000", "--max-wait", "10m", name="freight 500 slots")
 UNLIMITED = freight("16GiB", name="freight no limit")
 
-SCARCE = freight("512KiB", "--max-wait", "10m", name="freight scarce")
+SCARCE = freight("704KiB", "--max-wait", "10m", name="freight scarce")
 """Fewer slots than there are addresses: whose turn it is decides what each gets."""
 GREEDY = 64
 MODEST = 8

@@ -138,6 +138,7 @@ class Budget:
             self._kept += self.producer_cost
         self._for_windows = self.memory_bytes - self._kept - self._spent()
         pool = self._for_windows - max(self.running, self._crowd) * WINDOW_MIN
+        pool -= max(0, self._crowd - self.connections) * CONNECTION_COST
         self._lendable = max(pool, self.memory_bytes // FLOAT_SHARE)
         if self._largest * self.running <= pool:
             self._most = 0  # no bound
