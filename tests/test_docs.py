@@ -24,7 +24,7 @@ NOTES = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
-TREE_LINE = re.compile(r"^( +)([\w.]+(?:\.py|/))")
+TREE_LINE = re.compile(r"^( +)([\w./]+(?:\.py|/))")
 MARKER = re.compile(r"<!-- (/?)bench:([\w-]+) -->")
 
 

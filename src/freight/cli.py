@@ -20,6 +20,7 @@ from click.formatting import wrap_text
 from freight import __version__
 from freight.config import Gathered, gather
 from freight.errors import Unservable
+from freight.lab.command import lab
 from freight.options import ARGUMENTS, NOTATION, given, parameters
 from freight.quantities import format_size, parse_size
 from freight.settings import SETTINGS
@@ -79,6 +80,7 @@ Examples:
   freight serve huge.csv                 then: wget localhost:8080/huge.csv
   freight serve /data --host 0.0.0.0     a directory, for the whole network
   freight sample huge.csv --size 10GB    something to try it with
+  freight lab --quick                    what it costs on this machine, drawn
 
 \b
 Exit status:
@@ -97,6 +99,9 @@ def freight(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(MISUSED)
+
+
+freight.add_command(lab)
 
 
 def _gather(values: Mapping[str, Any]) -> Callable[[], Gathered]:
