@@ -58,15 +58,26 @@ class Bench:
 
     @contextmanager
     def serving(self, server: Server, file: Path) -> Iterator[Station | None]:
-        """The server and its crowd; None, and why in ``left_out``, where it cannot be had."""
+        """The server and its crowd; None, and why in ``left_out``, where it cannot be had.
+
+        One of the others that gives up in the midst of it is left out as a whole.
+        """
         self.commands[server.name] = servers.recorded(server, file)
         try:
             with servers.running(server, file, self.work) as process, Crowd(process.port, f"/{file.name}") as crowd:
                 yield Station(self, process, crowd, file)
         except Unfit as why:
-            self.commands.pop(server.name)
-            self.left_out[server.name] = str(why)
+            self._leave_out(server, str(why))
             yield None
+        except Lost as why:
+            if server not in self.peers:
+                raise
+            self._leave_out(server, str(why))
+
+    def _leave_out(self, server: Server, why: str) -> None:
+        del self.commands[server.name]
+        self.samples[:] = [row for row in self.samples if row["server"] != server.name]
+        self.left_out[server.name] = why
 
 
 @dataclass(slots=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -91,7 +91,7 @@ def _run(out: str, names: Sequence[str], peers: Sequence[str], quick: bool) -> i
     return _conclude(results["scenarios"], report)
 
 
-def _conclude(records: dict[str, dict[str, object]], report: Path) -> int:
+def _conclude(records: Mapping[str, Mapping[str, Any]], report: Path) -> int:
     """Say what came of it: 0, or 1 where a server leaks or a scenario was not measured."""
     from freight.lab.words import sentences
 
@@ -102,8 +102,11 @@ def _conclude(records: dict[str, dict[str, object]], report: Path) -> int:
         else:
             said = " ".join(sentences(name, record))
             click.echo(click.wrap_text(f"{name:12}{said}", 100, "", " " * 12))
+    left_out = {what: why for record in records.values() for what, why in dict(record.get("left_out", {})).items()}
+    for what, why in left_out.items():
+        click.echo(f"left out    {what}: {why}")
     summary = records.get("memory", {}).get("summary")
-    if isinstance(summary, dict) and not summary["returned"]:
+    if summary and not summary["returned"]:
         status = UNFINISHED
     click.echo(f"{report}")
     return status

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -46,8 +47,8 @@ class Crowd:
     def __exit__(self, *_: object) -> None:
         tether.stop(self.process)
         for pipe in (self.process.stdin, self.process.stdout):
-            if pipe:
-                pipe.close()
+            with suppress(OSError):  # what was written and never read is lost, as it should be
+                pipe.close()  # type: ignore[union-attr]
 
     def join(self, count: int, manner: Manner) -> Standing:
         """So many more clients."""

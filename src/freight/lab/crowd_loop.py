@@ -19,7 +19,7 @@ from freight.lab.tether import raise_descriptor_limit
 
 _AT_ONCE = 256  # connections on their way at a time: below any listener's backlog
 _ROUND = 64  # clients served before commands are looked at again, so that an answer comes in milliseconds
-_PACE_SECONDS = 0.01
+_PACE_SECONDS = 0.002  # a slow client reads this often: what comes meanwhile must fit its receive window
 
 
 class Loop:

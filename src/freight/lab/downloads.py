@@ -25,7 +25,7 @@ def length(bench: Bench) -> None:
     wget = program("wget")
     if wget is None:
         raise Unfit("wget is not installed")
-    file = bench.file(16 * MIB)
+    file = bench.file(32 * MIB)
     bench.settings = {"file_bytes": file.stat().st_size, "wget": _version(wget)}
     bench.commands["wget, cut"] = (
         f"wget --progress=bar:force:noscroll --limit-rate={RATE} http://127.0.0.1:$port/{file.name}"
@@ -46,9 +46,15 @@ def _cut_and_resume(bench: Bench, station: Station, wget: str, name: str, file: 
     with (place / "cut.txt").open("wb") as said:
         first = tether.start([*words, f"--limit-rate={RATE}", url], _TERMINAL, cwd=place, stdout=said, stderr=said)
         end = time.monotonic() + PATIENCE_SECONDS
-        while first.poll() is None and time.monotonic() < end and not (copy.exists() and copy.stat().st_size >= half):
+        while (
+            first.poll() is None
+            and time.monotonic() < end
+            and not (len(_bars(place / "cut.txt")) > 2 and _size(copy) >= half)
+        ):
             bench.tick()
             time.sleep(0.005)
+        if first.poll() is not None:
+            raise Lost("wget had ended before it could be cut")
         tether.stop(first)
     kept = copy.stat().st_size
     with (place / "again.txt").open("wb") as said:
@@ -84,10 +90,19 @@ def _third_entry(station: Station) -> dict[str, Any]:
     raise Lost("the server did not log three requests")
 
 
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
 def _bar(said: Path) -> str:
     """The last bar that wget drew."""
-    bars = [line for line in re.split(r"[\r\n]", said.read_text(errors="replace")) if "%[" in line or "<=>" in line]
-    return bars[-1].strip() if bars else said.read_text(errors="replace").strip()[-200:]
+    return (_bars(said) or [""])[-1]
+
+
+def _bars(said: Path) -> list[str]:
+    """All of them; it draws a new one a few times a second."""
+    lines = re.split(r"[\r\n]", said.read_text(errors="replace"))
+    return [line.strip() for line in lines if "%[" in line or "<=>" in line]
 
 
 def _version(wget: str) -> str:

@@ -39,7 +39,7 @@ def memory(bench: Bench, server: Server | None = None) -> None:
 
         station.labels = {"clients": 1}
         station.read_for(before, "start", cached)
-        station.crowd.join(1, Manner(pace=int(size / flight)))
+        station.crowd.join(1, Manner(pace=int(size / flight), receive=2 * MIB))
         station.read_until(lambda now: now.count(At.WHOLE, At.CUT, At.REFUSED) == 1, "flight", cached)
         station.read_for(after, "after", cached)
 

@@ -33,6 +33,7 @@ http {
     client_body_temp_path $work/body; proxy_temp_path $work/proxy; fastcgi_temp_path $work/fastcgi;
     uwsgi_temp_path $work/uwsgi; scgi_temp_path $work/scgi;
     access_log off; sendfile on;
+    open_file_cache max=1000;  # one descriptor a file, not a download
     server { listen 127.0.0.1:$port backlog=4096; root $files; }
 }
 """
