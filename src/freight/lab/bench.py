@@ -155,7 +155,7 @@ class Station:
                 looks = [[row[name] for row in last] for name in ("uss_bytes", "kernel_bytes")]
                 if all(max(look) <= 1.01 * min(look) + 4096 for look in looks) or time.monotonic() > end:
                     break
-            time.sleep(READ_SECONDS)
+            time.sleep(READ_SECONDS / 2)
         for row in last:
             row["phase"] = phase
 

@@ -40,25 +40,15 @@ def length(bench: Bench) -> None:
 def _cut_and_resume(bench: Bench, station: Station, wget: str, name: str, file: Path) -> None:
     place = bench.work / name.replace(" ", "-")
     place.mkdir()
-    copy, half = place / file.name, file.stat().st_size // 2
+    copy = place / file.name
     url = f"http://127.0.0.1:{station.process.port}/{file.name}"
-    words = [wget, "--no-config", "--progress=bar:force:noscroll"]
+    words = [wget, "--no-config", "--progress=bar:force:noscroll", url]
     with (place / "cut.txt").open("wb") as said:
-        first = tether.start([*words, f"--limit-rate={RATE}", url], _TERMINAL, cwd=place, stdout=said, stderr=said)
-        end = time.monotonic() + PATIENCE_SECONDS
-        while (
-            first.poll() is None
-            and time.monotonic() < end
-            and not (len(_bars(place / "cut.txt")) > 2 and _size(copy) >= half)
-        ):
-            bench.tick()
-            time.sleep(0.005)
-        if first.poll() is not None:
-            raise Lost("wget had ended before it could be cut")
-        tether.stop(first)
+        first = tether.start([*words, f"--limit-rate={RATE}"], _TERMINAL, cwd=place, stdout=said, stderr=said)
+        _await_half(bench, first, copy, place / "cut.txt", file.stat().st_size // 2)
     kept = copy.stat().st_size
     with (place / "again.txt").open("wb") as said:
-        again = tether.start([*words, "-c", url], _TERMINAL, cwd=place, stdout=said, stderr=said)
+        again = tether.start([*words, "-c"], _TERMINAL, cwd=place, stdout=said, stderr=said)
         status = again.wait(PATIENCE_SECONDS)
     entry = _third_entry(station)
     check = [sys.executable, "-m", "freight", "sample", "--check", str(copy)]
@@ -76,6 +66,17 @@ def _cut_and_resume(bench: Bench, station: Station, wget: str, name: str, file: 
             "whole_and_right": right and copy.stat().st_size == file.stat().st_size,
         }
     )
+
+
+def _await_half(bench: Bench, wget: subprocess.Popen[bytes], copy: Path, said: Path, half_bytes: int) -> None:
+    """End wget when it has half of the file and has shown how far it is. Raises Lost when it is too late for that."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while wget.poll() is None and time.monotonic() < end and (len(_bars(said)) < 3 or _size(copy) < half_bytes):
+        bench.tick()
+        time.sleep(0.005)
+    if wget.poll() is not None:
+        raise Lost("wget had ended before it could be cut")
+    tether.stop(wget)
 
 
 def _third_entry(station: Station) -> dict[str, Any]:
