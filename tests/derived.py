@@ -35,6 +35,7 @@ def check_derived(folder: Path) -> dict[str, Any]:
         check_numbers(name, record, report)
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", report)  # it needs no network
     assert "<script" not in report
+    assert report.count("<img ") == len(re.findall(r'<img alt="[^"]{20,}" src="data:image/svg\+xml', report)) > 0
     return results
 
 

@@ -18,7 +18,7 @@ from freight.lab.crowd import Crowd, Lost, Standing
 from freight.lab.queues import send_queues
 from freight.lab.servers import Running, Server, Unfit
 
-READ_SECONDS = 0.05  # between readings, at least; a reading of 10,000 sockets takes about as long
+READ_SECONDS = 0.05  # between readings, at least, and twice that in a long run; 10,000 sockets take about as long
 PATIENCE_SECONDS = 60.0
 
 Row = dict[str, Any]
@@ -39,6 +39,11 @@ class Bench:
     commands: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long from one reading to the next."""
+        return READ_SECONDS if self.quick else 2 * READ_SECONDS
 
     def file(self, size_bytes: int) -> Path:
         """A sample of at least this size, made with ``freight sample``; one of a size is made once."""
@@ -71,7 +76,7 @@ class Bench:
             yield None
         except Lost as why:
             if server not in self.peers:
-                raise
+                raise Lost(f"{server.name}: {why}") from why
             self._leave_out(server, str(why))
 
     def _leave_out(self, server: Server, why: str) -> None:
@@ -123,7 +128,7 @@ class Station:
             self.read(phase, **more())
             if begin >= end:
                 return
-            time.sleep(max(0.0, min(READ_SECONDS - (time.monotonic() - begin), end - time.monotonic())))
+            time.sleep(max(0.0, min(self.bench.pause_seconds - (time.monotonic() - begin), end - time.monotonic())))
 
     def read_until(self, done: Callable[[Standing], bool], phase: str, more: Callable[[], Row] = dict) -> Standing:
         """Read until the crowd stands so. Raises Lost when it never does."""
@@ -132,15 +137,15 @@ class Station:
             begin = time.monotonic()
             if done(standing := self.read(phase, **more())):
                 return standing
-            time.sleep(max(0.0, READ_SECONDS - (time.monotonic() - begin)))
-        raise Lost(f"{self.process.server.name}: {phase} did not end within {PATIENCE_SECONDS:g} s")
+            time.sleep(max(0.0, self.bench.pause_seconds - (time.monotonic() - begin)))
+        raise Lost(f"{phase} did not end within {PATIENCE_SECONDS:g} s")
 
     def wait(self, done: Callable[[Standing], bool], what: str) -> Standing:
         """Wait until the crowd stands so, without readings. Raises Lost when it never does."""
         end = time.monotonic() + PATIENCE_SECONDS
         while not done(standing := self.crowd.look()):
             if time.monotonic() > end:
-                raise Lost(f"{self.process.server.name}: {what} did not come within {PATIENCE_SECONDS:g} s")
+                raise Lost(f"{what} did not come within {PATIENCE_SECONDS:g} s")
             self.bench.tick()
             time.sleep(0.01)
         return standing

@@ -5,17 +5,17 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from click.shell_completion import CompletionItem
 
 from freight.errors import Unservable
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from freight.lab.scenarios import Scenario
 
 DONE, UNFINISHED = 0, 1
@@ -23,6 +23,8 @@ _SIGNALLED = 128
 
 
 def _names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
     from freight.lab.scenarios import SCENARIOS
 
     return [CompletionItem(row.name, help=row.title) for row in SCENARIOS if row.name.startswith(incomplete)]
@@ -59,6 +61,8 @@ def lab(quick: bool, out: str, scenarios: Sequence[str], against: str, listed: b
 
     It draws with matplotlib: pip install "freight[lab]".
     """
+    from importlib.util import find_spec
+
     from freight.lab.scenarios import BY_NAME, SCENARIOS
     from freight.lab.servers import PEERS
 

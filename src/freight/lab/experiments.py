@@ -10,6 +10,7 @@ from pathlib import Path
 from freight.lab import gauge
 from freight.lab.bench import Bench, Station
 from freight.lab.client import At, Manner
+from freight.lab.crowd import Lost
 from freight.lab.servers import CHUNK_BYTES, READ_ALL, ZERO_COPY, Server, chunks, freight
 from freight.quantities import parse_size
 
@@ -111,17 +112,24 @@ def crowd(bench: Bench) -> None:
                 _grow(bench, station, [count for count in counts if count <= room])
                 for count in counts:
                     if count > room:
-                        bench.left_out[f"{count} clients"] = f"ulimit -n allows {room + 100} descriptors"
+                        bench.left_out[f"{count:,} clients"] = f"ulimit -n allows {room + 100} descriptors"
 
 
 def _grow(bench: Bench, station: Station, counts: Sequence[int]) -> None:
+    """As many of these counts as the server, and the host's own limits of memory for sockets, let in."""
     station.labels = {"clients": 0}
     station.read_for(0.2, "idle")
     there = 0
     for count in counts:
         station.labels = {"clients": count}
         station.crowd.join(count - there, LEAN)
-        _await_hold(station, count)
+        try:
+            _await_hold(station, count)
+        except Lost as why:
+            if not there:
+                raise
+            bench.left_out[f"{station.process.server.name}, {count:,} clients"] = str(why)
+            break
         there = count
     station.labels = {"clients": 0}
     station.clear()

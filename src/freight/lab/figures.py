@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from freight.lab import pictures
-from freight.lab.ink import FAINT, INK, KERNEL, OTHER, PROCESS, SERIES, canvas, label, spaced, svg
+from freight.lab.ink import FAINT, INK, KERNEL, OTHER, PAPER, PROCESS, canvas, colour_of, label, spaced, svg
 from freight.lab.sums import grouped
 from freight.lab.wording import figures, memory, seconds
 from freight.quantities import format_size
@@ -33,7 +33,7 @@ def _strategies(record: Record) -> dict[str, str]:
         clients = [case["clients"] for case in next(iter(by_server.values()))]
         _curves(left, by_server, used, "log")
         _curves(right, by_server, spent, "linear")
-        left.set(title="Process memory", ylabel="MiB", ylim=(5, None))
+        left.set(title="Process memory", ylabel="MiB", ylim=(3, None))
         right.set(title="CPU time of a gigabyte", ylabel="CPU-seconds of the server", ylim=(0, None))
         for axes in (left, right):
             axes.set(xlabel="clients", xscale="log")
@@ -57,7 +57,8 @@ def _curves(
         ]
     else:
         places = spaced(ends, max(value for line in lines.values() for value in line) * 0.065)
-    for (name, line), place, colour in zip(lines.items(), places, SERIES, strict=False):
+    for (name, line), place in zip(lines.items(), places, strict=True):
+        colour = colour_of(name)
         counts = [case["clients"] for case in by_server[name]]
         axes.plot(counts, line, color=colour, marker="o")
         label(axes, counts[-1], place, name, colour, dx=8)
@@ -106,7 +107,7 @@ def _stalled(record: Record) -> dict[str, str]:
             text = f"{memory(case['kernel_bytes']['median'])} kernel, {memory(case['growth_bytes']['median'])} process"
             total = kernel[row] + process[row]
             inside = total > 0.6 * max(map(sum, zip(kernel, process, strict=True)))
-            label(axes, total, row, text, "#ffffff" if inside else INK, dx=-8 if inside else 8, weight="bold")
+            label(axes, total, row, text, PAPER if inside else INK, dx=-8 if inside else 8, weight="bold")
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0, labelcolor=INK)
@@ -130,7 +131,8 @@ def _crowd(record: Record) -> dict[str, str]:
             for of in servers.values()
         ]
         places = spaced(ends, max(ends) * 0.2)
-        for (name, of), place, colour in zip(servers.items(), places, SERIES, strict=False):
+        for (name, of), place in zip(servers.items(), places, strict=True):
+            colour = colour_of(name)
             counts = [0, *(point["clients"] for point in of["points"])]
             used = [of["idle_bytes"], *(point["uss_bytes"]["median"] for point in of["points"])]
             fitted = [(of["intercept_bytes"] + of["process_bytes_per_client"] * count) / MIB for count in counts]
@@ -166,7 +168,9 @@ def _budget(record: Record) -> dict[str, str]:
             ylim=(0, None),
         )
         _ticks(left, sizes, [format_size(size) for size in sizes])
-        left.tick_params(axis="x", labelrotation=30)
+        left.set_xticks(
+            left.get_xticks(), [text.get_text() for text in left.get_xticklabels()], rotation=40, ha="right"
+        )
         if queue:
             _waits(right, queue, next(row for row in record["samples"] if "waits_seconds" in row)["waits_seconds"])
         return {
@@ -183,18 +187,10 @@ def _waits(axes: Axes, queue: Record, waits: Sequence[float]) -> None:
     axes.plot(ordered, range(1, len(ordered) + 1), color=PROCESS)
     axes.axhline(queue["slots"], color=FAINT, linewidth=1, linestyle=(0, (3, 3)))
     label(axes, ordered[-1], queue["slots"], f"{queue['slots']} slots", FAINT, dx=-2, dy=8)
-    for name, share in (("median", 0.5), ("most", 1.0)):
-        axes.plot(queue["wait_seconds"][name], share * len(ordered), "o", color=PROCESS)
-        text = f"{'half of them' if share < 1 else 'the last'}\nafter {seconds(queue['wait_seconds'][name])}"
-        label(
-            axes,
-            queue["wait_seconds"][name],
-            share * len(ordered),
-            text,
-            INK,
-            dx=8 if share < 1 else -12,
-            dy=-12 if share < 1 else 0,
-        )
+    for name, share, who, dx, dy in (("median", 0.5, "half of them", 8, -12), ("most", 1.0, "the last", -2, -56)):
+        wait = queue["wait_seconds"][name]
+        axes.plot(wait, share * len(ordered), "o", color=PROCESS)
+        label(axes, wait, share * len(ordered), f"{who}\nafter {seconds(wait)}", dx=dx, dy=dy)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.set(
         title=f"{queue['clients']:,} clients at once",

@@ -15,15 +15,28 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, less its black and its yellow: distinct to all kinds of colour vision on white and on dark.
-PROCESS, KERNEL, CACHE, OTHER, FOURTH, FIFTH = "#0072b2", "#d55e00", "#56b4e9", "#009e73", "#cc79a7", "#e69f00"
-SERIES = (PROCESS, KERNEL, OTHER, FOURTH, FIFTH, CACHE)
+# Stand-ins, in whose place a page's colour scheme puts its own.
+INK, FAINT, RULE, PAPER = "#010201", "#010202", "#010203", "#010204"
+PROCESS, KERNEL, CACHE, OTHER, FOURTH, FIFTH = "#010205", "#010206", "#010207", "#010208", "#010209", "#01020a"
+_OF_SERVERS = {
+    **{"freight": PROCESS, "read it all": KERNEL, "32KiB chunks": FIFTH, "zero-copy": OTHER},
+    **{"nginx": FOURTH, "go io.Copy": CACHE},
+}
 
-# Stand-ins, put in the place of what a page's colour scheme decides.
-INK, FAINT, RULE, PAPER = "#010203", "#010204", "#010205", "#010206"
-_LIGHT = {INK: "#1f2328", FAINT: "#59636e", RULE: "#d8dee4", PAPER: "#ffffff"}
-_DARK = {INK: "#e6edf3", FAINT: "#9198a1", RULE: "#30363d", PAPER: "#0d1117"}
-_NAMES = {INK: "--ink", FAINT: "--faint", RULE: "--rule", PAPER: "--paper"}
+# Okabe and Ito's palette, which all kinds of colour vision tell apart, darker on white and lighter on dark, so that
+# words in these colours can be read as well.
+_SCHEMES = {
+    INK: ("ink", "#1f2328", "#e6edf3"),
+    FAINT: ("faint", "#59636e", "#9198a1"),
+    RULE: ("rule", "#d8dee4", "#30363d"),
+    PAPER: ("paper", "#ffffff", "#0d1117"),
+    PROCESS: ("blue", "#0072b2", "#3f9fe0"),
+    KERNEL: ("vermilion", "#c24e00", "#f0823a"),
+    CACHE: ("sky", "#3a94cc", "#7cc7f2"),
+    OTHER: ("green", "#008661", "#2bbd93"),
+    FOURTH: ("purple", "#b0578a", "#d98fb8"),
+    FIFTH: ("orange", "#a87300", "#e6a817"),
+}
 
 _STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
@@ -74,17 +87,23 @@ def svg(figure: Figure, title: str, text: str) -> str:
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     picture = out.getvalue()
     picture = picture[picture.index("<svg") :]
-    for stand_in, name in _NAMES.items():
-        picture = picture.replace(stand_in, f"var({name})")
+    for stand_in, (name, _, _) in _SCHEMES.items():
+        picture = picture.replace(stand_in, f"var(--{name})")
     picture = re.sub(r"'DejaVu Sans Mono'[^;\"]*", "ui-monospace, monospace", picture)
     picture = re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, sans-serif", picture)
-    schemes = f"svg{{{_scheme(_LIGHT)}}}@media(prefers-color-scheme:dark){{svg{{{_scheme(_DARK)}}}}}"
+    light, dark = ("".join(f"--{row[0]}:{row[at]};" for row in _SCHEMES.values()) for at in (1, 2))
+    schemes = f"svg{{{light}}}@media(prefers-color-scheme:dark){{svg{{{dark}}}}}"
     head, rest = picture.split(">", 1)
     head = head.replace("<svg", '<svg role="img"', 1)
     rest = re.sub(r"\s*<metadata>.*?</metadata>", "", rest, flags=re.DOTALL)
     return (
         f"{head}>\n <title>{_escaped(title)}</title>\n <desc>{_escaped(text)}</desc>\n <style>{schemes}</style>{rest}"
     )
+
+
+def colour_of(server: str) -> str:
+    """The same server has the same colour in all figures."""
+    return _OF_SERVERS.get(server, PROCESS if server.startswith("freight") else INK)
 
 
 def label(
@@ -103,10 +122,6 @@ def spaced(places: list[float], least: float) -> list[float]:
         moved[upper] = max(moved[upper], moved[lower] + least)
     shift = sum(moved) / len(moved) - sum(places) / len(places) if places else 0.0
     return [place - shift for place in moved]
-
-
-def _scheme(colours: dict[str, str]) -> str:
-    return "".join(f"{_NAMES[stand_in]}:{colour};" for stand_in, colour in colours.items())
 
 
 def _escaped(text: str) -> str:

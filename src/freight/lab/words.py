@@ -46,7 +46,7 @@ _SENTENCES: Mapping[str, str] = {
         A client more adds {whole_per_client}, {chunks_per_client}, {zero_copy_per_client} and
         {freight_per_client}: the first is the file, the others do not depend on it.
 
-        A gigabyte takes them {whole_cpu}, {chunks_cpu}, {zero_copy_cpu} and {freight_cpu} CPU-seconds.
+        A gigabyte in such files takes them {whole_cpu}, {chunks_cpu}, {zero_copy_cpu} and {freight_cpu} CPU-seconds.
     """,
     "buffer": """
         With a buffer of {first} the server sends {first_speed} GB a CPU-second, with {knee} it sends
