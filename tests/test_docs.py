@@ -196,6 +196,7 @@ def test_every_number_of_the_lab_has_been_measured_and_every_figure_is_there(pag
     numbers = re.findall(r"<!-- lab:[\w.]+ -->(.*?)<!-- /lab -->", text)
     assert len(numbers) == text.count("<!-- lab:") == text.count("<!-- /lab -->") > 0
     assert not {"?", "not measured"} & set(numbers)
+    assert not re.search(r"^<!-- lab:|`<!-- lab:", text, re.MULTILINE)  # there Markdown is none
     images = re.findall(r'<img src="([^"]+)"', text)
     assert images
     assert [image for image in images if not (page.parent / image).exists()] == []

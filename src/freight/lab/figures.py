@@ -187,7 +187,7 @@ def _waits(axes: Axes, queue: Record, waits: Sequence[float]) -> None:
     axes.plot(ordered, range(1, len(ordered) + 1), color=PROCESS)
     axes.axhline(queue["slots"], color=FAINT, linewidth=1, linestyle=(0, (3, 3)))
     label(axes, ordered[-1], queue["slots"], f"{queue['slots']} slots", FAINT, dx=-2, dy=8)
-    for name, share, who, dx, dy in (("median", 0.5, "half of them", 8, -12), ("most", 1.0, "the last", -2, -56)):
+    for name, share, who, dx, dy in (("median", 0.5, "half of them", 8, -12), ("most", 1.0, "the last", -4, 14)):
         wait = queue["wait_seconds"][name]
         axes.plot(wait, share * len(ordered), "o", color=PROCESS)
         label(axes, wait, share * len(ordered), f"{who}\nafter {seconds(wait)}", dx=dx, dy=dy)
@@ -197,7 +197,7 @@ def _waits(axes: Axes, queue: Record, waits: Sequence[float]) -> None:
         xlabel="seconds until the first byte",
         ylabel="clients served",
         xlim=(0, None),
-        ylim=(0, None),
+        ylim=(0, 1.2 * len(ordered)),
     )
 
 
