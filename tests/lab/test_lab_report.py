@@ -16,8 +16,9 @@ import pytest
 from derived import check_derived, read
 from freight.lab import experiments
 from freight.lab.bench import Bench
+from freight.lab.command import conclude
 from freight.lab.laboratory import write
-from freight.lab.servers import Server, freight
+from freight.lab.servers import Server
 from freight.lab.summary import SUMMARIES
 from freight.lab.words import sentences
 from serving import until
@@ -80,6 +81,7 @@ def test_the_process_comes_back_to_where_it_was(folder: Path) -> None:
     }
     assert abs(median(used["after"]) - median(used["start"])) <= 1 << 20
     assert max(used["flight"]) - median(used["start"]) <= 1 << 20  # 256 MiB went by
+    assert "Back at its baseline." in (folder / "report.html").read_text()
     last = rows[-1]
     assert (last["at"], last["kernel_bytes"], last["connections"]) == ({"whole": 1}, 0, 0)
     assert last["taken_bytes"] - rows[0]["taken_bytes"] >= 256 << 20
@@ -94,7 +96,7 @@ def test_the_window_holds_what_the_kernel_would_take(folder: Path) -> None:
     bound, free = held["freight --memory 20MB"], held["freight, no window"]
     assert all(row["at"] == {"stalled": row["clients"]} for row in [*bound, *free])
     assert all(row["kernel_bytes"] <= row["clients"] * (32 + 16) << 10 for row in bound)
-    assert min(row["kernel_bytes"] for row in free) > 10 * max(row["kernel_bytes"] for row in bound)
+    assert min(row["kernel_bytes"] for row in free) > 5 * max(row["kernel_bytes"] for row in bound)
     assert max(row["uss_bytes"] for row in free) < 2 * max(
         row["uss_bytes"] for row in bound
     )  # the process shows nothing
@@ -138,23 +140,23 @@ def test_no_machine_and_no_directory_is_named(folder: Path) -> None:
     assert str(Path.home()) not in text
 
 
-@pytest.mark.parametrize("leaky", [True, False], ids=["a server that leaks", "one that does not"])
-def test_a_server_that_keeps_what_it_sent_is_reported_as_leaking(leaky: bool, tmp_path: Path) -> None:
+def test_a_server_that_keeps_what_it_sent_is_reported_as_leaking(tmp_path: Path) -> None:
     (tmp_path / "leaky.py").write_text(LEAKY)
-    double = Server("leaky", ("$python", str(tmp_path / "leaky.py"), "$port", "$file"))
     bench = Bench(tmp_path, quick=True)
-    experiments.memory(bench, double if leaky else freight())
+    experiments.memory(bench, Server("leaky", ("$python", str(tmp_path / "leaky.py"), "$port", "$file")))
     record = {"settings": bench.settings, "samples": bench.samples, "summary": SUMMARIES["memory"](bench.samples)}
-    assert record["summary"]["returned"] is not leaky
-    assert ("LEAKING" in " ".join(sentences("memory", record))) is leaky
+    assert record["summary"]["returned"] is False
+    assert record["summary"]["left_bytes"] >= 256 << 20
+    assert "LEAKING" in " ".join(sentences("memory", record))
     results = {
         **{"made": "today", "seconds": 1.0, "quick": True, "versions": {"freight": "0"}},
         "machine": {"cores": 2, "cpu": "one", "memory_bytes": 1 << 30, "kernel": "6", "sysctl": {}},
         "scenarios": {"memory": {"command": bench.commands, "left_out": {}, **record}},
     }
-    report = write(results, tmp_path).read_text()
-    assert ('<span class="bad">LEAKING.</span>' in report) is leaky
-    assert ("Back at its baseline." in report) is not leaky
+    report = write(results, tmp_path)
+    assert '<span class="bad">LEAKING.</span>' in report.read_text()
+    assert "Back at its baseline." not in report.read_text()
+    assert conclude(results["scenarios"], report) == 1
 
 
 def test_what_cannot_be_measured_is_skipped_by_name_and_never_invented(tmp_path: Path) -> None:

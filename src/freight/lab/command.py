@@ -92,10 +92,10 @@ def _run(out: str, names: Sequence[str], peers: Sequence[str], quick: bool) -> i
     with _Bar(rows, quick) as bar:
         results = laboratory.run(names, [PEERS[name] for name in dict.fromkeys(peers)], quick=quick, tell=bar.tell)
         report = laboratory.write(results, folder)
-    return _conclude(results["scenarios"], report)
+    return conclude(results["scenarios"], report)
 
 
-def _conclude(records: Mapping[str, Mapping[str, Any]], report: Path) -> int:
+def conclude(records: Mapping[str, Mapping[str, Any]], report: Path) -> int:
     """Say what came of it: 0, or 1 where a server leaks or a scenario was not measured."""
     from freight.lab.words import sentences
 
