@@ -31,7 +31,7 @@ def _memory(record: Record) -> Facts:
         "kernel_before": memory(summary["moments"]["start"]["kernel_bytes"]["median"]),
         "cached_after": memory(summary["moments"]["after"]["cached_bytes"]["median"]),
         "left": f"{memory(abs(left))} {'more' if left >= 0 else 'less'} than before",
-        "verdict": f"back at its baseline, of which {allowed} may be left" if summary["returned"] else leaking,
+        "verdict": f"it has come back (within {allowed} of its baseline)" if summary["returned"] else leaking,
     }
 
 

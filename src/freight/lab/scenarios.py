@@ -59,7 +59,7 @@ SCENARIOS = (
     ),
     Scenario(
         "crowd",
-        "From one client to ten thousand",
+        "From one client to thousands",
         "What does one more client cost?",
         experiments.crowd,
         6,
