@@ -138,7 +138,11 @@ def running(server: Server, file: Path, work: Path) -> Iterator[Running]:
     with log.open("wb") as output:
         command = [Template(word).substitute(places) for word in server.command]
         process = tether.start(
-            command, {"XDG_DATA_HOME": str(work)}, stdout=output, stderr=output, stdin=subprocess.DEVNULL
+            command,
+            {"XDG_DATA_HOME": str(work), "XDG_CONFIG_HOME": str(work)},
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
         )
     try:
         _await(process, port, log)

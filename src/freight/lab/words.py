@@ -47,6 +47,8 @@ _SENTENCES: Mapping[str, str] = {
         {freight_per_client}: the first is the file, the others do not depend on it.
 
         A gigabyte in such files takes them {whole_cpu}, {chunks_cpu}, {zero_copy_cpu} and {freight_cpu} CPU-seconds.
+
+        Others add, a client: {others}.
     """,
     "buffer": """
         With a buffer of {first} the server sends {first_speed} GB a CPU-second, with {knee} it sends
