@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,21 +15,6 @@ Serve = Callable[..., Served]
 
 WINDOW_MIN = 32 * 1024
 SLACK = 16 * 1024  # what the kernel may hold of a client beyond its window: docs/design, the second invariant
-
-
-@pytest.fixture
-def clients() -> Iterator[ExitStack]:
-    """Closes the clients that enter it."""
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
-def huge(tmp_path: Path) -> Path:
-    path = tmp_path / "huge.bin"
-    with path.open("wb") as file:
-        file.truncate(1 << 30)
-    return path
 
 
 def settled(server: Served, count: int) -> list[int]:

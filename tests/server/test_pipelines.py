@@ -35,11 +35,9 @@ class Pipeline(NamedTuple):
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Path:
-    (tmp_path / "small.bin").write_bytes(bytes(10_000))
-    with (tmp_path / "huge.bin").open("wb") as file:
-        file.truncate(1 << 30)
-    return tmp_path
+def site(huge: Path) -> Path:
+    (huge.parent / "small.bin").write_bytes(bytes(10_000))
+    return huge.parent
 
 
 @pytest.fixture
