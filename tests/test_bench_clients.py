@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -69,23 +70,27 @@ def test_a_crowd_that_breaks_off_says_why() -> None:
         clients.wait("begin")
 
 
-@pytest.mark.parametrize("mode", ["drip", "sip"])
-def test_attackers_wait_for_nobody_and_stop_at_a_word(mode: str) -> None:
-    """The server lets in as few as the kernel can be told, and answers none of them."""
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """The port of a server that lets in as few as the kernel can be told, and answers none of them."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listening:
-        with crowd(Spec(mode, listening.getsockname()[1], 20, seconds=600)) as attackers:
-            attackers.wait("begin")
-            attackers.give_word()
-            assert 0 < attackers.wait("end")["standing"] < 20
+        yield listening.getsockname()[1]
 
 
-def test_a_word_to_who_has_ended_already_is_no_mistake() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        with crowd(Spec("drip", listening.getsockname()[1], warm=0, seconds=1.5)) as attackers:
-            attackers.wait("begin")
-            attackers.process.wait()
-            attackers.give_word()
-            assert attackers.wait("end")["standing"] == 1
+@pytest.mark.parametrize("mode", ["drip", "sip"])
+def test_attackers_wait_for_nobody_and_stop_at_a_word(silent: int, mode: str) -> None:
+    with crowd(Spec(mode, silent, 20, seconds=600)) as attackers:
+        attackers.wait("begin")
+        attackers.give_word()
+        assert 0 < attackers.wait("end")["standing"] < 20
+
+
+def test_a_word_to_who_has_ended_already_is_no_mistake(silent: int) -> None:
+    with crowd(Spec("drip", silent, warm=0, seconds=1.5)) as attackers:
+        attackers.wait("begin")
+        attackers.process.wait()
+        attackers.give_word()
+        assert attackers.wait("end")["standing"] == 1
 
 
 def test_a_watch_keeps_the_largest_reading_of_each_figure() -> None:
