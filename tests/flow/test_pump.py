@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from freight.core.multipart import lay_out
 from freight.errors import Changed, ShortRead
 from freight.flow.budget import FAST_WINDOW, WINDOW_MIN
 from freight.flow.gate import Lane, Slot
@@ -153,6 +154,27 @@ def test_what_is_queued_and_what_is_noted_never_exceeds_the_window(make_sink: Ma
         given = bench.step()
         assert held + given <= max(held, window)
         assert bench.sink.held() <= bench.lender.noted[-1] <= max(held, window)
+
+
+@pytest.mark.parametrize("length", [1, 100, 1000])
+@pytest.mark.parametrize("left", [0, 10_000, 20_000])
+def test_of_many_tiny_parts_the_literals_too_keep_to_the_window(
+    make_sink: Make, file: Any, length: int, left: int
+) -> None:
+    """What is queued does; what is noted for it is beyond by one of them at most, as a literal is not cut."""
+    spans = [Span(start, start + length) for start in range(0, 1000 * 4096, 4096)]
+    parts, total = lay_out(spans, SIZE, "text/csv; charset=utf-8", "0" * 32)
+    longest = max(len(part) for part in parts if isinstance(part, bytes))
+    bench = Bench(make_sink, file, WINDOW_MIN, *parts)
+    turns = 0
+    while bench.sink.taken < total:
+        held = bench.sink.held()
+        assert bench.step() > 0
+        assert held < bench.sink.held() <= WINDOW_MIN
+        assert bench.sink.held() <= bench.lender.noted[-1] <= WINDOW_MIN + longest
+        bench.drain(left)
+        turns += 1
+    assert turns >= total // WINDOW_MIN
 
 
 @pytest.mark.parametrize(
