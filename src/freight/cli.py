@@ -21,6 +21,7 @@ from freight import __version__
 from freight.config import Gathered, gather
 from freight.errors import Unservable
 from freight.options import ARGUMENTS, NOTATION, given, parameters
+from freight.plan.command import plan
 from freight.quantities import format_size, parse_size
 from freight.settings import SETTINGS
 
@@ -213,6 +214,8 @@ Examples:
   FREIGHT_MEMORY=20MB freight settings --json""",
     )
 )
+
+freight.add_command(plan)
 
 
 @freight.command(
