@@ -24,6 +24,7 @@ from freight.options import ARGUMENTS, NOTATION, given, parameters
 from freight.plan.command import plan
 from freight.quantities import format_size, parse_size
 from freight.settings import SETTINGS
+from freight.top.command import top
 
 DONE, FAILED, MISUSED = 0, 1, 2
 _ALLOCATOR = "PYTHONMALLOC"  # docs/decisions/010
@@ -216,6 +217,7 @@ Examples:
 )
 
 freight.add_command(plan)
+freight.add_command(top)
 
 
 @freight.command(
