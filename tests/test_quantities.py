@@ -12,6 +12,7 @@ from freight.quantities import (
     brief_rate,
     brief_seconds,
     brief_size,
+    chosen_size,
     format_rate,
     format_seconds,
     format_size,
@@ -148,6 +149,11 @@ def test_eight_bits_are_a_byte(count: int, prefix: str) -> None:
 )
 def test_a_size_in_a_table_has_three_digits(size_bytes: float, text: str) -> None:
     assert brief_size(size_bytes) == text
+
+
+@pytest.mark.parametrize(("size_bytes", "text"), [(64 << 20, "64MiB"), (20_000_000, "20MB"), (19_850_123, "19.9MB")])
+def test_a_size_that_was_chosen_is_shown_as_it_was_where_that_is_short(size_bytes: int, text: str) -> None:
+    assert chosen_size(size_bytes) == text
 
 
 @given(st.floats(0, 9.99e17))

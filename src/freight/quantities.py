@@ -19,6 +19,8 @@ _BIT_UNITS = {prefix + "bit": 1000**power for power, prefix in enumerate(("", "k
 # (numerator, denominator) in seconds: whole numbers, so that 500ms is exactly 0.5 and 100ms exactly the float 0.1.
 _TIME_UNITS = {"d": (86_400, 1), "h": (3600, 1), "m": (60, 1), "s": (1, 1), "ms": (1, 1000)}
 
+_BRIEF = 6  # characters, or fewer
+
 # The digits are bounded because they come from command lines and files, and int() takes quadratic time.
 _QUANTITY = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,18}))? ?([A-Za-z]*)", re.ASCII)
 
@@ -118,6 +120,12 @@ def brief_size(size_bytes: float) -> str:
             if len(shown.replace(".", "")) <= 3:
                 return shown + unit
     return f"{number:.0f}{unit}"  # thousands of the largest
+
+
+def chosen_size(size_bytes: int) -> str:
+    """A size for a table that somebody has chosen: as it was, ``64MiB``, where that is short."""
+    exact = format_size(size_bytes)
+    return exact if len(exact) <= _BRIEF else brief_size(size_bytes)
 
 
 def brief_rate(bytes_per_second: float) -> str:

@@ -8,14 +8,12 @@ from dataclasses import asdict
 
 from freight.flow.budget import CONNECTION_COST, WAITING_COST, WINDOW_MIN
 from freight.plan.reckon import Question, Row
-from freight.quantities import brief_rate, brief_size, format_size
-
-_SHORT = 6  # characters
+from freight.quantities import brief_rate, brief_size, chosen_size, format_size
 
 _COLUMNS: dict[str, Callable[[Row], str]] = {
     "clients": lambda row: f"{row.clients:,}",
     "nodes": lambda row: f"{row.nodes:,}",
-    "memory": lambda row: _memory(row.memory_bytes),
+    "memory": lambda row: chosen_size(row.memory_bytes),
     "window": lambda row: ("" if row.bounded else "<=") + brief_size(row.window_bytes),
     "held": lambda row: brief_size(row.held_least_bytes),
     "to": lambda row: ("" if row.bounded else "<=") + brief_size(row.held_lent_bytes),
@@ -35,11 +33,6 @@ still   so many run at least if each stands still from its first bytes on
         (of the fullest node); the others wait"""
 _LEGEND_OF_LINK = """\
 rate    what each reaches at most: a window a round trip, or a share of the link"""
-
-
-def _memory(memory_bytes: int) -> str:
-    exact = format_size(memory_bytes)
-    return exact if len(exact) <= _SHORT else brief_size(memory_bytes)
 
 
 def table(question: Question, rows: Sequence[Row]) -> str:

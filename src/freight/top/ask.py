@@ -51,7 +51,8 @@ def look(address: Address) -> Look:
     connection = http.client.HTTPConnection(address.host, address.port, timeout=ASK_SECONDS)
     try:
         connection.request("GET", "/status", headers={"Accept": "application/json", "Connection": "close"})
-        return parse_look(_content(connection.getresponse(), deadline))
+        with connection.getresponse() as answer:
+            return parse_look(_content(answer, deadline))
     except TimeoutError:
         raise Unseen("no answer", f"within {ASK_SECONDS:.0f}s") from None
     except OSError as error:

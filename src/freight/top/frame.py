@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from freight.quantities import brief_rate, brief_seconds, brief_size
+from freight.quantities import brief_rate, brief_seconds, brief_size, chosen_size
 from freight.top.follow import Progress, View
 from freight.top.look import Look
 
@@ -97,7 +97,7 @@ def _title(view: View | None, place: str, note: str) -> Text:
 def _summary(view: View, style: Style) -> Iterator[Text]:
     look = view.look
     used = look.grown_bytes + look.kernel_bytes
-    memory = f"{brief_size(used)} of {brief_size(look.budget_bytes)}: "
+    memory = f"{brief_size(used)} of {chosen_size(look.budget_bytes)}: "
     memory += f"process {brief_size(look.grown_bytes)}, kernel {brief_size(look.kernel_bytes)}"
     yield _gauge("memory", used / look.budget_bytes, memory, style)
     slots = f"{look.running:,} of {look.slots:,} run"
