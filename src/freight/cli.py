@@ -81,6 +81,8 @@ Examples:
   freight serve huge.csv                 then: wget localhost:8080/huge.csv
   freight serve /data --host 0.0.0.0     a directory, for the whole network
   freight sample huge.csv --size 10GB    something to try it with
+  freight plan --clients 500             how much memory that takes
+  freight top                            a running server, in this terminal
 
 \b
 Exit status:

@@ -29,8 +29,8 @@ def test_a_server_at_a_glance() -> None:
     view = seen(draining=True, gate=gate | {"refused_total": 9})
     assert lines(view) == [
         "freight 1.2.3  127.0.0.1:9080  draining",
-        "memory  ███████████░░░░░  70%  14.0MB of 20MB: process 2.00MB, kernel 12.0MB",
-        "slots   ███░░░░░░░░░░░░░  23%  120 of 503 run, 3 express; 7 connections",
+        "memory  ━━━━━━━━━━━─────  70%  14.0MB of 20MB: process 2.00MB, kernel 12.0MB",
+        "slots   ━━━─────────────  23%  120 of 503 run, 3 express; 7 connections",
         "queue   12 wait, the oldest for 4.2s; 9 refused",
         "rate    0B/s; 123MB sent, 5 downloads whole",
         "aborted 2 stalled",
@@ -48,10 +48,10 @@ def test_each_download_has_a_bar_a_rate_and_an_eta_or_what_keeps_it() -> None:
     )
     assert lines(view)[7:] == [
         "client          target                  sent          %     of     rate      eta",
-        "127.0.0.1       /huge.csv               ████░░░░░░  45% 1.00GB 10.0MB/s      55s",
+        "127.0.0.1       /huge.csv               ━━━━──────  45% 1.00GB 10.0MB/s      55s",
         "2001:db8:aaaa:… …ng/way/to/the/file.csv                            5B/s        -",
-        "127.0.0.1       /huge.csv               ████░░░░░░  40% 1.00kB     0B/s  stalled",
-        "127.0.0.1       /huge.csv               ████░░░░░░  40% 1.00kB   100B/s     disk",
+        "127.0.0.1       /huge.csv               ━━━━──────  40% 1.00kB     0B/s  stalled",
+        "127.0.0.1       /huge.csv               ━━━━──────  40% 1.00kB   100B/s     disk",
     ]
 
 

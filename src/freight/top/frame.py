@@ -131,7 +131,9 @@ def _gauge(label: str, part: float, text: str, style: Style) -> Text:
 
 
 def _bar(part: float, width: int, style: Style) -> str:
-    full, empty = ("\N{FULL BLOCK}", "\N{LIGHT SHADE}") if style.unicode else ("#", ".")
+    full, empty = (
+        ("\N{BOX DRAWINGS HEAVY HORIZONTAL}", "\N{BOX DRAWINGS LIGHT HORIZONTAL}") if style.unicode else ("#", ".")
+    )
     done = int(min(1.0, max(0.0, part)) * width)
     return full * done + empty * (width - done)
 
