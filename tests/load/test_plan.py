@@ -12,9 +12,14 @@ from typing import Any
 
 import pytest
 
+import crowds
 from crowds import Crowd, Group
 from gauges import KIB, Gauge
-from serving import Served
+from netns import Network
+from serving import Served, until
+
+Serve = Callable[..., Served]
+Gather = Callable[..., Crowd]
 
 PATIENT = ("--idle-timeout", "10m", "--min-rate", "none", "--queue", "10000", "--max-wait", "10m")
 STALL = 1200 * KIB  # of the body: further than a newcomer's first mebibyte, after which it may be lent most
@@ -29,16 +34,20 @@ def plan(*arguments: str) -> dict[str, Any]:
     return dict(row)
 
 
-def stand_still(row: dict[str, Any], site: Path, serve: Callable[..., Served], gather: Callable[..., Crowd]) -> int:
-    """What is held, in bytes, when the clients of a row all stand still in mid-download; all of them must run."""
+def stand_still(row: dict[str, Any], least: float, site: Path, network: Network, serve: Serve, gather: Gather) -> int:
+    """What is held, in bytes, when the clients of a row all stand still in mid-download; all of them must run.
+
+    It is looked at once it is at ``least`` so much and does not change: a server may be slow to fill thousands.
+    """
     count = row["clients"]
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < count + 200:
         pytest.skip(f"{count} connections need that many descriptors (ulimit -Hn)")
-    server = serve(site, "--memory", str(row["memory_bytes"]), *PATIENT)
-    gauge, crowd = Gauge(server), gather(server)
+    server = serve(site, "--memory", str(row["memory_bytes"]), *PATIENT, place=network.server)
+    gauge, crowd = Gauge(server), gather(server, network.client)
     # A bounded receive buffer: what a client's kernel takes while it does not read is not the server's.
     crowd.join(Group(name="all", count=count, targets=("/giant.csv",), stall=STALL, receive=64 * KIB))
     crowd.wait_count("all", "stalled", count, gauge.look)
+    until(lambda: gauge.look() >= least, f"{least} bytes are held", crowds.PATIENCE_SECONDS)
     held = gauge.settle()
     assert gauge.peak <= row["memory_bytes"]
     return held
@@ -47,21 +56,23 @@ def stand_still(row: dict[str, Any], site: Path, serve: Callable[..., Served], g
 @pytest.mark.needs("ss")
 @pytest.mark.parametrize("count", [50, 500, 5000])
 def test_in_the_memory_of_its_plan_a_crowd_runs_and_holds_its_least_windows(
-    count: int, site: Path, serve: Callable[..., Served], gather: Callable[..., Crowd]
+    count: int, site: Path, network: Network, serve: Serve, gather: Gather
 ) -> None:
     """There is little to lend in the least memory for so many: what each holds is the least window."""
     row = plan("--clients", str(count))
-    held = stand_still(row, site, serve, gather)
-    print(f"{count} in {row['memory_bytes']}: {held} held, {row['held_least_bytes']} foretold")
-    assert held == pytest.approx(row["held_least_bytes"], rel=0.2)
+    foretold = row["held_least_bytes"]
+    held = stand_still(row, 0.8 * foretold, site, network, serve, gather)
+    print(f"{count} in {row['memory_bytes']}: {held} held, {foretold} foretold")
+    assert held == pytest.approx(foretold, rel=0.2)
 
 
 @pytest.mark.needs("ss")
 @pytest.mark.parametrize(("count", "memory"), [(50, "20MB"), (500, "64MiB"), (5000, "512MiB")])
 def test_in_more_memory_a_crowd_holds_what_it_is_lent(
-    count: int, memory: str, site: Path, serve: Callable[..., Served], gather: Callable[..., Crowd]
+    count: int, memory: str, site: Path, network: Network, serve: Serve, gather: Gather
 ) -> None:
     row = plan("--clients", str(count), "--memory", memory)
-    held = stand_still(row, site, serve, gather)
-    print(f"{count} in {memory}: {held} held, {row['held_lent_bytes']} foretold")
-    assert held == pytest.approx(row["held_lent_bytes"], rel=0.2)
+    foretold = row["held_lent_bytes"]
+    held = stand_still(row, 0.8 * foretold, site, network, serve, gather)
+    print(f"{count} in {memory}: {held} held, {foretold} foretold")
+    assert held == pytest.approx(foretold, rel=0.2)

@@ -144,7 +144,8 @@ def _row(question: Question, asked: bool, clients: int, memory_bytes: int) -> Ro
     each = -(-clients // nodes)
     budget = Budget(memory_bytes, largest)
     queues = _come(budget, each, mix)
-    process = budget.spent_bytes() - len(queues) * WINDOW_MIN
+    # What waiting cost them is spent until it has been given back, but held it is not.
+    process = budget.spent_bytes() - len(queues) * WINDOW_MIN - budget.slack_bytes
     bounded = _fill(budget, queues, largest)
     window = budget.pinned // each
     rate, bound_by = _rate(question, each, window)
