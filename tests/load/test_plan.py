@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -34,6 +35,14 @@ def plan(*arguments: str) -> dict[str, Any]:
     return dict(row)
 
 
+def tcp_room_bytes() -> int:
+    """How much more memory all of the host's TCP may take before the kernel shortens queues: tcp(7), ``tcp_mem``."""
+    pressure = int(Path("/proc/sys/net/ipv4/tcp_mem").read_text().split()[1])
+    taken = re.search(r"^TCP:.* mem (\d+)", Path("/proc/net/sockstat").read_text(), re.MULTILINE)
+    assert taken
+    return (pressure - int(taken[1])) * resource.getpagesize()
+
+
 def stand_still(row: dict[str, Any], least: float, site: Path, network: Network, serve: Serve, gather: Gather) -> int:
     """What is held, in bytes, when the clients of a row all stand still in mid-download; all of them must run.
 
@@ -42,6 +51,8 @@ def stand_still(row: dict[str, Any], least: float, site: Path, network: Network,
     count = row["clients"]
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < count + 200:
         pytest.skip(f"{count} connections need that many descriptors (ulimit -Hn)")
+    if tcp_room_bytes() < 2 * row["memory_bytes"]:  # as much again in the clients' receive queues
+        pytest.skip("the host's TCP has too little memory left (net.ipv4.tcp_mem)")
     server = serve(site, "--memory", str(row["memory_bytes"]), *PATIENT, place=network.server)
     gauge, crowd = Gauge(server), gather(server, network.client)
     # A bounded receive buffer: what a client's kernel takes while it does not read is not the server's.
