@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from freight.errors import Unservable
 from freight.kinds import Kind, Setting
 from freight.sample import verify
 from freight.settings import SETTINGS, Settings, read_settings
+from serving import run_python
 
 
 @pytest.fixture(autouse=True)
@@ -41,16 +41,6 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     app.run = run  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "freight.app", app)
     return started
-
-
-def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 def test_serve_without_options_serves_here_with_the_defaults(served: list[Settings]) -> None:
@@ -286,6 +276,7 @@ def test_the_command_line_alone_loads_neither_the_loop_nor_the_parser(arguments:
     assert "freight.settings" in loaded
     assert not {"asyncio", "httptools", "ssl", "socket", "tomllib", "difflib", "freight.sample", "matplotlib"} & loaded
     assert {name for name in loaded if name.startswith("freight.lab.")} == {"freight.lab.command"}
+    assert not {"rich", "http.client", "freight.plan.reckon", "freight.top.ask", "freight.top.terminal"} & loaded
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -304,6 +295,8 @@ def test_completion_prints_a_script_for_the_shell(shell: str, capsys: pytest.Cap
         ("serve --log-format j", "plain,json"),
         ("lab --scenario stal", "plain,stalled"),
         ("settings --per-client-", "plain,--per-client-rate"),
+        ("plan --cl", "plain,--clients"),
+        ("top --on", "plain,--once"),
     ],
 )
 def test_completion_knows_the_options(
