@@ -83,7 +83,7 @@ def _crowd(record: Record) -> Facts:
         "intercept": memory(ours["intercept_bytes"]),
         "r_squared": f"{ours['r_squared']:.4f}",
         "growth": memory(ours["growth_bytes"]),
-        "given_back": f"{ours['given_back_share']:.0%}",
+        "given_back": f"{ours['given_back_share']:.0%}" if ours["given_back_share"] >= 0.005 else "nothing",
     } | _peers((peer, memory(of["process_bytes_per_client"])) for peer, of in others)
 
 
