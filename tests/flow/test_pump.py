@@ -31,7 +31,9 @@ class Lender:
         self.loans = 1  # whole ones to be had
         self.noted: list[int] = []
 
-    def window(self, sink: Any, held: int, moved: int) -> int:
+    scarce = False
+
+    def window(self, sink: Any, held: int, moved: int, quick: bool) -> int:
         return self.given
 
     def note(self, sink: Any, pinned: int) -> None:

@@ -34,7 +34,7 @@ GONE = select.EPOLLRDHUP
 
 _TURN_SECONDS = 0.001  # a turn is one call of some MiB, which takes about that long, or several small ones
 _AT_ONCE_MOST = 32
-_CALLED_SECONDS = 0.005
+_CALLED_SECONDS, _CALLED_LEAST = 0.005, 16  # fewer loans in so long a time are less than small calls bring
 _TICK_SECONDS = 0.001  # those whose rest ends within the same millisecond end it together
 
 
@@ -45,6 +45,8 @@ class Rounds:
         self._loans = loans
         self.line: deque[tuple[int, Waiter]] = deque()  # who waits for a loan, and the descriptors
         self._calling: asyncio.TimerHandle | None = None
+        self._called = 0  # of those, since the timer was wound
+        self._hasty = False  # whether they are called though there is no loan
         self._loop = loop
         self._epoll = select.epoll()
         self._waiters: dict[int, Waiter] = {}
@@ -127,19 +129,26 @@ class Rounds:
     def _call(self, most: int) -> int:
         """Call who has waited longest for a loan, as many as there are loans for; how many that were."""
         called = 0
-        for _ in range(min(most, len(self.line), self._loans())):
+        for _ in range(min(most, len(self.line))):
+            if not (self._hasty or self._loans()):
+                break
             fd, waiter = self.line.popleft()
             if self._waiters.get(fd) is waiter:
                 self.resume(fd)
                 waiter.called()
                 called += 1
+        self._called += called
         return called
 
     def _call_again(self) -> None:
-        """Loans come back when a borrower's socket is ready, which is a turn; and if none is, a little later."""
-        self._calling = None
-        if self.line:
-            self._call(_AT_ONCE_MOST)
+        """Loans come back when a borrower's socket is ready, which is a turn. If few do, there is time for small calls.
+
+        Whoever is called without a loan has one of its own window.
+        """
+        self._calling, self._hasty = None, self._called < _CALLED_LEAST
+        if self._hasty:
+            self._call(len(self.line))
+        self._hasty, self._called = False, 0
         if self.line:
             self._calling = self._loop.call_later(_CALLED_SECONDS, self._call_again)
 
