@@ -20,6 +20,7 @@ from freight.ports import Clock, Sink
 
 TICK_SECONDS = 1.0
 
+_KEPT_SECONDS = KEPT * TICK_SECONDS
 _MARK_BYTES = 8 * 1024  # at which the kernel calls a viewer's send buffer full
 _RETRY_MS = 1000  # how soon a browser comes back that has lost the stream
 _PLAN = Plan(
@@ -100,7 +101,7 @@ class Events:
                 del event, found  # not to be kept until the next
 
     async def _sample(self) -> None:
-        while self._viewers or self._clock.monotonic() - self._left_at < KEPT * TICK_SECONDS:
+        while self._viewers or self._clock.monotonic() - self._left_at < _KEPT_SECONDS:
             snapshot = await self._look()
             self._ring.add(round((self._origin + self._clock.monotonic()) * 1000), snapshot)
             del snapshot
