@@ -21,7 +21,7 @@ from freight.ports import Clock, Sink
 TICK_SECONDS = 1.0
 
 _KEPT_SECONDS = KEPT * TICK_SECONDS
-_MARK_BYTES = 8 * 1024  # at which the kernel calls a viewer's send buffer full
+_MARK_BYTES = 4 * 1024  # at which the kernel calls a viewer's send buffer full
 _RETRY_MS = 1000  # how soon a browser comes back that has lost the stream
 _PLAN = Plan(
     200,
