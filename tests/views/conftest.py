@@ -9,11 +9,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from serving import PATIENCE_SECONDS, find_program
 
-SIZES = {"wide": (1280, 900), "narrow": (360, 780)}
+SIZES = {"wide": (1280, 900), "middle": (800, 900), "narrow": (360, 780)}
+
+expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +52,7 @@ class Watched:
 
 @pytest.fixture
 def look(browser: Browser) -> Iterator[Callable[..., Watched]]:
-    """Opens a page, ``dark`` or not, ``wide`` or ``narrow``. Nothing may have gone wrong in it at the end."""
+    """Opens a page, ``dark`` or not, of a size of SIZES. Nothing may have gone wrong in it at the end."""
     opened: list[Watched] = []
 
     def open_page(url: str, *, dark: bool = False, size: str = "wide", downloads: bool = False) -> Watched:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from playwright.sync_api import Page, expect
 from crowds import Crowd, Group
 from freight.sample import write_sample
 from netns import HERE
-from serving import Served, until
+from serving import Client, Served, until
 
 Serve = Callable[..., Served]
 Look = Callable[..., Any]
@@ -58,8 +59,9 @@ def progress(page: Page) -> list[float]:
 
 
 def fits(page: Page) -> bool:
-    """Whether it need not be scrolled sideways."""
-    return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+    """Whether neither the page nor the table of downloads need be scrolled sideways."""
+    table = page.locator("#downloads").evaluate("each => each.scrollWidth <= each.parentElement.clientWidth")
+    return bool(table and page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
 
 
 def test_running_downloads_appear_and_move_and_a_refused_one_is_counted(busy: tuple[Served, Crowd], look: Look) -> None:
@@ -83,7 +85,7 @@ def test_it_can_be_looked_at_in_light_and_dark_wide_and_narrow(
 ) -> None:
     server, _ = busy
     for dark in (False, True):
-        for size in ("wide", "narrow"):
+        for size in ("wide", "middle", "narrow"):
             page = look(url(server), dark=dark, size=size).page
             expect(page.locator("#downloads tbody tr")).to_have_count(RUNNING)
             expect(page.locator("#rate-chart canvas")).to_be_visible()
@@ -139,6 +141,22 @@ def test_a_page_that_nobody_sees_holds_no_stream_and_catches_up(root: Path, serv
     until(lambda: page.evaluate("1") == 1 and len(asked) == 1, "it asks again")
     assert "/events?after=" in asked[0]
     expect(page.locator("#state")).to_have_text("Live")
+
+
+def test_who_is_refused_is_told_so_and_watches_when_there_is_room(root: Path, serve: Serve, look: Look) -> None:
+    server = serve(root, admin=True)
+    with ExitStack() as stack:
+        others = [stack.enter_context(Client("127.0.0.1", server.admin_port, named="localhost")) for _ in range(64)]
+        for other in others:
+            other.get("/events")
+            assert other.head()[0] == 200
+        watched = look(url(server))
+        expect(watched.page.locator("#state")).to_have_text("Refused, trying again")
+        assert [each for each in watched.wrong if "503" not in each] == []  # the console tells of that, and rightly
+        watched.wrong.clear()
+        others[0].socket.close()
+        expect(watched.page.locator("#state")).to_have_text("Live")
+        watched.wrong = [each for each in watched.wrong if "503" not in each]
 
 
 def test_it_can_be_used_by_keyboard(busy: tuple[Served, Crowd], look: Look) -> None:
