@@ -69,7 +69,7 @@ class Events:
             return _PLAN
         self._viewers += 1
         try:
-            if self._sampler is None or self._sampler.done():
+            if not self._closed and (self._sampler is None or self._sampler.done()):
                 self._sampler = asyncio.get_running_loop().create_task(self._sample())
             await self._stream(_known(request), sink)
         finally:

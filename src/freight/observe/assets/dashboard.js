@@ -27,7 +27,7 @@ function state(name, text) {
 function open() {
   clearTimeout(retry);
   stream?.close();
-  stream = new EventSource(known ? `/events?after=${known}` : "/events");
+  stream = new EventSource(known ? `events?after=${known}` : "events");
   stream.addEventListener("history", (event) => {
     known = event.lastEventId;
     for (const sample of JSON.parse(event.data)) history.add(sample);
