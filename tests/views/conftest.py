@@ -18,9 +18,12 @@ SIZES = {"wide": (1280, 900), "middle": (800, 900), "narrow": (360, 780)}
 expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium. Without its sandbox, as it has none for root; it sees nothing but our own pages."""
+    """Debian's Chromium. Without its sandbox, as it has none for root; it sees nothing but our own pages.
+
+    Not longer than for a module: while playwright is there its event loop runs, and no other test could run one.
+    """
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=find_program("chromium"), args=["--no-sandbox"])
         yield chromium

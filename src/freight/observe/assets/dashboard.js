@@ -8,8 +8,8 @@ const RETRY_MS = 5000; // a browser comes back by itself, but not after a refusa
 const NEARLY = 0.9; // of the budget
 
 const element = (id) => document.getElementById(id);
-const history = new History();
-const charts = new Charts(history);
+const past = new History();
+const charts = new Charts(past);
 const downloads = new Downloads();
 
 let stream = null;
@@ -24,25 +24,25 @@ function state(name, text) {
   say(element("state"), text); // a live region: so only what changes is said
 }
 
-function open() {
+function connect() {
   clearTimeout(retry);
   stream?.close();
   stream = new EventSource(known ? `events?after=${known}` : "events");
   stream.addEventListener("history", (event) => {
     known = event.lastEventId;
-    for (const sample of JSON.parse(event.data)) history.add(sample);
+    for (const sample of JSON.parse(event.data)) past.add(sample);
     if (!paused) charts.draw();
   });
   stream.addEventListener("now", (event) => {
     known = event.lastEventId;
     latest = JSON.parse(event.data);
-    history.add(latest.sample);
+    past.add(latest.sample);
     if (!paused) show();
   });
   stream.addEventListener("error", ({ currentTarget }) => {
     const refused = currentTarget.readyState === EventSource.CLOSED;
     state("lost", refused ? "Refused, trying again" : "No answer, trying again");
-    if (refused) retry = setTimeout(open, RETRY_MS);
+    if (refused) retry = setTimeout(connect, RETRY_MS);
   });
 }
 
@@ -78,7 +78,7 @@ function tiles() {
   );
   say(element("waiting"), count(waiting));
   say(element("waiting-more"), `${waiting ? `the oldest for ${seconds(wait)}, ` : ""}${count(latest.refused)} refused so far`);
-  const speed = history.last("rate");
+  const speed = past.last("rate");
   say(element("rate"), speed === null ? "\u2013" : rate(speed));
   say(element("rate-more"), `${bytes(sent)} since the start`);
 }
@@ -95,7 +95,7 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) {
     clearTimeout(retry);
     stream?.close();
-  } else open();
+  } else connect();
 });
 
-if (!document.hidden) open();
+if (!document.hidden) connect();
