@@ -83,7 +83,10 @@ def timed(client: Client, spec: Spec, dice: random.Random) -> Client:
 
 
 def paced(spec: Spec, once: Callable[[], object]) -> None:
-    """Do ``once`` at a pace, and time it; what was due while its predecessor still ran counts from when it was due."""
+    """Do ``once`` at a pace, and time it; what was due while its predecessor still ran counts from when it was due.
+
+    Nothing is begun after the end. What was due and could not be begun is counted too: it has waited as long, at least.
+    """
     # What the answer takes to come is the server's; what this process waits for a core is not.
     with suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
@@ -95,7 +98,8 @@ def paced(spec: Spec, once: Callable[[], object]) -> None:
         time.sleep(max(0.0, due - time.monotonic()))
         # A late wake-up of this process is not the server's; a late answer is.
         since = due if free > due else time.monotonic()
-        once()
+        if since < end > free:
+            once()
         free = time.monotonic()
         if due >= start:
             times.append((since, free - since))
@@ -115,16 +119,18 @@ def steady(spec: Spec) -> None:
 
 
 def knock(spec: Spec) -> None:
-    """Time whole small files, each from before its own connection is made until the server has closed that."""
+    """Time whole small files, each from before its own connection is made until the server has closed that.
+
+    One that gets nothing for 30 s gives up, and counts with what it has waited.
+    """
 
     def once() -> None:
-        client = Client(spec)
-        client.ask(spec)
-        while count := client.take():
-            if count < 0:
-                raise SystemExit("a small file was refused")
-        if not 0 < client.whole == client.taken:
-            raise SystemExit(f"a small file ended after {client.taken} bytes")
-        client.sock.close()
+        with suppress(TimeoutError), Client(spec) as client:
+            client.ask(spec)
+            while count := client.take():
+                if count < 0:
+                    raise SystemExit("a small file was refused")
+            if not 0 < client.whole == client.taken:
+                raise SystemExit(f"a small file ended after {client.taken} bytes")
 
     paced(spec, once)

@@ -6,7 +6,7 @@ import json
 import re
 import socket
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 from .launch import HOT
 
@@ -14,6 +14,7 @@ TRASH = bytearray(4 << 20)
 GET = "GET /{name} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n"
 CLOSE = "Connection: close\r\n"
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+PATIENCE_SECONDS = 30
 IP_BIND_ADDRESS_NO_PORT = 24  # ip(7): the port is chosen when it connects, so that only whole addresses must differ
 
 
@@ -58,6 +59,28 @@ class Spec:
         return cls(**own)
 
 
+def source(spec: Spec, number: int) -> str:
+    """Where the ``number``-th connection of a crowd comes from; "" where nothing is said."""
+    return spec.sources[number % len(spec.sources)] if spec.sources else ""
+
+
+def opened(spec: Spec, number: int) -> socket.socket:
+    """The ``number``-th socket of a crowd, which has not connected yet."""
+    sock = socket.socket()
+    if spec.mss:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, spec.mss)
+    if spec.receive:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, spec.receive)
+    if own := source(spec, number):
+        sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+        sock.bind((own, 0))
+    return sock
+
+
+def request(spec: Spec, name: str, more: str = CLOSE) -> bytes:
+    return GET.format(name=name, host=spec.address, more=more).encode()
+
+
 class Client:
     """One connection, the ``number``-th of its crowd: what it has had of the answer it waits for.
 
@@ -69,24 +92,30 @@ class Client:
     def __init__(self, spec: Spec, number: int = 0) -> None:
         self.number, self.taken, self.whole = number, 0, 0
         self.name = spec.names[number % len(spec.names)]
-        self.source = spec.sources[number % len(spec.sources)] if spec.sources else ""
-        self.sock = socket.socket()
-        if spec.mss:
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, spec.mss)
-        if spec.receive:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, spec.receive)
-        if self.source:
-            self.sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
-            self.sock.bind((self.source, 0))
-        self.sock.settimeout(30)
-        self.sock.connect((spec.address, spec.port))
+        self.source = source(spec, number)
+        self.sock = opened(spec, number)
+        self.sock.settimeout(PATIENCE_SECONDS)
+        try:
+            self.sock.connect((spec.address, spec.port))
+        except TimeoutError:
+            self.sock.close()
+            raise TimeoutError(f"nobody could connect for {PATIENCE_SECONDS} s") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sock.close()
 
     def ask(self, spec: Spec, more: str = CLOSE) -> None:
-        self.sock.sendall(GET.format(name=self.name, host=spec.address, more=more).encode())
+        self.sock.sendall(request(spec, self.name, more))
         self.taken = self.whole = 0
 
     def take(self, limit: int = len(TRASH)) -> int | None:
-        """Take what is there, up to ``limit`` bytes: how many; 0 at the end, -1 if wrong, None for not yet."""
+        """Take what is there, up to ``limit`` bytes: how many; 0 at the end, -1 if wrong, None for not yet.
+
+        Raises TimeoutError where the socket waits, and nothing came for PATIENCE_SECONDS.
+        """
         try:
             if self.taken:
                 count = self.sock.recv_into(TRASH, limit, socket.MSG_TRUNC)
@@ -95,6 +124,8 @@ class Client:
                 count = self._begin(head)
         except BlockingIOError:
             return None
+        except TimeoutError:
+            raise
         except OSError:
             count = 0
         self.taken += max(count, 0)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from subprocess import PIPE
-from typing import Any
+from typing import IO, Any
 
 from .client import Spec
 from .gauge import machine
@@ -107,38 +108,49 @@ def interleave(reference: Peer, fit: Sequence[Peer], close: Container[str]) -> l
 
 
 class Crowd:
-    """A crowd process whose events are awaited in order."""
+    """A crowd process whose events are awaited in order. ``output`` has what it says beside them."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
+    def __init__(self, process: subprocess.Popen[str], output: IO[str]) -> None:
+        self.process, self.output = process, output
 
     def wait(self, event: str) -> dict[str, Any]:
         """The next event, which must be this one; the crowd's own end of time bounds the wait."""
         assert self.process.stdout
         line = self.process.stdout.readline()
-        told: dict[str, Any] = json.loads(line) if line else {}
+        if not line:
+            raise EventLost(f"a crowd broke off before its {event}: {self.why()}")
+        told: dict[str, Any] = json.loads(line)
         if told.get("event") != event:
-            raise EventLost(f"the crowd told {line.strip()[:80]!r} instead of {event}")
+            raise EventLost(f"a crowd told {line.strip()[:80]!r} instead of {event}")
         return told
+
+    def why(self) -> str:
+        """Why it has broken off: the last line it wrote, or its exit status."""
+        status = self.process.wait()
+        self.output.seek(0)
+        lines = self.output.read().strip().splitlines()
+        return lines[-1][-200:] if lines else f"it said nothing, and ended with {status}"
 
     def give_word(self) -> None:
         """Say what is waited for: those that hold take the rest, those that attack stop."""
         assert self.process.stdin
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):  # it has ended already: the event that is awaited next says how
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
 
 
 @contextmanager
 def crowd(spec: Spec, network: Network = LOOPBACK) -> Iterator[Crowd]:
     """Start a crowd, at its end of the network; end it when the block ends."""
     command = [sys.executable, "-m", "benchmarks.crowd", replace(spec, address=network.address).json()]
-    with inside(network.clients):
-        process = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True, cwd=HERE.parent)
-    try:
-        yield Crowd(process)
-    finally:
-        process.kill()
-        process.communicate()
+    with tempfile.TemporaryFile("w+") as output:
+        with inside(network.clients):
+            process = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=output, text=True, cwd=HERE.parent)
+        try:
+            yield Crowd(process, output)
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def wait_still(value: Callable[[], float], limit: float, pause: float = 0.5) -> float:

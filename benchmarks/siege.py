@@ -22,6 +22,9 @@ HONEST = "honest.bin"
 HONEST_CLIENTS = 64
 DRIPS, SIPS = 5000, 500
 ATTACKERS = tuple(f"127.0.66.{number}" for number in range(1, 51))
+LAST_SECONDS = 300
+"""When the attackers would stop by themselves: long after honest work that waits in vain has been given up."""
+
 NOISE_MS = 4.0
 """A p99 below this is the machine's: two cores that clients and server share take as long to change places."""
 
@@ -81,8 +84,8 @@ def attacked(peer: Peer, place: Site, seconds: float) -> Sample:
     """The same honest work calm, and under attack, of one server."""
     with running(peer, place) as server:
         calm_rate, calm = honest(server, seconds)
-        drip = Spec("drip", server.port, DRIPS, seconds=60, sources=ATTACKERS)
-        sip = Spec("sip", server.port, SIPS, seconds=60, sources=ATTACKERS, receive=RECEIVE)
+        drip = Spec("drip", server.port, DRIPS, seconds=LAST_SECONDS, sources=ATTACKERS)
+        sip = Spec("sip", server.port, SIPS, seconds=LAST_SECONDS, sources=ATTACKERS, receive=RECEIVE)
         with crowd(drip) as drips, crowd(sip) as sips:
             drips.wait("begin")
             sips.wait("begin")

@@ -11,15 +11,26 @@ MB = 1_000_000
 KIB = 1024
 
 
-def send_queues(server: Served) -> list[int]:
-    """The kernel's send memory, in bytes, of each of the server's connections: ``w`` of ss(8)'s skmem."""
+def socket_memory(server: Served) -> list[dict[str, int]]:
+    """The kernel's memory, in bytes, of each of the server's connections: ss(8)'s skmem, by its own short names.
+
+    ``r``: received and not read, bounded by ``rb``; ``w``: to be sent, with its bookkeeping, bounded by ``tb``.
+    """
     shown = subprocess.run(
         [*server.place.within, "ss", "-tmnH", "state", "connected", "sport", "=", f":{server.port}"],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    return [int(found) for found in re.findall(r"skmem:\(.*?,w(\d+),", shown)]
+    return [
+        {name: int(count) for name, count in re.findall(r"([a-z]+)(\d+)", found)}
+        for found in re.findall(r"skmem:\((.*?)\)", shown)
+    ]
+
+
+def send_queues(server: Served) -> list[int]:
+    """Of these what is to be sent."""
+    return [memory["w"] for memory in socket_memory(server)]
 
 
 class Gauge:

@@ -33,6 +33,21 @@ def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SE
         time.sleep(0.01)
 
 
+HUGE_BYTES = 64 << 20  # of a file that is far more than the kernel takes by itself
+
+
+def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python, as these tests have it, to its end; what it printed is text."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 class Served:
     """A server process on a free port, and what it says.
 
@@ -118,6 +133,13 @@ class Served:
     def connect(self, receive_bytes: int | None = None) -> Client:
         """A new client. ``receive_bytes`` bounds what its kernel takes while it does not read."""
         return Client(self.host, self.port, receive_bytes)
+
+    def begin(self, target: str = "/", *fields: str, version: str = "1.1") -> Client:
+        """A new client that has the head of its answer, and reads no more."""
+        client = self.connect(receive_bytes=64 * 1024)
+        client.get(target, *fields, version=version)
+        assert client.head()[0] in (200, 206)
+        return client
 
     def get(self, target: str = "/", *fields: str) -> Answer:
         """The answer to one GET on a connection of its own."""

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.answer import Answer, Wrong
 from benchmarks.client import Spec
+from benchmarks.drive import EventLost, crowd
 from benchmarks.network import HANDLES, NoNamespaces, inside, veth
 from benchmarks.watch import watched
 
@@ -59,6 +61,36 @@ def test_what_is_not_the_file_is_wrong(data: bytes, step: int) -> None:
 def test_what_a_crowd_is_told_arrives_as_it_was_said() -> None:
     spec = Spec("flood", 80, 3, sources=("127.0.0.2", "127.0.0.3"), address="192.0.2.1", once=True)
     assert Spec.read(spec.json()) == spec
+
+
+def test_a_crowd_that_breaks_off_says_why() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with crowd(Spec("flood", port)) as clients, pytest.raises(EventLost, match="Connection refused"):
+        clients.wait("begin")
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """The port of a server that lets in as few as the kernel can be told, and answers none of them."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listening:
+        yield listening.getsockname()[1]
+
+
+@pytest.mark.parametrize("mode", ["drip", "sip"])
+def test_attackers_wait_for_nobody_and_stop_at_a_word(silent: int, mode: str) -> None:
+    with crowd(Spec(mode, silent, 20, seconds=600)) as attackers:
+        attackers.wait("begin")
+        attackers.give_word()
+        assert 0 < attackers.wait("end")["standing"] < 20
+
+
+def test_a_word_to_who_has_ended_already_is_no_mistake(silent: int) -> None:
+    with crowd(Spec("drip", silent, warm=0, seconds=1.5)) as attackers:
+        attackers.wait("begin")
+        attackers.process.wait()
+        attackers.give_word()
+        assert attackers.wait("end")["standing"] == 1
 
 
 def test_a_watch_keeps_the_largest_reading_of_each_figure() -> None:

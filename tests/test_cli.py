@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from freight.errors import Unservable
 from freight.kinds import Kind, Setting
 from freight.sample import verify
 from freight.settings import SETTINGS, Settings, read_settings
+from serving import run_python
 
 
 @pytest.fixture(autouse=True)
@@ -41,16 +41,6 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     app.run = run  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "freight.app", app)
     return started
-
-
-def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 def test_serve_without_options_serves_here_with_the_defaults(served: list[Settings]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from freight.errors import Changed, Drained, PeerGone, ShortRead, Stalled
 from freight.fileserver import FileServer
+from freight.flow.gate import EXPRESS_BYTES, Lane, lane_of
 from freight.model import Absence, Missing, Plan, Refusal, Refused, Request, Resource
 
 FILE = Resource("a.bin", 1000, 10**18, ("application/octet-stream",), "key")
@@ -61,7 +62,7 @@ class Stage:
 
     def slot(self, client: str, length: int | None, produced: bool, sink: Any) -> Any:
         self.asked.append((client, length, produced))
-        return Holding(self, "slot") if self.refuses is None else Turned(self, self.refuses)
+        return Holding(self, "slot", lane_of(length, produced)) if self.refuses is None else Turned(self, self.refuses)
 
     async def transfer(self, reader: Any, plan: Plan, sink: Any, slot: Any) -> None:
         assert self.held == ["slot", "reader"]
@@ -94,9 +95,10 @@ class Turned:
 class Holding:
     """Something that must be given back."""
 
-    def __init__(self, stage: Stage, name: str) -> None:
+    def __init__(self, stage: Stage, name: str, lane: Lane | None = None) -> None:
         self.stage = stage
         self.name = name
+        self.lane = lane
         self.waited_seconds = stage.waits
 
     def __enter__(self) -> Self:
@@ -222,6 +224,24 @@ def test_a_file_that_changed_while_its_request_waited_is_looked_at_again_in_the_
     plan = respond(stage)
     assert (plan.length, dict(plan.fields)["Server-Timing"]) == (2000, "queue;dur=1500.0")
     assert stage.happened == ["located", "decided", "admitted", "opened", "located", "decided", "opened", "transferred"]
+    assert stage.held == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "slots"),
+    [
+        (EXPRESS_BYTES, EXPRESS_BYTES + 1, [EXPRESS_BYTES, EXPRESS_BYTES + 1]),
+        (EXPRESS_BYTES + 1, EXPRESS_BYTES, [EXPRESS_BYTES + 1]),
+    ],
+)
+def test_a_file_that_outgrew_the_express_lane_while_its_request_waited_leaves_that_lane(
+    before: int, after: int, slots: list[int]
+) -> None:
+    """Else huge downloads would stand in the way of small ones. The other way round the slot is good enough."""
+    was, is_now = (Resource("a.bin", size, 10**18 + size, FILE.media_types, "key") for size in (before, after))
+    stage = Stage(was, is_now, opens=(Changed("grown"), "reader"))
+    assert respond(stage).length == after
+    assert [length for _, length, _ in stage.asked] == slots
     assert stage.held == []
 
 

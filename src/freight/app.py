@@ -18,12 +18,12 @@ from freight.core.client import NOBODY, Networks
 from freight.errors import Unservable
 from freight.fileserver import FileServer
 from freight.flow.budget import CONNECTION_COST, LEAST_MEMORY, WAITING_COST, WINDOW_MIN, Budget
+from freight.flow.footprint import Footprint
 from freight.flow.gate import Gate, Terms
 from freight.flow.limits import default_memory, largest_send_queue
 from freight.flow.meter import Meter
 from freight.flow.pump import MARK_MIN
 from freight.flow.transfer import Transfers
-from freight.heap import give_back
 from freight.kinds import Address
 from freight.model import Entry
 from freight.observe.admin import Admin, listen_admin
@@ -43,8 +43,6 @@ _SWEEP_SECONDS = 1.0
 _ADMIN_DRAIN_SECONDS = 1.0
 _ADMIN_IDLE_SECONDS = 60.0
 _ADMIN_MEMORY = LEAST_MEMORY + VIEWERS * (CONNECTION_COST + WAITING_COST + WINDOW_MIN)  # if all of them stand still
-_FEW_CONNECTIONS = 500
-_SLACK_BYTES = 512 * 1024  # less is not worth a walk through the heap
 
 
 class SystemClock:
@@ -258,7 +256,7 @@ class Server:
 
     async def _sweep(self) -> None:
         """One coarse look at everything that waits, instead of a timer for each."""
-        loop, slack = asyncio.get_running_loop(), 0
+        footprint = Footprint(asyncio.get_running_loop(), self._pool, self._budget)
         while True:
             await asyncio.sleep(min(_SWEEP_SECONDS, self._gate.terms.idle_seconds / 4))
             self._listener.expire()
@@ -266,12 +264,8 @@ class Server:
                 self._admin.expire()
             if self._admin_transfers is not None:
                 await self._admin_transfers.sweep(0)
-            await self._transfers.sweep(self._gate.waiting)
-            slack, before = self._budget.slack_bytes, slack
-            if _SLACK_BYTES < slack <= before and await loop.run_in_executor(
-                self._pool, give_back, len(self._listener) <= _FEW_CONNECTIONS
-            ):
-                self._budget.given_back()  # once nobody leaves any more: who is leaving still holds some of it
+            self._gate.progressed(await self._transfers.sweep(self._gate.waiting))
+            await footprint.look()
             self._gate.call_next()  # what was lent may have come back without anybody's asking
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from freight.core.decide import decide, turn_away, waited
 from freight.errors import Changed
-from freight.flow.gate import Gate
+from freight.flow.gate import Gate, Lane, lane_of
 from freight.flow.transfer import Transfers
 from freight.model import Absence, Missing, Plan, Refused, Request, Resource
 from freight.ports import Clock, Sink, Source
@@ -33,10 +33,14 @@ class FileServer:
         async with self.gate.slot(request.client, plan.length, resource.produced, sink) as slot:  # may wait
             if isinstance(slot, Refused):
                 return await self.transfers.send(turn_away(request, slot.retry_seconds, slot.why), sink)
+            outgrown = False
             for looks in range(_LOOKS):
                 if looks:
                     resource, plan = await self._look(request)
                     if isinstance(resource, Absence) or not plan.spans:
+                        break
+                    outgrown = slot.lane is Lane.EXPRESS and lane_of(plan.length, resource.produced) is Lane.ORDINARY
+                    if outgrown:
                         break
                 try:
                     reader = await self.source.open(resource, plan.media_type)
@@ -52,6 +56,8 @@ class FileServer:
                     return await transfer
             else:
                 plan = decide(request, Absence(Missing.BUSY), self.clock.now())  # noqa: F821 - bound wherever this is reached
+        if outgrown:  # what is huge by now is not to hold a slot of the small
+            return await self.respond(request, sink)  # noqa: F821 - as above
         return await self.transfers.send(plan, sink)
 
     async def _look(self, request: Request) -> tuple[Resource | Absence, Plan]:

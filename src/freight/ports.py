@@ -82,6 +82,9 @@ class Sink(Protocol):
     def held(self) -> int:
         """How many bytes of its memory the kernel has in the send queue: sent, unsent, and its own bookkeeping."""
 
+    def under_way(self) -> int:
+        """How many bytes its link takes at a time, at the best seen of late: bandwidth times delay."""
+
     def acknowledged(self) -> int:
         """How many bytes the peer itself has taken, of all that this connection was given. It never goes back."""
 

@@ -71,6 +71,9 @@ class ScriptedSink:
     def bound(self, mark: int | None) -> None:
         self.marks.append(mark)
 
+    def under_way(self) -> int:
+        return 0
+
     def acknowledged(self) -> int:
         return self.taken if self.acks is None else self.acks
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from freight.core.multipart import lay_out
 from freight.errors import Changed, ShortRead
 from freight.flow.budget import FAST_WINDOW, WINDOW_MIN
 from freight.flow.gate import Lane, Slot
@@ -27,6 +28,7 @@ class Lender:
 
     def __init__(self, window: int) -> None:
         self.given = window
+        self.loans = 1  # whole ones to be had
         self.noted: list[int] = []
 
     def window(self, sink: Any, held: int, moved: int) -> int:
@@ -34,6 +36,12 @@ class Lender:
 
     def note(self, sink: Any, pinned: int) -> None:
         self.noted.append(pinned)
+
+    def measure(self, sink: Any) -> None:
+        pass
+
+    def whole_loans(self) -> int:
+        return self.loans
 
 
 class Idle:
@@ -53,6 +61,7 @@ class Resting:
 
     def __init__(self) -> None:
         self.rests: list[float] = []
+        self.line: list[int] = []
         self.paused = False
 
     def watch(self, fd: int, waiter: Any, events: int = 0) -> None:
@@ -69,6 +78,9 @@ class Resting:
 
     def rest(self, fd: int, seconds: float) -> None:
         self.rests.append(seconds)
+
+    def line_up(self, fd: int) -> None:
+        self.line.append(fd)
 
 
 class Clock:
@@ -144,11 +156,32 @@ def test_what_is_queued_and_what_is_noted_never_exceeds_the_window(make_sink: Ma
         assert bench.sink.held() <= bench.lender.noted[-1] <= max(held, window)
 
 
+@pytest.mark.parametrize("length", [1, 100, 1000])
+@pytest.mark.parametrize("left", [0, 10_000, 20_000])
+def test_of_many_tiny_parts_the_literals_too_keep_to_the_window(
+    make_sink: Make, file: Any, length: int, left: int
+) -> None:
+    """What is queued does; what is noted for it is beyond by one of them at most, as a literal is not cut."""
+    spans = [Span(start, start + length) for start in range(0, 1000 * 4096, 4096)]
+    parts, total = lay_out(spans, SIZE, "text/csv; charset=utf-8", "0" * 32)
+    longest = max(len(part) for part in parts if isinstance(part, bytes))
+    bench = Bench(make_sink, file, WINDOW_MIN, *parts)
+    turns = 0
+    while bench.sink.taken < total:
+        held = bench.sink.held()
+        assert bench.step() > 0
+        assert held < bench.sink.held() <= WINDOW_MIN
+        assert bench.sink.held() <= bench.lender.noted[-1] <= WINDOW_MIN + longest
+        bench.drain(left)
+        turns += 1
+    assert turns >= total // WINDOW_MIN
+
+
 @pytest.mark.parametrize(
     ("window", "mark"),
     [
-        (WINDOW_MIN, 24 * KIB),
-        (WINDOW_MIN + 1, 24 * KIB),
+        (WINDOW_MIN, 22 * KIB),
+        (WINDOW_MIN + 1, 22 * KIB),
         (64 * KIB, 56 * KIB),
         (128 * KIB, 120 * KIB),
         (FAST_WINDOW, 192 * KIB),
@@ -158,7 +191,7 @@ def test_what_is_queued_and_what_is_noted_never_exceeds_the_window(make_sink: Ma
 def test_the_mark_is_the_largest_that_the_window_has_room_for(
     make_sink: Make, file: Any, window: int, mark: int | None
 ) -> None:
-    assert MARK_MIN == 24 * KIB
+    assert MARK_MIN == 22 * KIB
     bench = Bench(make_sink, file, window)
     bench.step()
     assert bench.sink.marks == [mark]
@@ -264,3 +297,28 @@ def test_a_file_that_ends_before_its_length_is_a_short_read_in_the_midst_too(mak
             bench.drain()
             bench.step()
     assert bench.sink.taken == 1_000_000
+
+
+def test_who_has_drained_all_waits_in_line_while_no_whole_loan_is_to_be_had(make_sink: Make, file: Any) -> None:
+    """A call of its least window would cost as much of the processor as six times the bytes."""
+    bench = Bench(make_sink, file, WINDOW_MIN)
+    bench.lender.loans = 0
+    assert bench.step() > 0  # a newcomer does not: its first bytes go at once
+    assert bench.step() == 0
+    assert bench.rounds.line == []  # nor does who holds something: it is slow, and its window is enough for it
+    bench.drain()
+    assert bench.step() == 0
+    assert (bench.rounds.line, bench.lender.noted[-1]) == ([bench.sink.fileno()], 0)
+    bench.lender.given = FAST_WINDOW
+    before = bench.sink.taken
+    bench.pump.called()
+    assert bench.sink.taken - before == CALLS[0]
+
+
+def test_who_has_drained_all_does_not_pass_those_in_line(make_sink: Make, file: Any) -> None:
+    bench = Bench(make_sink, file, FAST_WINDOW)
+    bench.step()
+    bench.drain()
+    bench.rounds.line.append(-1)
+    assert bench.step() == 0
+    assert bench.rounds.line == [-1, bench.sink.fileno()]

@@ -32,6 +32,9 @@ class Waiter:
     def ready(self, events: int) -> None:
         self.call(self, events)
 
+    def called(self) -> None:
+        self.call(self, 0)
+
     def end(self, error: Exception | None) -> None:
         self.rounds.forget(self.fd)
         self.own.close()
@@ -271,6 +274,61 @@ def test_who_watches_for_the_peers_end_is_told_of_nothing_else(run: Run, ended: 
         while not told:
             await asyncio.sleep(0)
         assert told[0] & GONE
+        ended.close()
+
+    run(main)
+
+
+def test_those_in_line_are_called_in_turn_as_many_as_there_are_loans_for(run: Run, ended: ExitStack) -> None:
+    """By a turn of others, as when a borrower has drained its loan."""
+    loans = 0
+    called: list[int] = []
+
+    def call(waiter: Waiter, events: int) -> None:
+        nonlocal loans
+        if not events:
+            called.append(waiter.fd)
+            loans -= 1
+            waiter.rounds.pause(waiter.fd)
+
+    async def main() -> None:
+        nonlocal loans
+        rounds = Rounds(asyncio.get_running_loop(), lambda: loans)
+        *waiters, _borrower = crowd(rounds, ended, 6, call)
+        for waiter in waiters:
+            rounds.line_up(waiter.fd)
+        await turns(10)
+        assert called == []
+        for count in (2, 3):
+            loans = 2
+            while len(called) < min(5, 2 * count - 2):
+                await asyncio.sleep(0)
+            await turns(10)
+        assert called == [waiter.fd for waiter in waiters[:4]]
+        waiters[4].end(None)  # it goes while it waits, and its descriptor may be another's
+        loans = 1
+        await turns(10)
+        assert (len(called), len(rounds.line)) == (4, 0)
+        ended.close()
+
+    run(main)
+
+
+def test_those_in_line_are_called_a_little_later_where_nobody_else_is_ready(run: Run, ended: ExitStack) -> None:
+    loans = 0
+    called: list[int] = []
+
+    async def main() -> None:
+        nonlocal loans
+        rounds = Rounds(asyncio.get_running_loop(), lambda: loans)
+        (waiter,) = crowd(rounds, ended, 1, lambda waiter, events: events or called.append(waiter.fd))
+        rounds.line_up(waiter.fd)
+        await turns(10)
+        assert called == []
+        loans = 1
+        while not called:
+            await asyncio.sleep(0.001)
+        assert called == [waiter.fd]
         ended.close()
 
     run(main)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from freight.observe.process import ProcessMemory, parse_rollup, parse_statm
+from freight.heap import parse_statm
+from freight.observe.process import ProcessMemory, parse_rollup
 
 ROLLUP = b"""55d0c8a00000-7ffd4b5f2000 ---p 00000000 00:00 0                          [rollup]
 Rss:               20484 kB

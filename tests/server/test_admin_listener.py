@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving import Client, Served, until
+from serving import HUGE_BYTES as SIZE
+from serving import Client, Served, run_python, until
 
 Serve = Callable[..., Served]
 
-SIZE = 64 << 20
 CURL = ("curl", "-q", "-sS", "--noproxy", "*", "--max-time", "30")
-
-
-@pytest.fixture
-def huge(tmp_path: Path) -> Path:
-    path = tmp_path / "huge.bin"
-    with path.open("wb") as file:
-        file.truncate(SIZE)
-    return path
-
-
-@contextmanager
-def stalled(server: Served) -> Iterator[Client]:
-    """A client that has begun a download and reads no more of it."""
-    with server.connect(receive_bytes=64 * 1024) as client:
-        client.get("/huge.bin")
-        assert client.head()[0] == 200
-        yield client
 
 
 def metrics(server: Served) -> dict[str, float]:
@@ -47,17 +27,6 @@ def metrics(server: Served) -> dict[str, float]:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "freight", "serve", *arguments],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
 
 
 def test_it_answers_at_the_address_that_the_second_line_says(huge: Path, serve: Serve) -> None:
@@ -85,7 +54,7 @@ def test_a_server_that_nobody_has_asked_has_done_nothing(huge: Path, serve: Serv
 
 def test_a_download_is_shown_while_it_runs_and_counted_when_it_has_ended(huge: Path, serve: Serve) -> None:
     server = serve(huge, "--memory", "20MB", admin=True)
-    with stalled(server) as client:
+    with server.begin("/huge.bin") as client:
         until(lambda: server.status()["transfers"]["running"], "the download is shown")
         status = server.status()
         (running,) = status["transfers"]["running"]
@@ -110,7 +79,7 @@ def test_a_download_is_shown_while_it_runs_and_counted_when_it_has_ended(huge: P
 
 def test_what_was_cut_is_counted_by_its_reason(huge: Path, serve: Serve) -> None:
     server = serve(huge, admin=True)
-    with stalled(server) as client:
+    with server.begin("/huge.bin") as client:
         client.reset()
     until(lambda: server.status()["transfers"]["aborted_total"]["peer-gone"] == 1, "the reset is counted")
     counts = server.status()["transfers"]
@@ -132,7 +101,7 @@ def test_metrics_and_status_say_the_same(huge: Path, serve: Serve) -> None:
 
 def test_it_answers_while_nobody_else_is_let_in(huge: Path, serve: Serve) -> None:
     server = serve(huge, "--per-client", "1", "--max-wait", "1h", admin=True)
-    with stalled(server), server.connect() as waiting:
+    with server.begin("/huge.bin"), server.connect() as waiting:
         waiting.get("/huge.bin")
         until(lambda: server.status()["gate"]["waiting"] == 1, "the second download waits")
         assert server.status()["gate"]["oldest_wait_seconds"] >= 0
@@ -141,7 +110,7 @@ def test_it_answers_while_nobody_else_is_let_in(huge: Path, serve: Serve) -> Non
 
 def test_who_drains_is_alive_and_not_ready(huge: Path, serve: Serve) -> None:
     server = serve(huge, "--drain", "1h", admin=True)
-    with stalled(server) as client:
+    with server.begin("/huge.bin") as client:
         server.signal()
         until(lambda: server.ask_admin("/readyz").status == 503, "the drain has begun")
         assert server.ask_admin("/healthz").status == 200
@@ -164,7 +133,7 @@ def test_who_stays_connected_to_it_does_not_delay_the_end(huge: Path, serve: Ser
 
 def test_a_second_signal_ends_it_too(huge: Path, serve: Serve) -> None:
     server = serve(huge, "--drain", "1h", "--idle-timeout", "1h", admin=True)
-    with stalled(server):
+    with server.begin("/huge.bin"):
         server.signal()
         until(lambda: server.ask_admin("/readyz").status == 503, "the first signal was seen")
         server.signal()
@@ -231,7 +200,7 @@ def test_where_that_is_taken_files_are_served_without_it_and_a_line_says_so(huge
 def test_a_taken_address_that_was_asked_for_is_one_clear_line_and_status_2(huge: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        ended = run(str(huge), "--port", "0", "--admin", f"127.0.0.1:{port}")
+        ended = run_python("-m", "freight", "serve", str(huge), "--port", "0", "--admin", f"127.0.0.1:{port}")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.count("\n") == 1
     assert "admin" in ended.stderr and port in ended.stderr and "taken" in ended.stderr
@@ -246,7 +215,7 @@ def output(*command: str, stdin: bytes = b"") -> bytes:
 def test_curl_and_jq_read_it(huge: Path, serve: Serve) -> None:
     server = serve(huge, "--memory", "20MB", admin=True)
     url = f"http://localhost:{server.admin_port}"
-    with stalled(server):
+    with server.begin("/huge.bin"):
         until(lambda: server.status()["transfers"]["running"], "the download is shown")
         query = ".transfers.running[] | [.client, .target, .of]"
         read = output("jq", "-c", query, stdin=output(*CURL, f"{url}/status"))

@@ -5,33 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from serving import Client, Served, until
+from serving import HUGE_BYTES as SIZE
+from serving import Served, run_python, until
 
 Serve = Callable[..., Served]
 
-SIZE = 32 << 20
-
-
-@pytest.fixture
-def huge(tmp_path: Path) -> Path:
-    path = tmp_path / "huge.bin"
-    with path.open("wb") as file:
-        file.truncate(SIZE)
-    return path
-
-
-def begin(server: Served) -> Client:
-    client = server.connect(receive_bytes=64 * 1024)
-    client.get("/")
-    assert client.head()[0] == 200
-    return client
+SERVE = ("-m", "freight", "serve")
 
 
 def refuses(server: Served) -> bool:
@@ -47,7 +31,7 @@ def test_a_running_download_is_finished_and_the_exit_status_is_0(
     huge: Path, serve: Serve, number: signal.Signals
 ) -> None:
     server = serve(huge)
-    with begin(server) as client:
+    with server.begin() as client:
         server.signal(number)
         until(lambda: refuses(server), "new connections are refused")
         assert client.take(SIZE) == bytes(SIZE)
@@ -68,7 +52,7 @@ def test_a_connection_between_requests_is_closed_at_once(huge: Path, serve: Serv
 
 def test_what_is_left_when_the_time_is_over_is_reset_and_logged_as_drained(huge: Path, serve: Serve) -> None:
     server = serve(huge, "--drain", "300ms")
-    with begin(server) as client:
+    with server.begin() as client:
         server.signal()
         assert server.wait() == 0
         with pytest.raises(ConnectionResetError):
@@ -78,7 +62,7 @@ def test_what_is_left_when_the_time_is_over_is_reset_and_logged_as_drained(huge:
 
 def test_a_second_signal_ends_it_at_once(huge: Path, serve: Serve) -> None:
     server = serve(huge, "--drain", "1h", "--idle-timeout", "1h")
-    with begin(server) as client:
+    with server.begin() as client:
         server.signal()
         until(lambda: refuses(server), "the first signal was seen")
         server.signal()
@@ -105,28 +89,17 @@ def test_an_answer_during_the_drain_says_that_the_connection_ends(huge: Path, se
     assert server.wait() == 0
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "freight", "serve", *arguments],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
-
-
 def test_a_taken_port_is_one_clear_line_and_status_2(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        ended = run(str(tmp_path), "--port", port)
+        ended = run_python(*SERVE, str(tmp_path), "--port", port)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.count("\n") == 1
     assert port in ended.stderr and "taken" in ended.stderr
 
 
 def test_a_missing_path_is_one_clear_line_and_status_2(tmp_path: Path) -> None:
-    ended = run(str(tmp_path / "not-here"), "--port", "0")
+    ended = run_python(*SERVE, str(tmp_path / "not-here"), "--port", "0")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.count("\n") == 1
     assert "not-here" in ended.stderr
@@ -135,12 +108,12 @@ def test_a_missing_path_is_one_clear_line_and_status_2(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_an_unreadable_path_is_one_clear_line_and_status_2(tmp_path: Path) -> None:
     (tmp_path / "secret").touch(0)
-    ended = run(str(tmp_path / "secret"), "--port", "0")
+    ended = run_python(*SERVE, str(tmp_path / "secret"), "--port", "0")
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "a" * 70, "a..b", "no such host", ""])
 def test_an_address_that_cannot_be_had_is_one_clear_line_and_status_2(tmp_path: Path, host: str) -> None:
-    ended = run(str(tmp_path), "--port", "0", "--host", host)
+    ended = run_python(*SERVE, str(tmp_path), "--port", "0", "--host", host)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.count("\n") == 1

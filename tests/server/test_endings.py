@@ -8,29 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from serving import Client, Cut, Served, until
+from serving import HUGE_BYTES as SIZE
+from serving import Cut, Served, until
 
 Serve = Callable[..., Served]
 
-SIZE = 64 << 20
 HUGE = 1 << 40
-
-
-@pytest.fixture
-def huge(tmp_path: Path) -> Path:
-    """Far more than the kernel takes by itself, and sparse."""
-    path = tmp_path / "huge.bin"
-    with path.open("wb") as file:
-        file.truncate(SIZE)
-    return path
-
-
-def begin(server: Served, *fields: str, version: str = "1.1") -> Client:
-    """A client that has the beginning of its answer and reads no more."""
-    client = server.connect(receive_bytes=64 * 1024)
-    client.get("/", *fields, version=version)
-    assert client.head()[0] in (200, 206)
-    return client
 
 
 KINDS = {
@@ -63,7 +46,7 @@ def test_a_file_that_changes_meanwhile_never_arrives_as_whole(
 ) -> None:
     arguments, fields, version = KINDS[kind]
     server = serve(huge, *arguments)
-    with begin(server, *fields, version=version) as client:
+    with server.begin("/", *fields, version=version) as client:
         change(huge)
         with pytest.raises(ConnectionResetError):
             client.rest()
@@ -74,7 +57,7 @@ def test_a_file_that_changes_meanwhile_never_arrives_as_whole(
 def test_a_client_that_stands_still_is_reset_and_the_log_says_stalled(huge: Path, serve: Serve) -> None:
     server = serve(huge, "--idle-timeout", "1s")
     idle = server.descriptors()
-    with begin(server) as client:
+    with server.begin() as client:
         assert server.await_log("GET /").endswith(" stalled")
         with pytest.raises(ConnectionResetError):
             client.rest()
@@ -102,7 +85,7 @@ def test_a_client_that_resets_in_mid_body_leaves_nothing_behind(huge: Path, serv
     arguments, fields, version = KINDS[kind]
     server = serve(huge, *arguments)
     idle = server.descriptors()
-    clients = [begin(server, *fields, version=version) for _ in range(10)]
+    clients = [server.begin("/", *fields, version=version) for _ in range(10)]
     assert server.descriptors() > idle + 10  # their sockets, and a file
     for client in clients:
         client.reset()
@@ -113,7 +96,7 @@ def test_a_client_that_resets_in_mid_body_leaves_nothing_behind(huge: Path, serv
 def test_a_client_that_closes_in_mid_body_leaves_nothing_behind(huge: Path, serve: Serve) -> None:
     server = serve(huge)
     idle = server.descriptors()
-    begin(server).socket.close()
+    server.begin().socket.close()
     assert server.await_log("GET /").endswith(" peer-gone")
     until(lambda: server.descriptors() == idle, "all descriptors were given back")
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from gauges import send_queues
 from serving import Client, Served, until
 
 Serve = Callable[..., Served]
@@ -18,38 +17,12 @@ WINDOW_MIN = 32 * 1024
 SLACK = 16 * 1024  # what the kernel may hold of a client beyond its window: docs/design, the second invariant
 
 
-@pytest.fixture
-def clients() -> Iterator[ExitStack]:
-    """Closes the clients that enter it."""
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
-def huge(tmp_path: Path) -> Path:
-    path = tmp_path / "huge.bin"
-    with path.open("wb") as file:
-        file.truncate(1 << 30)
-    return path
-
-
-def queued(server: Served) -> list[int]:
-    """The kernel's send memory, in bytes, of each of the server's connections: ``w`` of ss(8)'s skmem."""
-    shown = subprocess.run(
-        ["ss", "-tmnH", "state", "connected", "sport", "=", f":{server.port}"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    return [int(found) for found in re.findall(r"skmem:\(.*?,w(\d+),", shown)]
-
-
 def settled(server: Served, count: int) -> list[int]:
     """The same, once there are ``count`` and what they hold does not change any more."""
     looks: list[list[int]] = [[], [-1]]
 
     def same() -> bool:
-        looks.append(queued(server))
+        looks.append(send_queues(server))
         return len(looks[-1]) == count and looks[-1] == looks[-2] == looks[-3]
 
     until(same, f"{count} send queues have settled")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,12 +21,6 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "file.bin"
     path.write_bytes(bytes(SIZE))
     return path
-
-
-@pytest.fixture
-def clients() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
 
 
 def take_all_but_the_tail(server: Served, client: Client) -> int:

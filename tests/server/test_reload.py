@@ -8,19 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from serving import Client, Served
+from serving import HUGE_BYTES as SIZE
+from serving import Served
 
 Serve = Callable[..., Served]
-
-SIZE = 32 << 20
-
-
-@pytest.fixture
-def huge(tmp_path: Path) -> Path:
-    path = tmp_path / "huge.bin"
-    with path.open("wb") as file:
-        file.truncate(SIZE)
-    return path
 
 
 @pytest.fixture
@@ -30,19 +21,12 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def begin(server: Served) -> Client:
-    client = server.connect(receive_bytes=64 * 1024)
-    client.get("/")
-    assert client.head()[0] == 200
-    return client
-
-
 def test_what_is_live_is_taken_over_while_a_download_runs_and_it_finishes_whole(
     huge: Path, config: Path, serve: Serve
 ) -> None:
     server = serve(huge, "--config", str(config), admin=True)
     assert server.status()["memory"]["budget_bytes"] == 64 << 20
-    with begin(server) as client:
+    with server.begin() as client:
         first = client.take(100_000)
         config.write_text('memory = "1MiB"\nper-client = 1\nqueue = 0\nrate = "500MB/s"\n')
         server.signal(signal.SIGHUP)
@@ -57,7 +41,7 @@ def test_what_is_live_is_taken_over_while_a_download_runs_and_it_finishes_whole(
     config.write_text('memory = "8MiB"\n')
     server.signal(signal.SIGHUP)
     server.await_log("read again", count=2)
-    with begin(server) as one, begin(server) as other:
+    with server.begin() as one, server.begin() as other:
         assert one.take(SIZE) == other.take(SIZE) == bytes(SIZE)
 
 
@@ -75,7 +59,7 @@ def test_a_file_without_sense_leaves_the_settings_and_the_log_says_so(
     huge: Path, config: Path, serve: Serve, text: str | None, why: str
 ) -> None:
     server = serve(huge, "--config", str(config), admin=True)
-    with begin(server) as client:
+    with server.begin() as client:
         if text is None:
             config.unlink()
         else:

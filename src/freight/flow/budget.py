@@ -14,22 +14,27 @@ call. A loan is over when its bytes have left the kernel, which is looked at whe
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from freight.errors import Unservable
+from freight.flow.ledger import Ledger
 from freight.ports import Sink
 from freight.quantities import format_size
 
 KIB = 1024
 
-WINDOW_MIN = 32 * KIB
+WINDOW_MIN = 30 * KIB
 """What one running transfer may always have in the kernel, in bytes of the kernel's memory."""
 
-CONNECTION_COST = 4 * KIB
+CONNECTION_COST = 5 * KIB
 """What one open connection costs in bytes of the process, running or idle; tests/load holds it to what is measured."""
 
-WAITING_COST = 2 * KIB
+WAITING_COST = 3 * KIB // 2
 """What one that does not run may cost besides, in bytes: a place in the line, or a short answer on its way out."""
+
+ONCE_BYTES = 512 * KIB
+"""What the first clients allocate once and for all, in bytes: stacks of threads, caches, modules."""
+
+GROWN_SHARE = 8
+"""One in so many bytes is the most that the process's growth takes beyond the cost of its connections."""
 
 PIECE_BYTES = 64 * KIB
 """The largest piece that a producer makes, in bytes. It costs two: one is sent while the next is made."""
@@ -48,10 +53,13 @@ FIRST_WINDOW = 132 * KIB
 
 FAST_WINDOW = 200 * KIB
 """What a transfer that has drained TRUSTED_BYTES may hold, in bytes: three segments of the loopback in one call, the
-best measured (docs/decisions/007). It has more where its equal share is more."""
+best measured (docs/decisions/007). It has more where its equal share is more and its link takes more at a time."""
 
-TRUSTED_BYTES = 1024 * KIB
+TRUSTED_BYTES = 256 * KIB
 """How far a transfer must have come for more than FIRST_WINDOW, in bytes: further than who stalls from the start."""
+
+FIRST_SHARE = 4
+"""Once one in so many bytes that may be lent is lent, newcomers have WINDOW_MIN: some stand still from the start."""
 
 DOOR_SHARE = 14
 """One in so many bytes is kept for who is neither running nor lent to: small answers, and connections that ask."""
@@ -65,36 +73,42 @@ PRODUCERS_SHARE = 4
 FLOOR_SHARE = 4
 """One in so many slots is never given up to let more connections in."""
 
-FLOAT_SHARE = 80
-"""One in so many bytes may be lent though it is promised: to who drains it at once, and never beyond what is free."""
+FLOAT_SHARE = 16
+"""One in so many bytes may be lent though it is promised: to who has drained all it had, never beyond what is free.
 
+Should all of it end with clients that stand still, what is left is still a window for everybody (docs/decisions/011).
+"""
+
+DRAINED_BYTES = 4 * KIB
+"""With so much or less in the kernel a transfer has drained all it had."""
+
+_LOAN = FAST_WINDOW - WINDOW_MIN  # a whole one
+_MANY = 1 << 20  # as many as may come
 _RECLAIMED_AT_MOST = 512  # loans looked at to let one more in: a quarter of a millisecond
 _RECLAIMED_AT_ONCE = 4  # loans looked at when room is short: the oldest, which are the likeliest to be over
 
 
-class Budget:
+class Budget(Ledger):
     """Divides ``memory_bytes``. ``largest``: what the kernel lets one send queue grow to by itself, in bytes.
 
     Raises :class:`~freight.errors.Unservable` for less memory than one client and its small answers need.
     """
 
     __slots__ = (
-        "_borrowers",
         "_crowd",
         "_express",
+        "_float",
         "_for_windows",
         "_kept",
         "_largest",
-        "_lendable",
         "_most",
+        "_pool",
         "_process",
         "connections",
         "express_slots",
-        "lent",
         "listing_entries",
         "memory_bytes",
         "piece_bytes",
-        "pinned",
         "producer_cost",
         "producers",
         "running",
@@ -103,13 +117,11 @@ class Budget:
     )
 
     def __init__(self, memory_bytes: int, largest: int) -> None:
+        super().__init__()
         self.connections = self.running = self.waiting = self.producers = 0
-        self._process = 0  # bytes of the process that connections have taken and not given back
+        self._process = 0  # bytes that it has grown by, as far as is known
         self._express = 0  # of those who run, who have an express slot
-        self.pinned = 0  # bytes of all accounts
-        self.lent = 0  # of them, beyond what each may always have
         self._largest = largest
-        self._borrowers: OrderedDict[Sink, None] = OrderedDict()  # the longest known first
         self.resize(memory_bytes)
 
     def resize(self, memory_bytes: int) -> None:
@@ -139,7 +151,7 @@ class Budget:
         self._for_windows = self.memory_bytes - self._kept - self._spent()
         pool = self._for_windows - max(self.running, self._crowd) * WINDOW_MIN
         pool -= max(0, self._crowd - self.connections) * CONNECTION_COST
-        self._lendable = max(pool, self.memory_bytes // FLOAT_SHARE)
+        self._pool, self._float = pool, max(pool, self.memory_bytes // FLOAT_SHARE)
         if self._largest * self.running <= pool:
             self._most = 0  # no bound
         else:
@@ -160,15 +172,18 @@ class Budget:
     def can_open(self) -> bool:
         """Whether one more connection can be paid for: so that a part of the slots is left, whoever comes to wait."""
         least = max(0, self.slots // FLOOR_SHARE + 1 - self.running) * WINDOW_MIN
-        return self._fits(CONNECTION_COST + WAITING_COST + least)
+        # Within what those who left have not given back it costs nothing more.
+        return self._fits(max(0, CONNECTION_COST + WAITING_COST - self.slack_bytes) + least)
 
     def can_run(self, *, express: bool = False, produced: bool = False) -> bool:
         """Whether one more transfer's window can be paid for; ``express``: it is kept; ``produced``: and a producer."""
-        after = (self.producers + 1) * self.producer_cost
-        if produced and self.producers and after * PRODUCERS_SHARE > self.memory_bytes:
+        producer = self.producer_cost if produced else 0
+        if producer and self.producers and (self.producers + 1) * producer * PRODUCERS_SHARE > self.memory_bytes:
             return False
-        cost = (0 if express else WINDOW_MIN) + (self.producer_cost if produced and self.producers else 0)
-        return not cost or self._fits(cost)
+        cost = (0 if express else WINDOW_MIN) + (producer if self.producers else 0)
+        if cost and not self._fits(cost):
+            return False
+        return self.spent_bytes() + WINDOW_MIN + producer <= self.memory_bytes  # after a resize less may be kept
 
     def spent_bytes(self) -> int:
         """All that is spent or promised at this moment, in bytes, less what is kept for small answers."""
@@ -187,12 +202,16 @@ class Budget:
 
     @property
     def slack_bytes(self) -> int:
-        """What connections that are gone have left in the process: it is spent until it has been given back."""
+        """What the process has beyond the cost of its connections: left by those who are gone, or a cost too low."""
         return self._process - self._of_connections()
 
-    def given_back(self) -> None:
-        """The process has given its free pages back to the operating system."""
-        self._process = self._of_connections()
+    def grown(self, process_bytes: int) -> None:
+        """The process has grown by so much since it began: what that is beyond the cost of connections is spent too.
+
+        Not all of it: ONCE_BYTES are of no client, and where it is a large part of a small memory, nobody could run.
+        """
+        counted = self._of_connections()
+        self._process = max(counted, min(process_bytes - ONCE_BYTES, counted + self.memory_bytes // GROWN_SHARE))
         self._divide()
 
     # What each has in the kernel
@@ -219,63 +238,49 @@ class Budget:
         0: as many as the kernel likes, while there is room for the host's maximum for everyone who runs. What is then
         handed over is to be noted; nobody else may ask meanwhile.
         """
+        account = sink.account
         if moved < TRUSTED_BYTES:
-            most = window = FIRST_WINDOW
+            most = window = FIRST_WINDOW if self.lent * FIRST_SHARE < self._float else WINDOW_MIN
         else:
             # Without a bound it may take as much as a queue ever does; those who ended may still hold as much.
             window = self._most
+            if window > account.need:
+                window = min(window, account.need or FAST_WINDOW)
             most = window or self._largest
-        account = sink.account
-        lendable = self._lendable + account.over + account.base
+        own = self._float if held <= DRAINED_BYTES else self._pool
+        lendable = own + account.over + account.base
         free = self._for_windows + account.pinned
         if most <= lendable - self.lent and most <= free - self.pinned:
             return window
         self.note(sink, held)
-        lendable = self._lendable + account.over + account.base
-        for _ in range(_RECLAIMED_AT_ONCE):
+        lendable = own + account.over + account.base
+        for _ in range(_RECLAIMED_AT_ONCE if self._borrowers else 1):
             self.reclaim(1)
             if most <= lendable - self.lent and most - held <= self._for_windows - self.pinned:
                 return window
         lent = max(account.base, lendable - self.lent)
         return max(held, min(most, lent, held + self._for_windows - self.pinned)) or 1  # 0 would be no bound
 
-    def note(self, sink: Sink, pinned: int) -> None:
-        """From now on a connection is known to have so many bytes in the kernel."""
-        account = sink.account
-        over = pinned - account.base
-        if over > 0:
-            self._borrowers[sink] = None
-        else:
-            over = 0
-            if account.over:
-                self._borrowers.pop(sink, None)
-        self.pinned += pinned - account.pinned
-        self.lent += over - account.over
-        account.pinned, account.over = pinned, over
+    def measure(self, sink: Sink) -> None:
+        """Ask how much its link takes at a time, which decides whether it may have more than FAST_WINDOW."""
+        if self._most > FAST_WINDOW:
+            sink.account.need = max(FAST_WINDOW, 2 * sink.under_way())
 
-    def forget(self, sink: Sink) -> None:
-        """A connection has closed, and the kernel holds nothing for it."""
-        self.note(sink, 0)
+    def whole_loans(self) -> int:
+        """How many who have drained all they had could be lent a whole window now; many where nothing is short.
 
-    def reclaim(self, count: int) -> None:
-        """Look at the ``count`` oldest loans and take back what has left the kernel."""
-        borrowers = self._borrowers
-        for _ in range(min(count, len(borrowers))):
-            sink = next(iter(borrowers))
-            account = sink.account
-            held = sink.held()
-            if held >= account.pinned:
-                borrowers.move_to_end(sink)
-                continue
-            over = held - account.base
-            if over <= 0:
-                over = 0
-                del borrowers[sink]
-            else:
-                borrowers.move_to_end(sink)
-            self.pinned += held - account.pinned
-            self.lent += over - account.over
-            account.pinned, account.over = held, over
+        0 only while loans are about that may come back in a moment: then it is worth one.
+        """
+        if not self._most or self._float < _LOAN:
+            return _MANY
+        free = self._free()
+        if free < _LOAN <= free + self.lent - self.stuck:
+            self.reclaim(_RECLAIMED_AT_ONCE)
+            free = self._free()
+        return free // _LOAN if free + self.lent - self.stuck >= _LOAN else _MANY
+
+    def _free(self) -> int:
+        return max(0, min(self._float - self.lent, self._for_windows - self.pinned))
 
 
 _LEAST_ENTRIES = 32

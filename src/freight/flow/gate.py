@@ -29,8 +29,9 @@ EXPRESS_BYTES = 1024 * 1024
 """The longest answer that goes by the express lane, in bytes."""
 
 _UNKNOWN_SECONDS = 10.0  # what a wait is reckoned at before any slot has come free
-_STANDS_SECONDS = 5.0  # a line that moves is not shortened, and large files take their time
-_SHORTENED_BY = 16
+_STANDS_SECONDS = 5.0  # a line that moves is not shortened,
+_STANDS_BYTES = 1024  # nor one that will, as those who run take so much a second, each on the average
+_SHORTENED_SHARE = 2
 _DRAINED_SECONDS = 5  # what comes instead of this server, another node or its successor, is there soon
 
 
@@ -101,6 +102,9 @@ class _Ticket:
         if not self.turn.done():
             self.turn.set_exception(PeerGone("the client went away while it waited"))
 
+    def called(self) -> None:
+        """It never stands in that line."""
+
 
 class Admission:
     """An async context manager: entering gives a :class:`Slot`, or :class:`~freight.model.Refused`; it may wait.
@@ -159,7 +163,7 @@ class Gate:
         self._of_client: dict[Key, int] = {}  # ordinary slots
         self._freed = {lane: Freed(loop.time()) for lane in Lane}
         self._draining = False
-        self._moved_at = loop.time()  # when an ordinary slot was last given
+        self._moved_at = loop.time()  # when an ordinary slot was last given, or bytes flowed
         self.crowded = False  # more connections stand outside than there is memory for
 
     @property
@@ -238,6 +242,11 @@ class Gate:
                 ticket.tell(None)
                 self._lines[place] = self._lines.pop(place)  # of lines that want the same slots each has its turn
 
+    def progressed(self, taken_bytes: int) -> None:
+        """Clients have taken so many bytes in the last second or so: where that is enough, the line moves in time."""
+        if taken_bytes > _STANDS_BYTES * sum(self._running.values()):
+            self._moved_at = self._loop.time()
+
     def shorten(self) -> None:
         """Send some of the line away where it does not move, and there is no memory for a longer one.
 
@@ -246,7 +255,7 @@ class Gate:
         line = self._lines[Lane.ORDINARY, False]
         if self._loop.time() - self._moved_at < _STANDS_SECONDS:
             return
-        for _ in range(_SHORTENED_BY):
+        for _ in range(-(-len(line) // _SHORTENED_SHARE)):
             found = line.newest()
             if found is None:
                 return

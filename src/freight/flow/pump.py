@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from time import monotonic
 
 from freight.errors import ShortRead
-from freight.flow.budget import FAST_WINDOW, WINDOW_MIN, Budget
+from freight.flow.budget import DRAINED_BYTES, FAST_WINDOW, WINDOW_MIN, Budget
 from freight.flow.gate import Slot
 from freight.flow.rates import Rates
 from freight.flow.rounds import Rounds
@@ -52,6 +52,7 @@ class Pump(Waiting):
 
     __slots__ = (
         "_budget",
+        "_called",
         "_check_at",
         "_cold",
         "_fd",
@@ -100,6 +101,7 @@ class Pump(Waiting):
         self._fetching_since = 0.0  # 0: no thread reads for it
         self._cold = False  # what was asked for last was not in memory
         self._resting = False  # by a rate of ours, or for want of memory
+        self._called = False  # it stood in line for a loan
         self._roomy = -1  # with so much or less in the kernel there is room for the largest call
         self._mark: int | None = 0  # none of ours yet
         self.moved = 0  # bytes of spans
@@ -111,6 +113,8 @@ class Pump(Waiting):
         if self._fetching_since:
             raise BlockingIOError
         held = self.sink.held()
+        if held <= DRAINED_BYTES and self._lines_up(held):
+            return False
         window = self._budget.window(self.sink, held, self.moved)
         # The usual turn, of thousands, comes first: in the midst of a span, all is as it was, and there is room.
         start, stop = self._start, self._start + _CALL
@@ -130,6 +134,21 @@ class Pump(Waiting):
                 raise ShortRead("the file ended before its length")
             return False
         return self._step_slowly(held, window)
+
+    def _lines_up(self, held: int) -> bool:
+        """Whether it is better to wait a moment for a whole loan than to have a small call now."""
+        rounds = self._rounds
+        if rounds is None or self._called or not self.moved or (not rounds.line and self._budget.whole_loans()):
+            return False
+        self._budget.note(self.sink, held)
+        rounds.line_up(self.sink.fileno())
+        return True
+
+    def called(self) -> None:
+        """See :class:`freight.flow.rounds.Waiter`."""
+        self._called = True
+        self.ready(0)
+        self._called = False
 
     def _step_slowly(self, held: int, window: int) -> bool:
         """Any turn."""
@@ -194,9 +213,14 @@ class Pump(Waiting):
         self._wake_below(mark)
 
     def _wait_room(self, held: int) -> None:
-        """Go on when half of what is queued has gone. Where nothing is, it is memory that is short: a little later."""
+        """Go on when half of what is queued has gone, all of it where more than its own window was lent.
+
+        Where nothing is queued, it is memory that is short: a little later.
+        """
         self.window = -1  # another mark than the window's
-        if held > 2 * _MARK_LEAST:
+        if held > WINDOW_MIN:
+            self._wake_below(_MARK_LEAST)
+        elif held > 2 * _MARK_LEAST:
             self._wake_below(max(_MARK_LEAST, held * 3 // 4))
         else:
             self._rest(_SHORT_SECONDS)
@@ -237,6 +261,7 @@ class Pump(Waiting):
         if self._start >= self._check_at or self._start + count == self._stop:
             self._reader.check()
             self._check_at = self._start + _CHECK_BYTES
+            self._budget.measure(self.sink)
         taken = self.sink.sendfile(self._fd, self._start, count)
         if taken == 0:
             raise ShortRead("the file ended before its length")

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from time import monotonic
 from typing import Protocol
@@ -23,6 +24,9 @@ class Waiter(Protocol):
     def ready(self, events: int) -> None:
         """The socket can take bytes, or has failed; ``events`` are epoll's."""
 
+    def called(self) -> None:
+        """It stood in line for a loan, and it is its turn."""
+
 
 FAILED = select.EPOLLERR | select.EPOLLHUP
 GONE = select.EPOLLRDHUP
@@ -30,13 +34,17 @@ GONE = select.EPOLLRDHUP
 
 _TURN_SECONDS = 0.001  # a turn is one call of some MiB, which takes about that long, or several small ones
 _AT_ONCE_MOST = 32
+_CALLED_SECONDS = 0.005
 _TICK_SECONDS = 0.001  # those whose rest ends within the same millisecond end it together
 
 
 class Rounds:
     """Calls back when a watched socket can take bytes. Not thread-safe: it belongs to its loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, loans: Callable[[], int] = lambda: _AT_ONCE_MOST) -> None:
+        self._loans = loans
+        self.line: deque[tuple[int, Waiter]] = deque()  # who waits for a loan, and the descriptors
+        self._calling: asyncio.TimerHandle | None = None
         self._loop = loop
         self._epoll = select.epoll()
         self._waiters: dict[int, Waiter] = {}
@@ -79,8 +87,9 @@ class Rounds:
 
     def close(self) -> None:
         """Give back the epoll's descriptor. Nothing may be watched any more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._calling):
+            if timer is not None:
+                timer.cancel()
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
@@ -104,8 +113,35 @@ class Rounds:
             waiter = self._waiters.get(fd)  # one callback may end another's wait
             if waiter is not None:
                 waiter.ready(events)
-        if ready:
-            self._each_seconds += ((monotonic() - began) / len(ready) - self._each_seconds) / 8
+        called = self._call(most) if self.line else 0
+        if ready or called:
+            self._each_seconds += ((monotonic() - began) / (len(ready) + called) - self._each_seconds) / 8
+
+    def line_up(self, fd: int) -> None:
+        """Pause until a whole loan is to be had, and it is its turn."""
+        self.pause(fd)
+        self.line.append((fd, self._waiters[fd]))
+        if self._calling is None:
+            self._calling = self._loop.call_later(_CALLED_SECONDS, self._call_again)
+
+    def _call(self, most: int) -> int:
+        """Call who has waited longest for a loan, as many as there are loans for; how many that were."""
+        called = 0
+        for _ in range(min(most, len(self.line), self._loans())):
+            fd, waiter = self.line.popleft()
+            if self._waiters.get(fd) is waiter:
+                self.resume(fd)
+                waiter.called()
+                called += 1
+        return called
+
+    def _call_again(self) -> None:
+        """Loans come back when a borrower's socket is ready, which is a turn; and if none is, a little later."""
+        self._calling = None
+        if self.line:
+            self._call(_AT_ONCE_MOST)
+        if self.line:
+            self._calling = self._loop.call_later(_CALLED_SECONDS, self._call_again)
 
     def _wind(self) -> None:
         """Have a timer for who rests the shortest."""

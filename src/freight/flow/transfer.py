@@ -41,7 +41,7 @@ class Transfers:
         terms: Terms,
     ) -> None:
         self.terms = terms
-        self.rounds = Rounds(loop)
+        self.rounds = Rounds(loop, budget.whole_loans)
         self.rates = Rates(terms.rate, terms.client_rate)
         self._loop = loop
         self._pool = pool
@@ -92,21 +92,25 @@ class Transfers:
         """Send a plan without spans. Raises as :meth:`transfer` does."""
         await self._relay(None, sink.segments(plan, None), sink)
 
-    async def sweep(self, wanted: int) -> None:
+    async def sweep(self, wanted: int) -> int:
         """Look once at all transfers, and end those whose client has taken nothing, or too little, for too long.
 
-        ``wanted``: so many others wait for a slot. For each of them one is let go with less patience.
+        ``wanted``: so many others wait for a slot. For each of them one is let go with less patience. How many bytes
+        all have taken since the last look.
         """
-        now, terms = self._loop.time(), self.terms
+        now, terms, taken = self._loop.time(), self.terms, 0
         for count, waiting in enumerate(self.rounds):
             if isinstance(waiting, Waiting):
                 patience = terms.idle_seconds / _HASTE if wanted else terms.idle_seconds
+                before = waiting.seen
                 error = waiting.judge(now, patience, terms.least_rate)
+                taken += max(0, waiting.seen - before) if before >= 0 else 0
                 if error is not None:
                     waiting.end(error)
                     wanted = max(0, wanted - 1)
             if count % _SWEEP_AT_ONCE == _SWEEP_AT_ONCE - 1:
                 await asyncio.sleep(0)
+        return taken
 
     def close(self) -> None:
         """Give back what the transfers share. None may run any more."""

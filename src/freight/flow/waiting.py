@@ -81,6 +81,10 @@ class Waiting:
         except Exception as error:  # a fault of ours ends this transfer and not the loop's turn
             self.end(error)
 
+    def called(self) -> None:
+        """See :class:`freight.flow.rounds.Waiter`."""
+        self.ready(0)
+
     def end(self, error: Exception | None) -> None:
         """End it, well or with an error, from inside or outside. What comes after the first time changes nothing."""
         if self._done is None or self._done.done():
@@ -99,6 +103,11 @@ class Waiting:
         if self._start_seen < 0 or now <= self._start_since:
             return 0.0
         return max(0, self.sink.acknowledged() - self._start_seen) / (now - self._start_since)
+
+    @property
+    def seen(self) -> int:
+        """How many bytes the peer had taken when it was last looked at; -1 before that."""
+        return self._seen
 
     def judge(self, now: float, patience_seconds: float, least_rate: float) -> TransferError | None:
         """What is to be said of its progress: what the *peer* has taken counts, not what the kernel holds for it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from freight.heap import parse_statm
 from freight.ports import Clock
 
 _FRESH_SECONDS = 1.0  # the kernel walks the whole address space for an answer: a third of a millisecond, or more
@@ -20,17 +21,6 @@ def parse_rollup(text: bytes) -> int:
     if not sizes:
         raise ValueError("no private memory in smaps_rollup")
     return sum(sizes) * 1024
-
-
-def parse_statm(text: bytes, page_bytes: int) -> int:
-    """The resident bytes in ``statm``, proc(5), less those that a file or another process has too.
-
-    Raises ValueError when they are not in it.
-    """
-    pages = text.split()
-    if len(pages) < 3:
-        raise ValueError("too few numbers in statm")
-    return (int(pages[1]) - int(pages[2])) * page_bytes
 
 
 class ProcessMemory:

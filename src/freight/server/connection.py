@@ -16,11 +16,11 @@ from freight.flow.budget import Budget
 from freight.flow.transfer import Transfers
 from freight.model import Entry, Request
 from freight.ports import Clock, Responder
+from freight.server.inlet import Inlet
 from freight.server.origin import NOT_PROXIED, wait_origin
 from freight.server.sink import ClearSink
-from freight.wire.http1 import Head, Inbound, Limits
+from freight.wire.http1 import Inbound, Limits
 
-_RECEIVE_BYTES = 16 * 1024
 _HEAD_SECONDS = 10.0  # an honest head is one packet; this is for the worst of mobile links
 _LINGER_SECONDS = 2.0
 _FIN_BYTES = 1  # our own end counts as a byte until it is acknowledged
@@ -80,19 +80,14 @@ class Connection:
         "_asked",
         "_client",
         "_crowd",
-        "_deadline",
-        "_draining",
-        "_evicted",
         "_house",
-        "_inbound",
+        "_inlet",
         "_peer",
         "_request",
         "_seen",
         "_sink",
         "_socket",
         "_trusted",
-        "_waiter",
-        "_watching",
         "idle_since",
         "task",
     )
@@ -103,15 +98,10 @@ class Connection:
         self._peer = self._client = canonical(client)  # whose connection it is; who the present request's client is
         self._trusted = house.trusted  # who may say so
         self._crowd = crowd
-        self._inbound = Inbound(self._peer, house.limits)
+        self._inlet = Inlet(connected, Inbound(self._peer, house.limits), house)
         self._sink = ClearSink(connected, house.clock)
         self._request: Request | None = None  # read and not yet answered
         self._asked = _NOTHING  # what the log says of it
-        self._waiter: asyncio.Future[bool] | None = None  # true: bytes may have come; false: time is up, or draining
-        self._watching = False  # the loop tells us when bytes come
-        self._deadline = 0.0
-        self._draining = False
-        self._evicted = False
         self._seen = 0  # what the peer had taken when its time was last over
         self.idle_since = 0.0
         self.task: asyncio.Task[None] | None = None  # the loop holds only weak references to tasks
@@ -141,9 +131,9 @@ class Connection:
                     self._crowd.busy(self)
                     await self._respond()
                     self._rest()
-                    if self._sink.closes or self._draining:
+                    if self._sink.closes or self._inlet.draining:
                         break
-                if not self._evicted:
+                if not self._inlet.evicted:
                     await self._linger()
             # What the kernel would go on to hold for who never takes it is nobody's any more once this is closed.
             abortive = self._sink.taken - self._sink.acknowledged() > _FIN_BYTES
@@ -155,20 +145,21 @@ class Connection:
 
     async def _begin(self) -> bool:
         """Learn whose connection it is. False where that cannot be told: no answer then, as it may not be HTTP."""
-        house = self._house
-        if self._draining:
+        house, inlet = self._house, self._inlet
+        if inlet.draining:
             return False
-        started, self._deadline = house.clock.monotonic(), house.loop.time() + house.head_seconds
+        started = house.clock.monotonic()
+        inlet.allow(house.head_seconds)
         try:
-            origin = await wait_origin(self._peer, house.trusted, self._receive)
+            origin = await wait_origin(self._peer, house.trusted, inlet.receive)
         except ProtocolError:
             self._record(started, NOT_PROXIED)
             return False
         if origin is None:
             return False
         self._peer, self._trusted = origin.client, origin.trusted
-        self._inbound = Inbound(self._peer, house.limits)
-        self._inbound.feed(origin.ahead)
+        inlet.inbound = Inbound(self._peer, house.limits)
+        inlet.inbound.feed(origin.ahead)
         return True
 
     async def _respond(self) -> None:
@@ -191,13 +182,13 @@ class Connection:
 
     def expire(self, now: float) -> None:
         """Give up waiting for bytes when their time is over, unless the client is still taking the last answer's."""
-        if self._waiter is None or now < self._deadline:
+        if not self._inlet.overdue(now):
             return
         taken = self._sink.acknowledged()
         if taken < self._sink.taken and taken != self._seen:
-            self._deadline = now + self._house.idle_seconds
+            self._inlet.deadline = now + self._house.idle_seconds
         else:
-            self._wake(False)
+            self._inlet.give_up()
         self._seen = taken
 
     def evict(self) -> None:
@@ -205,8 +196,8 @@ class Connection:
         if self._sink.held():
             self.abort()  # a reset drops what is queued, where a close would leave it to the kernel
         else:
-            self._evicted = True
-            self._wake(False)
+            self._inlet.evicted = True
+            self._inlet.give_up()
 
     def release(self) -> None:
         """Give the budget back what the kernel held for it. To be called when it has closed."""
@@ -218,16 +209,16 @@ class Connection:
 
     def drain(self) -> None:
         """Let the present exchange be the last; close at once when there is none."""
-        self._draining = True
+        self._inlet.draining = True
         self._sink.refuse_next()
-        if self._inbound.idle:
-            self._wake(False)
+        if self._inlet.inbound.idle:
+            self._inlet.give_up()
 
     async def _read_request(self) -> bool:
         """Read the next request's head. False at the end, however it comes."""
         self._client = self._peer
         try:
-            head = await self._read_head()
+            head = await self._inlet.read_head()
         except ProtocolError as error:
             await self._refuse(error)
             return False
@@ -239,7 +230,7 @@ class Connection:
             request = replace(request, client=self._client)
         self._request = request
         self._asked = (request.method, request.target, request.version, request.field("range") or "")
-        self._sink.begin(request.version, head.keep_alive and not self._draining)
+        self._sink.begin(request.version, head.keep_alive and not self._inlet.draining)
         return True
 
     def _take_request(self) -> Request:
@@ -248,73 +239,9 @@ class Connection:
         assert request is not None
         return request
 
-    async def _read_head(self) -> Head | None:
-        """The next head; None where no answer is owed. Raises ProtocolError where a refusal is."""
-        house, inbound = self._house, self._inbound
-        started = False
-        while True:
-            answered = inbound.skipping
-            try:
-                head = inbound.next()
-            except ProtocolError:
-                if answered:
-                    return None  # it is about the content of a request that has its answer
-                raise
-            if head is not None:
-                return head
-            if inbound.idle:
-                if self._draining:
-                    return None
-                started = False
-                self._deadline = house.loop.time() + house.idle_seconds
-            elif not started or (answered and not inbound.skipping):
-                started = True
-                self._deadline = house.loop.time() + house.head_seconds
-            data = await self._receive()
-            if data is None and not inbound.idle and not inbound.skipping and not self._evicted:
-                raise ProtocolError(408, "the request took too long to arrive")
-            if not data:
-                return None
-            inbound.feed(data)
-
-    async def _receive(self) -> bytes | None:
-        """What has come: b"" at the end of the stream, None when the deadline passed first."""
-        while True:
-            try:
-                return self._socket.recv(_RECEIVE_BYTES)
-            except BlockingIOError:
-                if not await self._wait_readable():
-                    return None
-
-    async def _wait_readable(self) -> bool:
-        self._waiter = self._house.loop.create_future()
-        if not self._watching:
-            self._watching = True
-            self._house.loop.add_reader(self._socket.fileno(), self._readable)
-        try:
-            return await self._waiter
-        finally:
-            self._waiter = None
-
-    def _readable(self) -> None:
-        """Bytes have come. Watching outlives a request, and stops when bytes come before their time."""
-        if self._waiter is None:
-            self._stop_watching()
-        else:
-            self._wake(True)
-
-    def _stop_watching(self) -> None:
-        if self._watching:
-            self._watching = False
-            self._house.loop.remove_reader(self._socket.fileno())
-
-    def _wake(self, readable: bool) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(readable)
-
     async def _refuse(self, error: ProtocolError) -> None:
         """Answer what never became a request. The connection ends behind it: nobody knows where the next one begins."""
-        self._asked = (self._inbound.method or "-", "-", (1, 1), "")
+        self._asked = (self._inlet.inbound.method or "-", "-", (1, 1), "")
         self._sink.begin((1, 1), False)
         started, ended = self._house.clock.monotonic(), "refused"
         try:
@@ -326,7 +253,7 @@ class Connection:
             self._record(started, ended)
 
     async def _send_refusal(self, status: int, detail: str) -> None:
-        plan = refuse(status, detail, self._inbound.accept, close=True)
+        plan = refuse(status, detail, self._inlet.inbound.accept, close=True)
         if self._asked[0] == "HEAD":
             plan = replace(plan, parts=(), content=False)
         await self._house.transfers.send(plan, self._sink)
@@ -357,9 +284,9 @@ class Connection:
         That reset would take away the end of the answer from a client that has not read it yet (RFC 9112 section 9.6).
         """
         self._socket.shutdown(socket.SHUT_WR)
-        self._deadline = self._house.loop.time() + self._house.linger_seconds
-        while await self._receive():
-            if self._house.loop.time() > self._deadline:
+        self._inlet.allow(self._house.linger_seconds)
+        while await self._inlet.receive():
+            if self._house.loop.time() > self._inlet.deadline:
                 return
 
     def _close(self, abortive: bool) -> None:
@@ -368,7 +295,7 @@ class Connection:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             except OSError:
                 pass  # the peer was first
-        self._stop_watching()
+        self._inlet.close()
         self._socket.close()
 
 

@@ -21,6 +21,8 @@ _MEMINFO_BYTES = 36
 _QUEUED = struct.Struct("I").unpack_from
 _QUEUED_AT = 5 * 4  # SK_MEMINFO_WMEM_QUEUED
 _SO_BUF_LOCK = 72
+_LINK = struct.Struct("=IIIQ").unpack_from  # of struct tcp_info: the least delay in us, two more, bytes a second
+_LINK_AT, _LINK_STOP = 148, 168
 _MARK_MAX = 1 << 30
 _SIOCOUTQ = 0x5411  # bytes of the send queue that the peer has not acknowledged: tcp(7)
 _ANSWER = array("i", [0])  # ioctl's; the loop is one thread
@@ -102,6 +104,11 @@ class ClearSink:
         """See :class:`freight.ports.Sink`: ``wmem_queued``, sock_diag(7)."""
         found: int = _QUEUED(self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO_BYTES), _QUEUED_AT)[0]
         return found
+
+    def under_way(self) -> int:
+        """See :class:`freight.ports.Sink`: ``tcpi_min_rtt`` times ``tcpi_delivery_rate``, tcp(7)."""
+        delay, _, _, rate = _LINK(self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LINK_STOP), _LINK_AT)
+        return int(delay * rate // 1_000_000)
 
     def acknowledged(self) -> int:
         """See :class:`freight.ports.Sink`."""

@@ -1,0 +1,40 @@
+"""What the process itself has really grown by: the budget is told, and what a crowd has left goes back."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Executor
+
+from freight.flow.budget import Budget
+from freight.heap import give_back, private_bytes
+
+_FEW_CONNECTIONS = 500  # with more, a walk through all objects would hold the interpreter for too long
+_SLACK_BYTES, _SLACK_SHARE = 256 * 1024, 128  # less, or a smaller share of the memory, is not worth a walk
+
+
+class Footprint:
+    """Looks at the process's own memory. What it has when this is made is not the clients'."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, pool: Executor, budget: Budget) -> None:
+        self._loop = loop
+        self._pool = pool
+        self._budget = budget
+        self._began_bytes = private_bytes()
+        self._slack_bytes = 0  # what there was too much of at the last look,
+        self._kept_bytes = 0  # and what of that would not go back
+
+    async def look(self) -> None:
+        """Tell the budget; have the heap give back what is too much, once nobody leaves any more. About once a second.
+
+        Who is leaving still holds some of it.
+        """
+        before, self._slack_bytes = self._slack_bytes, self._measure()
+        self._kept_bytes = min(self._kept_bytes, self._slack_bytes)
+        worth = min(_SLACK_BYTES, self._budget.memory_bytes // _SLACK_SHARE)
+        if self._kept_bytes + worth < self._slack_bytes <= before:
+            await self._loop.run_in_executor(self._pool, give_back, self._budget.connections <= _FEW_CONNECTIONS)
+            self._slack_bytes = self._kept_bytes = self._measure()
+
+    def _measure(self) -> int:
+        self._budget.grown(private_bytes() - self._began_bytes)
+        return self._budget.slack_bytes

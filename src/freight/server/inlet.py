@@ -1,0 +1,127 @@
+"""The way in of one connection: bytes as they come, heads out of them, and no wait without a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Protocol
+
+from freight.errors import ProtocolError
+from freight.wire.http1 import Head, Inbound
+
+_RECEIVE_BYTES = 16 * 1024
+
+
+class Patience(Protocol):
+    """How long may be waited, in seconds of the ``loop``'s clock; it may change while somebody waits."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Where the waiting is done."""
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long nothing may come between requests."""
+
+    @property
+    def head_seconds(self) -> float:
+        """How long a head may take to arrive from its first byte."""
+
+
+class Inlet:
+    """Reads one socket, which is non-blocking and somebody else's to close. One coroutine reads at a time.
+
+    ``inbound`` makes heads of the bytes. ``draining``: no further request is to begin; ``evicted``: nothing is waited
+    for any more, and who is in the midst of a head is told nothing. When ``deadline`` is over is for :meth:`overdue` to
+    say and for :meth:`give_up` to end: there is no timer for each.
+    """
+
+    __slots__ = ("_patience", "_socket", "_waiter", "_watching", "deadline", "draining", "evicted", "inbound")
+
+    def __init__(self, connected: socket.socket, inbound: Inbound, patience: Patience) -> None:
+        self._socket = connected
+        self._patience = patience
+        self._waiter: asyncio.Future[bool] | None = None  # true: bytes may have come; false: time is up, or given up
+        self._watching = False  # the loop tells us when bytes come
+        self.inbound = inbound
+        self.deadline = 0.0
+        self.draining = False
+        self.evicted = False
+
+    def allow(self, seconds: float) -> None:
+        """Let what is waited for next take so long."""
+        self.deadline = self._patience.loop.time() + seconds
+
+    def overdue(self, now: float) -> bool:
+        """Whether something is waited for that should have come by now."""
+        return self._waiter is not None and now >= self.deadline
+
+    def give_up(self) -> None:
+        """Wait no longer, if anything is waited for."""
+        self._wake(False)
+
+    async def read_head(self) -> Head | None:
+        """The next head; None where no answer is owed. Raises ProtocolError where a refusal is."""
+        inbound = self.inbound
+        started = False
+        while True:
+            answered = inbound.skipping
+            try:
+                head = inbound.next()
+            except ProtocolError:
+                if answered:
+                    return None  # it is about the content of a request that has its answer
+                raise
+            if head is not None:
+                return head
+            if inbound.idle:
+                if self.draining:
+                    return None
+                started = False
+                self.allow(self._patience.idle_seconds)
+            elif not started or (answered and not inbound.skipping):
+                started = True
+                self.allow(self._patience.head_seconds)
+            data = await self.receive()
+            if data is None and not inbound.idle and not inbound.skipping and not self.evicted:
+                raise ProtocolError(408, "the request took too long to arrive")
+            if not data:
+                return None
+            inbound.feed(data)
+
+    async def receive(self) -> bytes | None:
+        """What has come: b"" at the end of the stream, None when the deadline passed first."""
+        while True:
+            try:
+                return self._socket.recv(_RECEIVE_BYTES)
+            except BlockingIOError:
+                if not await self._wait_readable():
+                    return None
+
+    def close(self) -> None:
+        """Watch the socket no more: to be called before it is closed."""
+        if self._watching:
+            self._watching = False
+            self._patience.loop.remove_reader(self._socket.fileno())
+
+    async def _wait_readable(self) -> bool:
+        loop = self._patience.loop
+        self._waiter = loop.create_future()
+        if not self._watching:
+            self._watching = True
+            loop.add_reader(self._socket.fileno(), self._readable)
+        try:
+            return await self._waiter
+        finally:
+            self._waiter = None
+
+    def _readable(self) -> None:
+        """Bytes have come. Watching outlives a request, and stops when bytes come before their time."""
+        if self._waiter is None:
+            self.close()
+        else:
+            self._wake(True)
+
+    def _wake(self, readable: bool) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(readable)

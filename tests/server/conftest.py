@@ -1,0 +1,27 @@
+"""What the tests of the server share: a file that no buffer takes, and clients that are closed with the test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from serving import HUGE_BYTES
+
+
+@pytest.fixture
+def huge(tmp_path: Path) -> Path:
+    """A file of HUGE_BYTES zeros, ``huge.bin``, sparse."""
+    path = tmp_path / "huge.bin"
+    with path.open("wb") as file:
+        file.truncate(HUGE_BYTES)
+    return path
+
+
+@pytest.fixture
+def clients() -> Iterator[ExitStack]:
+    """Closes the clients that enter it."""
+    with ExitStack() as stack:
+        yield stack
