@@ -129,7 +129,8 @@ class Pump(Waiting):
             taken = self.sink.sendfile(self._fd, start, _CALL)
             self._start = start + taken
             self.moved += taken
-            self._budget.note(self.sink, held + taken + _CALL_OVERHEAD)
+            # Of a client with a tiny receive buffer the kernel takes less, in many small packets, and holds as much.
+            self._budget.note(self.sink, held + _CALL + _CALL_OVERHEAD)
             if not taken:
                 raise ShortRead("the file ended before its length")
             return False
@@ -173,7 +174,9 @@ class Pump(Waiting):
                     return True
             return False
         finally:
-            self._budget.note(self.sink, held + given + (given // _OVERHEAD_SHARE + _OVERHEAD if given else 0))
+            if given:
+                held = max(held + given + given // _OVERHEAD_SHARE + _OVERHEAD, self.sink.held())
+            self._budget.note(self.sink, held)
             if given and self._rates.bound:
                 self._rates.took(self._slot.key, given)
 
