@@ -80,8 +80,8 @@ def look(browser: Browser) -> Iterator[Callable[..., Watched]]:
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Callable[[Page, str], None]:
-    """Writes a page's picture, into FREIGHT_PICTURES or the test's temporary directory."""
-    folder = Path(os.environ.get("FREIGHT_PICTURES") or tmp_path / "pictures")
+    """Writes a page's picture, into $PICTURES or the test's temporary directory."""
+    folder = Path(os.environ.get("PICTURES") or tmp_path / "pictures")
     folder.mkdir(parents=True, exist_ok=True)
 
     def write(page: Page, name: str) -> None:
