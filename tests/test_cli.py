@@ -272,6 +272,7 @@ def test_the_command_line_alone_loads_neither_the_loop_nor_the_parser(arguments:
     loaded = set(run.stdout.splitlines()[-1].split())
     assert "freight.settings" in loaded
     assert not {"asyncio", "httptools", "ssl", "socket", "tomllib", "difflib", "freight.sample"} & loaded
+    assert not {"rich", "http.client", "freight.plan.reckon", "freight.top.ask", "freight.top.terminal"} & loaded
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -289,6 +290,8 @@ def test_completion_prints_a_script_for_the_shell(shell: str, capsys: pytest.Cap
         ("serve --conf", "plain,--config"),
         ("serve --log-format j", "plain,json"),
         ("settings --per-client-", "plain,--per-client-rate"),
+        ("plan --cl", "plain,--clients"),
+        ("top --on", "plain,--once"),
     ],
 )
 def test_completion_knows_the_options(

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freight.quantities import format_rate, format_seconds, format_size, parse_rate, parse_seconds, parse_size
+from freight.quantities import (
+    brief_rate,
+    brief_seconds,
+    brief_size,
+    chosen_size,
+    format_rate,
+    format_seconds,
+    format_size,
+    parse_rate,
+    parse_seconds,
+    parse_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -94,13 +107,20 @@ def test_a_written_size_reads_back_as_the_same_bytes(size_bytes: int) -> None:
         ("10mb/S", 10**7),
         (" 10 MB /s\n", 10**7),
         ("1.5GiB/s", 3 * 2**29),
+        ("1Gbit/s", 125_000_000),
+        ("100 Mbit", 12_500_000),
+        ("2.5gbit/S", 312_500_000),
+        ("9bit/s", 1),
+        ("7bit/s", 0),
     ],
 )
-def test_a_rate_is_a_size_with_or_without_per_second(text: str, bytes_per_second: int) -> None:
+def test_a_rate_is_a_size_or_bits_with_or_without_per_second(text: str, bytes_per_second: int) -> None:
     assert parse_rate(text) == bytes_per_second
 
 
-@pytest.mark.parametrize("text", ["", "/s", "MB/s", "-1/s", "10MB/m", "10MB/s/s", "10MBps", "10Mbit/s", "inf", "5/"])
+@pytest.mark.parametrize(
+    "text", ["", "/s", "MB/s", "-1/s", "10MB/m", "10MB/s/s", "10MBps", "10Mibit/s", "10Mbits", "inf", "5/"]
+)
 def test_what_is_not_a_rate_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a rate|has no unit of size"):
         parse_rate(text)
@@ -116,6 +136,50 @@ def test_a_written_rate_reads_back_as_the_same_bytes_per_second(bytes_per_second
     text = format_rate(bytes_per_second)
     assert text.endswith("/s")
     assert parse_rate(text) == bytes_per_second
+
+
+@given(st.integers(0, 10**12), st.sampled_from(["k", "M", "G", "T"]))
+def test_eight_bits_are_a_byte(count: int, prefix: str) -> None:
+    assert parse_rate(f"{8 * count}{prefix}bit/s") == parse_rate(f"{count}{prefix}B/s")
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [(0, "0B"), (999, "999B"), (999.6, "1.00kB"), (1234, "1.23kB"), (99_950, "100kB"), (19_900_000, "19.9MB")],
+)
+def test_a_size_in_a_table_has_three_digits(size_bytes: float, text: str) -> None:
+    assert brief_size(size_bytes) == text
+
+
+@pytest.mark.parametrize(("size_bytes", "text"), [(64 << 20, "64MiB"), (20_000_000, "20MB"), (19_850_123, "19.9MB")])
+def test_a_size_that_was_chosen_is_shown_as_it_was_where_that_is_short(size_bytes: int, text: str) -> None:
+    assert chosen_size(size_bytes) == text
+
+
+@given(st.floats(0, 9.99e17))
+def test_a_size_in_a_table_is_short_and_right_to_a_half_of_its_last_digit(size_bytes: float) -> None:
+    text = brief_size(size_bytes)
+    assert len(text) <= 6
+    assert parse_size(text) == pytest.approx(size_bytes, rel=0.0051, abs=0.5)
+    assert brief_rate(size_bytes) == f"{text}/s"
+
+
+@given(st.floats(0, 99 * 86_400))
+def test_a_time_in_a_table_is_short_and_not_a_whole_unit_off(seconds: float) -> None:
+    text = brief_seconds(seconds)
+    assert len(text) <= 6
+    parts = re.findall(r"[0-9.]+[a-z]+", text)
+    assert "".join(parts) == text
+    smallest = parse_seconds("1" + parts[-1].lstrip("0123456789."))
+    assert sum(map(parse_seconds, parts)) == pytest.approx(seconds, abs=smallest)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "40ms"), (4.25, "4.2s"), (59.7, "1m00s"), (192, "3m12s"), (18_180, "5h03m"), (90_000, "1d01h")],
+)
+def test_a_time_in_a_table_has_two_units_at_most(seconds: float, text: str) -> None:
+    assert brief_seconds(seconds) == text
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,10 @@ from freight import __version__
 from freight.config import Gathered, gather
 from freight.errors import Unservable
 from freight.options import ARGUMENTS, NOTATION, given, parameters
+from freight.plan.command import plan
 from freight.quantities import format_size, parse_size
 from freight.settings import SETTINGS
+from freight.top.command import top
 
 DONE, FAILED, MISUSED = 0, 1, 2
 _ALLOCATOR = "PYTHONMALLOC"  # docs/decisions/010
@@ -79,6 +81,8 @@ Examples:
   freight serve huge.csv                 then: wget localhost:8080/huge.csv
   freight serve /data --host 0.0.0.0     a directory, for the whole network
   freight sample huge.csv --size 10GB    something to try it with
+  freight plan --clients 500             how much memory that takes
+  freight top                            a running server, in this terminal
 
 \b
 Exit status:
@@ -213,6 +217,9 @@ Examples:
   FREIGHT_MEMORY=20MB freight settings --json""",
     )
 )
+
+freight.add_command(plan)
+freight.add_command(top)
 
 
 @freight.command(

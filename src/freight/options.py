@@ -18,8 +18,8 @@ ARGUMENTS = "\n\n".join(
 )
 
 NOTATION = f"""A SIZE is 20MB (powers of 1000), 64MiB (powers of 1024) or a number of bytes; a RATE is a SIZE per
-second, 10MB/s. A TIME is 500ms, 30s, 2m or 1h. NETWORKS are 10.0.0.0/8,192.168.1.1: commas between them, or the option
-again.
+second, 10MB/s, or bits, 100Mbit/s. A TIME is 500ms, 30s, 2m or 1h. NETWORKS are 10.0.0.0/8,192.168.1.1: commas between
+them, or the option again.
 
 Each setting is also a variable of the environment and a key of the TOML file that {CONFIG_OPTION} names. The command
 line comes before the environment, the environment before the file.

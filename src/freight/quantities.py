@@ -1,4 +1,7 @@
-"""Sizes, rates and times as people write them: ``20MB``, ``64MiB``, ``10MB/s``, ``30s``; each way, without loss."""
+"""Sizes, rates and times as people write them: ``20MB``, ``64MiB``, ``10MB/s``, ``30s``; each way, without loss.
+
+For tables there is a short way to write them too, of three digits.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,12 @@ _SIZE_UNITS: dict[str, int] = {"B": 1} | {
 }
 _SIZE_BY_FOLDED_NAME = {unit.lower(): scale for unit, scale in _SIZE_UNITS.items()}
 
+_BIT_UNITS = {prefix + "bit": 1000**power for power, prefix in enumerate(("", "k", "m", "g", "t"))}
+
 # (numerator, denominator) in seconds: whole numbers, so that 500ms is exactly 0.5 and 100ms exactly the float 0.1.
 _TIME_UNITS = {"d": (86_400, 1), "h": (3600, 1), "m": (60, 1), "s": (1, 1), "ms": (1, 1000)}
+
+_BRIEF = 6  # characters, or fewer
 
 # The digits are bounded because they come from command lines and files, and int() takes quadratic time.
 _QUANTITY = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,18}))? ?([A-Za-z]*)", re.ASCII)
@@ -56,13 +63,19 @@ def format_size(size_bytes: int) -> str:
 
 
 def parse_rate(text: str) -> int:
-    """Bytes per second: a size, with or without ``/s``. Raises ValueError with a sentence for the user."""
+    """Bytes per second: a size, with or without ``/s``, or bits as networks count them: ``kbit Mbit Gbit Tbit``.
+
+    A fraction of a byte is dropped. Raises ValueError with a sentence for the user.
+    """
     amount = text.strip()
     if amount[-2:].lower() == "/s":
         amount = amount[:-2]
-    if _split(amount) is None:
-        raise ValueError(f"{text!r} is not a rate; write 10MB/s, 512KiB/s or a number of bytes per second")
-    return parse_size(amount)
+    parts = _split(amount)
+    if parts is None:
+        raise ValueError(f"{text!r} is not a rate; write 10MB/s, 512KiB/s, 1Gbit/s or a number of bytes per second")
+    digits, over, unit = parts
+    bits = _BIT_UNITS.get(unit.lower())
+    return parse_size(amount) if bits is None else digits * bits // (8 * over)
 
 
 def format_rate(bytes_per_second: int) -> str:
@@ -93,3 +106,45 @@ def format_seconds(seconds: float) -> str:
     if 0 < thousandths < 1000 and thousandths / 1000 == seconds:
         return f"{thousandths}ms"
     return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
+
+
+def brief_size(size_bytes: float) -> str:
+    """A size for a table, of three digits and at most six characters, rounded: ``19.9MB``. Not to be read back."""
+    if size_bytes < 999.5:
+        return f"{size_bytes:.0f}B"
+    units = [(scale, unit) for unit, scale in _SIZE_UNITS.items() if not unit.endswith("iB") and scale > 1]
+    for scale, unit in units:
+        number = size_bytes / scale
+        for digits in (2, 1, 0):
+            shown = f"{number:.{digits}f}"
+            if len(shown.replace(".", "")) <= 3:
+                return shown + unit
+    return f"{number:.0f}{unit}"  # thousands of the largest
+
+
+def chosen_size(size_bytes: int) -> str:
+    """A size for a table that somebody has chosen: as it was, ``64MiB``, where that is short."""
+    exact = format_size(size_bytes)
+    return exact if len(exact) <= _BRIEF else brief_size(size_bytes)
+
+
+def brief_rate(bytes_per_second: float) -> str:
+    """A rate for a table: ``1.25MB/s``."""
+    return f"{brief_size(bytes_per_second)}/s"
+
+
+def brief_seconds(seconds: float) -> str:
+    """A time for a table, of at most six characters: ``40ms``, ``4.2s``, ``3m12s``, ``5h03m``, ``12d04h``."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f}ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    for unit, part in (("m", "s"), ("h", "m"), ("d", "h")):
+        large, small = _TIME_UNITS[unit][0], _TIME_UNITS[part][0]
+        count, rest = divmod(whole, large)
+        if count < (24 if unit == "h" else 60 if unit == "m" else 100):
+            return f"{count}{unit}{rest // small:02}{part}"
+    return f"{whole // large}d"

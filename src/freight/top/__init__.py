@@ -1,0 +1,1 @@
+"""``freight top``: a running server in a terminal, seen from a process of its own."""

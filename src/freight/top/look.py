@@ -1,0 +1,148 @@
+"""One look at a server: its /status (docs/reference/admin.md), read strictly, as it may be anybody's answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_MOST = 10**18  # of anything: no server has sent, holds or runs more
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """One running download; all text can be shown.
+
+    ``of_bytes`` is None where no length was stated; ``queue_bytes``: what the kernel still holds of what was sent.
+    """
+
+    client: str
+    target: str
+    sent_bytes: int
+    of_bytes: int | None
+    queue_bytes: int
+    rate_bytes_per_second: float
+    seconds: float
+    on_disk: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a server says of itself. ``aborted`` has how many ended early, by reason, without the zeros."""
+
+    version: str
+    started_at: float
+    draining: bool
+    budget_bytes: int
+    process_bytes: int
+    baseline_bytes: int
+    kernel_bytes: int
+    connections: int
+    slots: int
+    running: int
+    express_running: int
+    waiting: int
+    oldest_wait_seconds: float
+    refused: int
+    completed: int
+    aborted: tuple[tuple[str, int], ...]
+    sent_bytes: int
+    downloads: tuple[Download, ...]
+    omitted: int
+    client_seconds: float
+    disk_seconds: float
+
+    @property
+    def grown_bytes(self) -> int:
+        """By how much the process has grown since before the first client."""
+        return max(0, self.process_bytes - self.baseline_bytes)
+
+
+def parse_look(content: bytes) -> Look:
+    """Read a /status. Raises ValueError that says what is wrong with it."""
+    try:
+        status = _object(json.loads(content), "it")
+    except (ValueError, RecursionError):
+        raise ValueError("it is not an object of JSON") from None
+    memory, gate, transfers, time = (_part(status, name) for name in ("memory", "gate", "transfers", "time"))
+    return Look(
+        version=_text(status, "version"),
+        started_at=_number(status, "started_at"),
+        draining=status.get("draining") is True,
+        budget_bytes=max(1, _count(memory, "budget_bytes")),
+        process_bytes=_count(memory, "process_bytes"),
+        baseline_bytes=_count(memory, "baseline_bytes"),
+        kernel_bytes=_count(memory, "kernel_send_bytes"),
+        connections=_count(_part(status, "connections"), "open"),
+        slots=_count(gate, "slots"),
+        running=_count(gate, "running"),
+        express_running=_count(gate, "express_running"),
+        waiting=_count(gate, "waiting"),
+        oldest_wait_seconds=_number(gate, "oldest_wait_seconds"),
+        refused=_count(gate, "refused_total"),
+        completed=_count(transfers, "completed_total"),
+        aborted=tuple(_reasons(_part(transfers, "aborted_total"))),
+        sent_bytes=_count(transfers, "bytes_total"),
+        downloads=tuple(_downloads(transfers)),
+        omitted=_count(transfers, "running_omitted"),
+        client_seconds=_number(time, "blocked_on_client_seconds"),
+        disk_seconds=_number(time, "blocked_on_disk_seconds"),
+    )
+
+
+def printable(text: str) -> str:
+    """The text without what a terminal would obey: controls, escapes, marks that turn the direction."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _reasons(aborted: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    for reason in aborted:
+        if count := _count(aborted, reason):
+            yield printable(reason), count
+
+
+def _downloads(transfers: Mapping[str, Any]) -> Iterator[Download]:
+    running = transfers.get("running")
+    if not isinstance(running, list):
+        raise ValueError("it has no list 'running'")
+    for each in running:
+        row = _object(each, "'running'")
+        yield Download(
+            client=_text(row, "client"),
+            target=_text(row, "target"),
+            sent_bytes=_count(row, "sent"),
+            of_bytes=None if row.get("of") is None else _count(row, "of"),
+            queue_bytes=_count(row, "kernel_queue"),
+            rate_bytes_per_second=_number(row, "rate"),
+            seconds=_number(row, "seconds"),
+            on_disk=_text(row, "blocked_on") == "disk",
+        )
+
+
+def _object(value: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} is not an object")
+    return value
+
+
+def _part(of: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return _object(of.get(name), repr(name))
+
+
+def _text(of: Mapping[str, Any], name: str) -> str:
+    value = of.get(name)
+    if not isinstance(value, str):
+        raise ValueError(f"it has no text {name!r}")
+    return printable(value)
+
+
+def _number(of: Mapping[str, Any], name: str) -> float:
+    value = of.get(name)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _MOST:
+        raise ValueError(f"it has no sensible number {name!r}")
+    return value
+
+
+def _count(of: Mapping[str, Any], name: str) -> int:
+    return int(_number(of, name))

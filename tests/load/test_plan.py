@@ -1,0 +1,89 @@
+"""What ``freight plan`` foretells of memory is what a server and its kernel then hold, within a fifth."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import crowds
+from crowds import Crowd, Group
+from gauges import KIB, Gauge
+from netns import Network
+from serving import Served, until
+
+Serve = Callable[..., Served]
+Gather = Callable[..., Crowd]
+
+PATIENT = ("--idle-timeout", "10m", "--min-rate", "none", "--queue", "10000", "--max-wait", "10m")
+STALL = 1200 * KIB  # of the body: further than a newcomer's first mebibyte, after which it may be lent most
+
+
+def plan(*arguments: str) -> dict[str, Any]:
+    """The row that was asked for."""
+    run = subprocess.run(
+        [sys.executable, "-m", "freight", "plan", "--json", *arguments], capture_output=True, text=True, check=True
+    )
+    (row,) = [row for row in json.loads(run.stdout)["rows"] if row["asked"]]
+    return dict(row)
+
+
+def tcp_room_bytes() -> int:
+    """How much more memory all of the host's TCP may take before the kernel shortens queues: tcp(7), ``tcp_mem``."""
+    pressure = int(Path("/proc/sys/net/ipv4/tcp_mem").read_text().split()[1])
+    taken = re.search(r"^TCP:.* mem (\d+)", Path("/proc/net/sockstat").read_text(), re.MULTILINE)
+    assert taken
+    return (pressure - int(taken[1])) * resource.getpagesize()
+
+
+def stand_still(row: dict[str, Any], least: float, site: Path, network: Network, serve: Serve, gather: Gather) -> int:
+    """What is held, in bytes, when the clients of a row all stand still in mid-download; all of them must run.
+
+    It is looked at once it is at ``least`` so much and does not change: a server may be slow to fill thousands.
+    """
+    count = row["clients"]
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < count + 200:
+        pytest.skip(f"{count} connections need that many descriptors (ulimit -Hn)")
+    if tcp_room_bytes() < 2 * row["memory_bytes"]:  # as much again in the clients' receive queues
+        pytest.skip("the host's TCP has too little memory left (net.ipv4.tcp_mem)")
+    server = serve(site, "--memory", str(row["memory_bytes"]), *PATIENT, place=network.server)
+    gauge, crowd = Gauge(server), gather(server, network.client)
+    # A bounded receive buffer: what a client's kernel takes while it does not read is not the server's.
+    crowd.join(Group(name="all", count=count, targets=("/giant.csv",), stall=STALL, receive=64 * KIB))
+    crowd.wait_count("all", "stalled", count, gauge.look)
+    until(lambda: gauge.look() >= least, f"{least} bytes are held", crowds.PATIENCE_SECONDS)
+    held = gauge.settle()
+    assert gauge.peak <= row["memory_bytes"]
+    return held
+
+
+@pytest.mark.needs("ss")
+@pytest.mark.parametrize("count", [50, 500, 5000])
+def test_in_the_memory_of_its_plan_a_crowd_runs_and_holds_its_least_windows(
+    count: int, site: Path, network: Network, serve: Serve, gather: Gather
+) -> None:
+    """There is little to lend in the least memory for so many: what each holds is the least window."""
+    row = plan("--clients", str(count))
+    foretold = row["held_least_bytes"]
+    held = stand_still(row, 0.8 * foretold, site, network, serve, gather)
+    print(f"{count} in {row['memory_bytes']}: {held} held, {foretold} foretold")
+    assert held == pytest.approx(foretold, rel=0.2)
+
+
+@pytest.mark.needs("ss")
+@pytest.mark.parametrize(("count", "memory"), [(50, "20MB"), (500, "64MiB"), (5000, "512MiB")])
+def test_in_more_memory_a_crowd_holds_what_it_is_lent(
+    count: int, memory: str, site: Path, network: Network, serve: Serve, gather: Gather
+) -> None:
+    row = plan("--clients", str(count), "--memory", memory)
+    foretold = row["held_lent_bytes"]
+    held = stand_still(row, 0.8 * foretold, site, network, serve, gather)
+    print(f"{count} in {memory}: {held} held, {foretold} foretold")
+    assert held == pytest.approx(foretold, rel=0.2)

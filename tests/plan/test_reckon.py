@@ -1,0 +1,143 @@
+"""A plan says what the server's own budget says: how many run, what they hold, how fast each may be."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from freight.errors import Unservable
+from freight.flow.budget import CONNECTION_COST, LEAST_MEMORY, WINDOW_MIN, Budget
+from freight.plan import reckon
+from freight.plan.reckon import CLEAR, CLIENTS_MAX, Question, Row, answer, clients_of, least_memory, parse_mix
+
+LARGEST = 4 << 20
+MB = 1_000_000
+EACH = WINDOW_MIN + CONNECTION_COST
+memories = st.integers(LEAST_MEMORY, 16 * MB)
+
+
+def asked(question: Question) -> Row:
+    (row,) = [row for row in answer(question) if row.asked]
+    return row
+
+
+def test_20_mb_carry_500() -> None:
+    assert clients_of(20 * MB, CLEAR, LARGEST) >= 500
+    assert asked(Question((500,), (), LARGEST, CLEAR)).memory_bytes <= 20 * MB
+
+
+@given(memories)
+@settings(deadline=None, max_examples=30)
+def test_no_more_are_promised_than_the_servers_slots_and_few_less(memory_bytes: int) -> None:
+    """Who comes together waits a moment, which costs: so 64 of them may be a few less than the slots."""
+    room = Budget(memory_bytes, LARGEST).slots
+    assert max(1, room - 4) <= clients_of(memory_bytes, CLEAR, LARGEST) <= room
+
+
+@given(st.integers(1, 300))
+@settings(deadline=None, max_examples=30)
+def test_the_memory_that_is_proposed_carries_so_many_and_is_hardly_more_than_it_takes(clients: int) -> None:
+    memory_bytes = least_memory(clients, CLEAR, LARGEST)
+    assert clients_of(memory_bytes, CLEAR, LARGEST) >= clients
+    assert memory_bytes >= clients * EACH
+    less = memory_bytes * 93 // 100
+    assert less < LEAST_MEMORY or clients_of(less, CLEAR, LARGEST) < clients
+
+
+@given(memories, st.integers(1, 1000))
+@settings(deadline=None, max_examples=30)
+def test_what_is_held_lies_within_the_memory_and_the_lent_is_not_less_than_the_least(memory: int, clients: int) -> None:
+    row = asked(Question((clients,), (memory,), LARGEST, CLEAR))
+    assert row.held_least_bytes <= row.held_lent_bytes <= memory
+    assert 1 <= row.still <= row.clients_per_node <= row.slots
+    assert row.nodes * row.clients_per_node >= clients > (row.nodes - 1) * row.clients_per_node
+
+
+def test_more_memory_for_as_many_is_larger_windows_until_the_kernel_decides() -> None:
+    rows = list(answer(Question((100,), (8 * MB, 64 * MB, 512 * MB, 2000 * MB), LARGEST, CLEAR)))
+    windows = [row.window_bytes for row in rows if row.asked]
+    assert windows == sorted(windows)
+    assert windows[0] < windows[-1] == LARGEST
+    assert [row.bounded for row in rows if row.asked] == [True, True, False, False]
+
+
+def test_who_stands_still_from_the_first_bytes_keeps_what_a_newcomer_is_lent() -> None:
+    """So fewer run than there are slots: the first 500, and of more only those whom the loans leave room."""
+    assert asked(Question((500,), (20 * MB,), LARGEST, CLEAR)).still == 500
+    row = asked(Question((5000,), (), LARGEST, CLEAR))
+    assert row.still < row.clients_per_node == 5000
+
+
+@pytest.mark.parametrize(
+    ("rtt", "link", "rate", "bound_by"),
+    [
+        (None, None, None, None),
+        (0.1, None, 41_943_040, "window"),
+        (None, 100_000_000, 10_000_000, "link"),
+        (0.1, 100_000_000, 10_000_000, "link"),
+        (0.1, 1_000_000_000, 41_943_040, "window"),
+    ],
+)
+def test_a_client_is_as_fast_as_its_window_or_its_share_of_the_link(
+    rtt: float | None, link: int | None, rate: float | None, bound_by: str | None
+) -> None:
+    row = asked(Question((10,), (1 << 30,), LARGEST, CLEAR, rtt, link))
+    assert row.window_bytes == LARGEST
+    assert (row.rate_bytes_per_second, row.bound_by) == (rate, bound_by)
+
+
+def test_one_number_has_neighbours_and_several_have_none() -> None:
+    assert [(row.clients, row.asked) for row in answer(Question((10,), (), LARGEST, CLEAR))] == [
+        (5, False),
+        (10, True),
+        (20, False),
+        (40, False),
+    ]
+    assert [row.clients for row in answer(Question((1,), (), LARGEST, CLEAR))] == [1, 2, 4]
+    assert [row.clients for row in answer(Question((5, 50), (), LARGEST, CLEAR))] == [5, 50]
+    assert next(answer(Question((), (LEAST_MEMORY,), LARGEST, CLEAR))).memory_bytes == LEAST_MEMORY
+    assert len(list(answer(Question((5, 50), (MB, 2 * MB), LARGEST, CLEAR)))) == 4
+
+
+def test_a_node_is_never_planned_for_more_than_has_been_measured() -> None:
+    assert clients_of(16 << 30, CLEAR, LARGEST) == CLIENTS_MAX < Budget(16 << 30, LARGEST).slots
+
+
+def test_too_little_memory_is_said_as_the_server_says_it() -> None:
+    with pytest.raises(Unservable, match="memory: 1kB is too little; the least is 192KiB"):
+        list(answer(Question((), (1000,), LARGEST, CLEAR)))
+
+
+@pytest.mark.parametrize("text", ["clear=1", "clear=0.2", " clear=20 "])
+def test_parts_of_a_mix_are_of_any_scale(text: str) -> None:
+    assert parse_mix(text) == CLEAR
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tls=1", "there is no kind 'tls'; known is clear"),
+        ("", "there is no kind ''; known is clear"),
+        ("clear", "is not a part"),
+        ("clear=-1", "is not a part"),
+        ("clear=nan", "is not a part"),
+        ("clear=inf", "is not a part"),
+        ("clear=1,clear=1", "is not a part"),
+        ("clear=0", "come to nothing"),
+    ],
+)
+def test_a_mix_without_sense_says_what_is_known(text: str, said: str) -> None:
+    with pytest.raises(Unservable, match=said):
+        parse_mix(text)
+
+
+def test_a_kind_with_a_cost_of_its_own_is_one_more_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the connections cost three more each: so fewer run in the same memory."""
+    kinds = dict(reckon.KINDS) | {"heavy": lambda budget, count: Budget.opened(budget, 4 * count)}
+    monkeypatch.setattr(reckon, "KINDS", kinds)
+    mix = parse_mix("clear=1,heavy=1")
+    assert clients_of(20 * MB, mix, LARGEST) < clients_of(20 * MB, CLEAR, LARGEST)
+    memory_bytes = least_memory(500, mix, LARGEST)
+    assert clients_of(memory_bytes, mix, LARGEST) >= 500
+    assert memory_bytes > least_memory(500, CLEAR, LARGEST)

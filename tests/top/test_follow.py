@@ -1,0 +1,118 @@
+"""Two looks make rates, marks and ETAs; which download is which is found out, as a status has no names for them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from statuses import look, running
+
+from freight.top.follow import STALLED_SECONDS, View, follow
+
+
+def views(*steps: list[dict[str, Any]], seconds: float = 1.0) -> View:
+    """The last view of looks that are so far apart."""
+    view = None
+    for number, rows in enumerate(steps):
+        view = follow(view, look(*rows), number * seconds)
+    assert view is not None
+    return view
+
+
+def test_the_first_look_has_the_servers_rates() -> None:
+    view = views([running(rate=100), running(rate=50)])
+    assert [each.rate for each in view.downloads] == [100, 50]
+    assert (view.rate, view.on_clients) == (150, None)
+
+
+def test_a_rate_follows_what_was_sent_and_has_left_the_kernel() -> None:
+    before = running(sent=0, kernel_queue=0, rate=0, seconds=10)
+    after = running(sent=90_000, kernel_queue=30_000, rate=0, seconds=40)
+    (each,) = views([before], [after], seconds=30.0).downloads
+    assert each.rate == pytest.approx(60_000 / 30, rel=0.01)
+
+
+def test_who_takes_nothing_is_stalled_after_a_while_and_not_before() -> None:
+    steps = [[running(sent=500, kernel_queue=100, rate=100, seconds=10 + at)] for at in range(6)]
+    still = [views(*steps[: number + 1]).downloads[0].still_seconds for number in range(6)]
+    assert still == [0, 1, 2, 3, 4, 5]
+    assert [views(*steps[: n + 1]).downloads[0].stalled for n in range(6)] == [s >= STALLED_SECONDS for s in still]
+    assert views(*steps).downloads[0].eta_seconds == math.inf
+
+
+def test_a_slow_client_of_a_full_queue_is_not_stalled() -> None:
+    """It is handed nothing for long, but its queue shrinks."""
+    steps = [[running(sent=500, kernel_queue=100 - at, seconds=10 + at)] for at in range(9)]
+    assert not views(*steps).downloads[0].stalled
+
+
+def test_who_waits_for_the_disk_is_not_stalled() -> None:
+    steps = [[running(blocked_on="disk", seconds=10 + at)] for at in range(9)]
+    assert not views(*steps).downloads[0].stalled
+
+
+def test_one_that_never_took_anything_is_stalled_in_the_first_look() -> None:
+    assert views([running(rate=0, seconds=60)]).downloads[0].stalled
+    assert not views([running(rate=0, seconds=0.5)]).downloads[0].stalled
+
+
+@pytest.mark.parametrize(
+    ("row", "part", "eta"),
+    [
+        (running(sent=400, of=1000, rate=100), 0.4, 6),
+        (running(sent=400, of=None, rate=100), -1, math.inf),
+        (running(sent=400, of=1000, rate=0, seconds=1), 0.4, math.inf),
+        (running(sent=1000, of=1000, rate=100), 1, 0),
+        (running(sent=0, of=0, rate=100), 1, 0),
+        (running(sent=1001, of=1000, rate=100), 1, 0),
+    ],
+)
+def test_how_far_it_is_and_how_long_it_takes(row: dict[str, Any], part: float, eta: float) -> None:
+    (each,) = views([row]).downloads
+    assert (each.part, each.eta_seconds) == (part, eta)
+
+
+def test_a_server_that_was_started_anew_is_not_compared_with_the_one_before() -> None:
+    old = follow(None, look(running(sent=900)), 0.0)
+    new = follow(old, look(running(sent=100, rate=7, seconds=11), started_at=2000.0), 1.0)
+    assert (new.downloads[0].rate, new.rate, new.on_clients) == (7, 7, None)
+
+
+def test_waits_are_averages_between_two_looks() -> None:
+    first = follow(None, look(time={"blocked_on_client_seconds": 100.0}), 0.0)
+    then = follow(first, look(time={"blocked_on_client_seconds": 130.0, "blocked_on_disk_seconds": 5.0}), 10.0)
+    assert (then.on_clients, then.on_disk) == (3.0, 0.5)
+
+
+def test_of_downloads_that_are_alike_each_is_followed_when_others_end_or_come() -> None:
+    """The second of three has ended, a new one is there, and their order is another."""
+    before = [running(sent=sent, seconds=age) for sent, age in ((1000, 30.0), (2000, 20.0), (3000, 10.0))]
+    after = [running(sent=sent, rate=5, seconds=age) for sent, age in ((10, 0.5), (3300, 11.0), (1100, 31.0))]
+    new, third, first = views(before, after).downloads
+    assert (new.rate, new.still_seconds) == (5, 0)
+    assert third.rate == pytest.approx(100 + 200 * (1 - math.exp(-1 / 3)))  # from 100 towards 300
+    assert first.rate == pytest.approx(100)
+
+
+rows = st.builds(
+    running,
+    client=st.sampled_from(["a", "b"]),
+    of=st.none() | st.just(1000),
+    sent=st.integers(0, 1000),
+    kernel_queue=st.integers(0, 1000),
+    seconds=st.floats(0, 100),
+    rate=st.integers(0, 1000),
+)
+
+
+@given(st.lists(st.lists(rows, max_size=6), min_size=1, max_size=4))
+@settings(deadline=None)
+def test_each_row_has_its_progress_in_its_order_and_no_number_is_below_nothing(
+    steps: list[list[dict[str, Any]]],
+) -> None:
+    view = views(*steps)
+    assert [each.download for each in view.downloads] == list(look(*steps[-1]).downloads)
+    assert all(each.rate >= 0 and each.still_seconds >= 0 and each.eta_seconds >= 0 for each in view.downloads)

@@ -1,0 +1,71 @@
+"""``freight top`` on the command line: mistakes are one line, and what it needs is named when it is missing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from freight.cli import main
+from freight.top.terminal import has_unicode
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "'nowhere' is not an admin address; write 9080, 127.0.0.1:9080 or http://127.0.0.1:9080/"),
+        (["--interval", "soon"], "--interval: 'soon' is not a time"),
+        (["--interval", "0"], "--interval: must be from 100ms to 1h"),
+        (["--interval", "2h"], "--interval: must be from 100ms to 1h"),
+        ([], "there is no terminal here to draw on; --once prints a snapshot"),
+        (["a", "b"], "unexpected extra argument"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["top", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert (err.startswith("freight: "), err.count("\n")) == (True, 1)
+    assert said in err
+
+
+def test_without_rich_it_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in sys.modules if name.startswith(("rich", "freight.top."))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "rich", None)
+    assert main(["top"]) == 2
+    assert capsys.readouterr().err == "freight: top needs rich, which is not installed: pip install 'freight[top]'\n"
+
+
+def test_the_hint_names_an_extra_that_there_is() -> None:
+    import tomllib
+
+    project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())["project"]
+    assert any(need.startswith("rich") for need in project["optional-dependencies"]["top"])
+
+
+@pytest.mark.parametrize(
+    ("encoding", "variables", "expected"),
+    [
+        ("utf-8", {"LANG": "en_GB.UTF-8"}, True),
+        ("utf-8", {"LANG": "C.utf8"}, True),
+        ("utf-8", {"LANG": "C", "LC_ALL": "en_GB.UTF-8"}, True),
+        ("utf-8", {"LANG": "en_GB.UTF-8", "LC_CTYPE": "C.UTF-8"}, True),
+        ("utf-8", {"LC_CTYPE": "en_GB.UTF-8"}, True),
+        ("utf-8", {"LC_CTYPE": "C.UTF-8"}, False),  # Python's own, where there is no locale
+        ("utf-8", {"LANG": "C", "LC_CTYPE": "C.UTF-8"}, False),
+        ("utf-8", {"LANG": "en_GB.UTF-8", "LC_ALL": "C"}, False),
+        ("utf-8", {}, False),
+        ("iso8859-1", {"LANG": "en_GB.UTF-8"}, False),
+        ("ascii", {}, False),
+    ],
+)
+def test_a_terminal_has_more_than_ascii_where_both_python_and_the_locale_say_so(
+    encoding: str, variables: dict[str, str], expected: bool
+) -> None:
+    assert has_unicode(encoding, variables) is expected
