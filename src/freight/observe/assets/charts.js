@@ -66,22 +66,21 @@ function axes(format, space) {
   ];
 }
 
-const powers = Array.from({ length: 50 }, (_, at) => 2 ** at);
-const inBytes = { incrs: powers };
+const inBytes = { incrs: Array.from({ length: 16 }, (_, at) => [1, 2, 5].map((each) => each * 10 ** at)).flat() };
 const whole = { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000] };
 
 // Each chart: where, what is drawn (a name of a column, as it is called, its colour, how it is filled), and how a value
 // is written. Of the stacked ones the sum is drawn first, and what it is made of over it.
 const CHARTS = [
   {
-    id: "memory", format: bytes, space: inBytes, least: 1024 * 1024,
+    id: "memory", format: bytes, space: inBytes, least: 1e6,
     series: [
       { name: "used", label: "process", of: "process", colour: "--one", filled: true },
       { name: "kernel", label: "kernel", colour: "--two", filled: true },
       { name: "budget", label: "budget", colour: "--limit", dash: [6, 4] },
     ],
   },
-  { id: "rate", format: rate, space: inBytes, least: 1024, series: [{ name: "rate", label: "sent", colour: "--one", filled: true }] },
+  { id: "rate", format: rate, space: inBytes, least: 1000, series: [{ name: "rate", label: "sent", colour: "--one", filled: true }] },
   {
     id: "gate", format: count, space: whole, least: 4,
     series: [

@@ -3,6 +3,7 @@
 import { bytes, count, rate, say, seconds, share } from "./words.js";
 
 const STILL_SECONDS = 5; // nothing has gone out for so long: it stands still
+const LATELY_MS = 5000; // what a rate is the average of; the server's own is that of a minute
 const NAMES = ["client", "target", "progress", "rate", "left", "window", "state"];
 const LABELS = { rate: "Rate", left: "Left", window: "Window" };
 
@@ -43,9 +44,16 @@ function makeRow() {
   return { row, cells, bar, text, target, mark };
 }
 
+// Bytes a second; null: one moment is not enough to tell.
+function speed(lately) {
+  const first = lately[0];
+  const last = lately.at(-1);
+  return last.atMs > first.atMs ? Math.max(0, last.taken - first.taken) / ((last.atMs - first.atMs) / 1000) : null;
+}
+
 export class Downloads {
   #rows = [];
-  #seen = new Map(); // of each download: what had gone out, and since when no more has
+  #seen = new Map(); // of each download: what had gone out, since when no more has, and what its client took lately
   #body = document.querySelector("#downloads tbody");
 
   show(told, nowMs) {
@@ -57,20 +65,22 @@ export class Downloads {
     }
     const seen = new Map();
     told.forEach((each, at) => {
-      const [began, client, target, sent] = each;
+      const [began, client, target, sent, , , , queue] = each;
       const key = `${began} ${client} ${target}`;
       const before = this.#seen.get(key);
       const since = before && before.sent === sent ? before.since : nowMs;
-      seen.set(key, { sent, since });
-      this.#fill(this.#rows[at], each, (nowMs - since) / 1000);
+      const lately = (before?.lately ?? []).filter((one) => one.atMs >= nowMs - LATELY_MS);
+      lately.push({ atMs: nowMs, taken: sent - queue });
+      seen.set(key, { sent, since, lately });
+      this.#fill(this.#rows[at], each, (nowMs - since) / 1000, speed(lately) ?? each[5]);
     });
     this.#seen = seen;
     document.getElementById("downloads").hidden = told.length === 0;
     document.getElementById("nobody").hidden = told.length > 0;
   }
 
-  #fill(made, told, stillSeconds) {
-    const [, client, target, sent, of, perSecond, window, queue, runsSeconds, blockedOn] = told;
+  #fill(made, told, stillSeconds, perSecond) {
+    const [, client, target, sent, of, average, window, queue, runsSeconds, blockedOn] = told;
     const { cells, bar, text, mark } = made;
     say(cells.client, client);
     say(made.target, target);
@@ -85,7 +95,7 @@ export class Downloads {
     }
     bar.setAttribute("aria-label", `${target} for ${client}`);
     // A page that has just been opened has seen nothing yet, but the rate says who has never taken anything.
-    const never = perSecond === 0 && runsSeconds >= STILL_SECONDS;
+    const never = average === 0 && runsSeconds >= STILL_SECONDS;
     const still = blockedOn === "client" && (never || stillSeconds >= STILL_SECONDS);
     const left = of === null || still || perSecond <= 0 ? null : (of - sent + queue) / perSecond;
     say(cells.rate, perSecond > 0 ? rate(perSecond) : "\u2013");

@@ -1,11 +1,11 @@
 // Numbers as people read them. Pure.
 
-const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+const UNITS = ["B", "kB", "MB", "GB", "TB", "PB", "EB"]; // as freight top has them
 
 export function bytes(count) {
   let at = 0;
   while (count >= 999.5 && at < UNITS.length - 1) {
-    count /= 1024;
+    count /= 1000;
     at += 1;
   }
   return `${at === 0 ? Math.round(count) : count.toFixed(count >= 99.95 ? 0 : 1)} ${UNITS[at]}`;
