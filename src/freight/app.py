@@ -175,6 +175,7 @@ class Server:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._end, number)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._footprint = Footprint(loop, self._pool, self._budget)
         self._listener.start()
         sweeper = loop.create_task(self._sweep())
         _calm_collector()
@@ -215,7 +216,13 @@ class Server:
         )
         host = self._settings.admin.host if isinstance(self._settings.admin, Address) else ""
         admin = self._answers = Admin(
-            overview.look, lambda: not self._stop.done(), transfers.send, outlet.write, clock, host
+            overview.look,
+            lambda: not self._stop.done(),
+            transfers.send,
+            outlet.write,
+            clock,
+            host,
+            self._footprint.pardon,
         )
         own = replace(house, files=admin, transfers=transfers, budget=budget, record=_forget, proxy_protocol=False)
         self._admin = Listener(replace(own, trusted=NOBODY), watched, self._log.warn, _nothing, _pass_over)
@@ -256,7 +263,6 @@ class Server:
 
     async def _sweep(self) -> None:
         """One coarse look at everything that waits, instead of a timer for each."""
-        footprint = Footprint(asyncio.get_running_loop(), self._pool, self._budget)
         while True:
             await asyncio.sleep(min(_SWEEP_SECONDS, self._gate.terms.idle_seconds / 4))
             self._listener.expire()
@@ -265,7 +271,7 @@ class Server:
             if self._admin_transfers is not None:
                 await self._admin_transfers.sweep(0)
             self._gate.progressed(await self._transfers.sweep(self._gate.waiting))
-            await footprint.look()
+            await self._footprint.look()
             self._gate.call_next()  # what was lent may have come back without anybody's asking
 
 

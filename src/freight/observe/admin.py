@@ -17,6 +17,7 @@ from freight import __version__
 from freight.core import accept as negotiation
 from freight.core.decide import refuse
 from freight.errors import Unservable
+from freight.heap import private_bytes
 from freight.kinds import PORT_MAX, Address
 from freight.model import Fields, Plan, Request, Snapshot
 from freight.observe.status import status
@@ -51,7 +52,8 @@ class Admin:
     """Answers requests about the server.
 
     ``look`` takes a snapshot; ``ready`` says whether downloads are taken; ``send`` sends a plan without spans,
-    ``write`` bytes to who watches; ``host`` is where the listener is, by the operator's name for it.
+    ``write`` bytes to who watches; ``host`` is where the listener is, by the operator's name for it. ``pardon`` is told
+    what the process has grown by for the sake of all this.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Admin:
         write: Callable[[bytes, Sink], Awaitable[None]],
         clock: Clock,
         host: str,
+        pardon: Callable[[int], None] = lambda grown_bytes: None,
     ) -> None:
         self._look = look
         self._ready = ready
@@ -69,6 +72,7 @@ class Admin:
         self._write = write
         self._clock = clock
         self._host = host
+        self._pardon = pardon
         self._expose: Expose | None = None
         self._dashboard: Dashboard | None = None
 
@@ -111,7 +115,9 @@ class Admin:
     async def _wait_expose(self) -> Expose:
         """What writes metrics. A thread imports it: what it needs takes longer than a turn of the loop may."""
         if self._expose is None:
+            before = private_bytes()
             self._expose = await asyncio.get_running_loop().run_in_executor(None, _import_expose)
+            self._pardon(private_bytes() - before)
         return self._expose
 
     def _shown(self) -> Dashboard:
