@@ -81,7 +81,7 @@ class Resting:
     def rest(self, fd: int, seconds: float) -> None:
         self.rests.append(seconds)
 
-    def line_up(self, fd: int) -> None:
+    def line_up(self, fd: int, borrower: Any) -> None:
         self.line.append(fd)
 
 

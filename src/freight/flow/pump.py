@@ -151,11 +151,11 @@ class Pump(Waiting):
         if rounds is None or self._called or not self.moved or (not rounds.line and self._budget.whole_loans()):
             return False
         self._budget.note(self.sink, held)
-        rounds.line_up(self.sink.fileno())
+        rounds.line_up(self.sink.fileno(), self)
         return True
 
     def called(self) -> None:
-        """See :class:`freight.flow.rounds.Waiter`."""
+        """See :class:`freight.flow.turns.Borrower`."""
         self._called = True
         self.ready(0)
         self._called = False
