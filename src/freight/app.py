@@ -17,7 +17,7 @@ from freight.config import reload
 from freight.core.client import NOBODY, Networks
 from freight.errors import Unservable
 from freight.fileserver import FileServer
-from freight.flow.budget import LEAST_MEMORY, Budget
+from freight.flow.budget import CONNECTION_COST, LEAST_MEMORY, WAITING_COST, WINDOW_MIN, Budget
 from freight.flow.footprint import Footprint
 from freight.flow.gate import Gate, Terms
 from freight.flow.limits import default_memory, largest_send_queue
@@ -28,6 +28,7 @@ from freight.kinds import Address
 from freight.model import Entry
 from freight.observe.admin import Admin, listen_admin
 from freight.observe.log import Log, json_line, text_line
+from freight.observe.outlet import VIEWERS, Outlet
 from freight.observe.process import ProcessMemory
 from freight.overview import Overview
 from freight.server.connection import House
@@ -40,6 +41,8 @@ _POOL_THREADS = 4  # enough to keep a disk busy; a thread is made when it is nee
 _LOOK_THREADS = 2  # looking a path up must not wait behind megabytes
 _SWEEP_SECONDS = 1.0
 _ADMIN_DRAIN_SECONDS = 1.0
+_ADMIN_IDLE_SECONDS = 60.0
+_ADMIN_MEMORY = LEAST_MEMORY + VIEWERS * (CONNECTION_COST + WAITING_COST + WINDOW_MIN)  # if all of them stand still
 
 
 class SystemClock:
@@ -147,6 +150,7 @@ class Server:
         self._log = log
         self._status = 0
         self._admin: Listener | None = None
+        self._answers: Admin | None = None
         self._admin_transfers: Transfers | None = None
 
     async def serve(self) -> int:
@@ -171,6 +175,7 @@ class Server:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._end, number)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._footprint = Footprint(loop, self._pool, self._budget)
         self._listener.start()
         sweeper = loop.create_task(self._sweep())
         _calm_collector()
@@ -182,7 +187,8 @@ class Server:
         self._gate.drain()
         await self._listener.drain(self._settings.drain_seconds)
         sweeper.cancel()
-        if self._admin is not None and self._admin_transfers is not None:
+        if self._admin is not None and self._admin_transfers is not None and self._answers is not None:
+            self._answers.close()
             await self._admin.drain(_ADMIN_DRAIN_SECONDS)
             self._admin_transfers.close()
         self._transfers.close()
@@ -192,8 +198,10 @@ class Server:
         """Begin to answer questions about the server, from a budget of their own: ours may be spent."""
         clock = house.clock
         memory = ProcessMemory(clock)
-        budget = Budget(LEAST_MEMORY, largest_send_queue())
-        self._admin_transfers = Transfers(house.loop, self._pool, budget, Meter(), Terms())
+        budget = Budget(_ADMIN_MEMORY, largest_send_queue())
+        idle = min(_ADMIN_IDLE_SECONDS, self._settings.idle_timeout_seconds)
+        transfers = self._admin_transfers = Transfers(house.loop, self._pool, budget, Meter(), Terms(idle_seconds=idle))
+        outlet = Outlet(house.loop, budget, transfers.rounds)
         overview = Overview(
             loop=house.loop,
             budget=self._budget,
@@ -207,10 +215,16 @@ class Server:
             draining=self._stop.done,
         )
         host = self._settings.admin.host if isinstance(self._settings.admin, Address) else ""
-        admin = Admin(overview.look, lambda: not self._stop.done(), self._admin_transfers.send, host)
-        own = replace(
-            house, files=admin, transfers=self._admin_transfers, budget=budget, record=_forget, proxy_protocol=False
+        admin = self._answers = Admin(
+            overview.look,
+            lambda: not self._stop.done(),
+            transfers.send,
+            outlet.write,
+            clock,
+            host,
+            self._footprint.pardon,
         )
+        own = replace(house, files=admin, transfers=transfers, budget=budget, record=_forget, proxy_protocol=False)
         self._admin = Listener(replace(own, trusted=NOBODY), watched, self._log.warn, _nothing, _pass_over)
         self._admin.start()
 
@@ -249,14 +263,15 @@ class Server:
 
     async def _sweep(self) -> None:
         """One coarse look at everything that waits, instead of a timer for each."""
-        footprint = Footprint(asyncio.get_running_loop(), self._pool, self._budget)
         while True:
             await asyncio.sleep(min(_SWEEP_SECONDS, self._gate.terms.idle_seconds / 4))
             self._listener.expire()
             if self._admin is not None:
                 self._admin.expire()
+            if self._admin_transfers is not None:
+                await self._admin_transfers.sweep(0)
             self._gate.progressed(await self._transfers.sweep(self._gate.waiting))
-            await footprint.look()
+            await self._footprint.look()
             self._gate.call_next()  # what was lent may have come back without anybody's asking
 
 

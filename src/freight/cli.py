@@ -28,7 +28,7 @@ from freight.settings import SETTINGS
 from freight.top.command import top
 
 DONE, FAILED, MISUSED = 0, 1, 2
-_ALLOCATOR = "PYTHONMALLOC"  # docs/decisions/010
+_ALLOCATOR, _ARENAS = "PYTHONMALLOC", "MALLOC_ARENA_MAX"  # docs/decisions/010
 _SIGNALLED = 128  # a shell's convention: 128 + the number of the signal that ended the command
 
 _WIDTH, _VALUE_WIDTH = 80, 30
@@ -61,6 +61,7 @@ def _use_plain_allocator() -> None:
     """Begin again with the C library's allocator, which can give memory back, unless one has been chosen already."""
     if _ALLOCATOR not in os.environ and sys.platform == "linux":
         os.environ[_ALLOCATOR] = "malloc"
+        os.environ.setdefault(_ARENAS, "1")  # the threads hardly run side by side, and each would have a heap
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 

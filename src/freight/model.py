@@ -183,7 +183,8 @@ class Running:
 
     ``of_bytes`` is its promised length, None where none was stated; ``rate_bytes_per_second`` is what the client took
     lately; ``window_bytes`` is how much of its memory the kernel may have for it, None: as much as it likes;
-    ``kernel_queue_bytes`` is what it does hold; ``blocked_on`` is whom it waits for.
+    ``kernel_queue_bytes`` is what it does hold; ``blocked_on`` is whom it waits for; ``began`` is when it began, in
+    seconds by a clock of the server's own: with client and target it tells a download from all others.
     """
 
     client: str
@@ -195,6 +196,7 @@ class Running:
     kernel_queue_bytes: int
     seconds: float
     blocked_on: Literal["client", "disk"]
+    began: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,7 @@ class Overview:
             kernel_queue_bytes=held,
             seconds=seconds,
             blocked_on="disk" if pump.fetching else "client",
+            began=pump.began,
         )
 
     def _snapshot(self, sums: _Sums, rows: list[Running]) -> Snapshot:

@@ -82,6 +82,9 @@ class Sink(Protocol):
     def held(self) -> int:
         """How many bytes of its memory the kernel has in the send queue: sent, unsent, and its own bookkeeping."""
 
+    def quiet_seconds(self) -> float:
+        """How long ago the peer's last acknowledgement came, by a clock of some milliseconds."""
+
     def under_way(self) -> int:
         """How many bytes its link takes at a time, at the best seen of late: bandwidth times delay."""
 

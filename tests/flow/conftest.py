@@ -71,6 +71,9 @@ class ScriptedSink:
     def bound(self, mark: int | None) -> None:
         self.marks.append(mark)
 
+    def quiet_seconds(self) -> float:
+        return 0.0
+
     def under_way(self) -> int:
         return 0
 

@@ -53,7 +53,7 @@ def run_one(budget: Budget) -> Any:
 
 def fill(budget: Budget, queue: Any, moved: int = TRUSTED_BYTES) -> int:
     """Hand over all that a window has room for; the window. No bound: as much as a queue may grow to."""
-    window = budget.window(queue, queue.bytes, moved)
+    window = budget.window(queue, queue.bytes, moved, queue.bytes == 0)
     queue.bytes = max(queue.bytes, window or LARGEST)
     budget.note(queue, queue.bytes)
     return window
@@ -132,7 +132,7 @@ class Lending(RuleBasedStateMachine):
                 self.withdraw(queue)
 
     def hand_over(self, queue: Queue, room: float) -> None:
-        window = self.budget.window(queue, queue.bytes, queue.moved)
+        window = self.budget.window(queue, queue.bytes, queue.moved, queue.bytes == 0)
         if not window:
             running = sum(each.running for each in self.queues)
             assert LARGEST * running <= self.budget.memory_bytes
@@ -214,7 +214,7 @@ class Lending(RuleBasedStateMachine):
         for each in self.queues:
             each.bytes = 0
         self.budget.reclaim(len(self.queues))
-        window = self.budget.window(queue, 0, queue.moved)
+        window = self.budget.window(queue, 0, queue.moved, data.draw(st.booleans()))
         assert not window or window >= WINDOW_MIN
 
     def total(self) -> int:
@@ -300,7 +300,7 @@ def test_with_room_for_the_kernels_own_there_is_no_bound() -> None:
 @pytest.mark.parametrize(("moved", "most"), [(0, FIRST_WINDOW), (TRUSTED_BYTES - 1, FIRST_WINDOW), (TRUSTED_BYTES, 0)])
 def test_who_has_not_come_far_has_the_first_window_however_much_there_is(moved: int, most: int) -> None:
     budget = Budget(4 << 30, LARGEST)
-    assert budget.window(run_one(budget), 0, moved) == most
+    assert budget.window(run_one(budget), 0, moved, True) == most
 
 
 def test_twenty_megabytes_carry_five_hundred_that_all_stand_still() -> None:

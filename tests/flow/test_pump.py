@@ -31,7 +31,9 @@ class Lender:
         self.loans = 1  # whole ones to be had
         self.noted: list[int] = []
 
-    def window(self, sink: Any, held: int, moved: int) -> int:
+    scarce = False
+
+    def window(self, sink: Any, held: int, moved: int, quick: bool) -> int:
         return self.given
 
     def note(self, sink: Any, pinned: int) -> None:
@@ -79,7 +81,7 @@ class Resting:
     def rest(self, fd: int, seconds: float) -> None:
         self.rests.append(seconds)
 
-    def line_up(self, fd: int) -> None:
+    def line_up(self, fd: int, borrower: Any) -> None:
         self.line.append(fd)
 
 

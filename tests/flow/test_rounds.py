@@ -296,7 +296,7 @@ def test_those_in_line_are_called_in_turn_as_many_as_there_are_loans_for(run: Ru
         rounds = Rounds(asyncio.get_running_loop(), lambda: loans)
         *waiters, _borrower = crowd(rounds, ended, 6, call)
         for waiter in waiters:
-            rounds.line_up(waiter.fd)
+            rounds.line_up(waiter.fd, waiter)
         await turns(10)
         assert called == []
         for count in (2, 3):
@@ -314,21 +314,20 @@ def test_those_in_line_are_called_in_turn_as_many_as_there_are_loans_for(run: Ru
     run(main)
 
 
-def test_those_in_line_are_called_a_little_later_where_nobody_else_is_ready(run: Run, ended: ExitStack) -> None:
-    loans = 0
+def test_those_in_line_have_small_calls_where_few_loans_come_back(run: Run, ended: ExitStack) -> None:
+    """Slow clients have them: there is time for small calls then."""
     called: list[int] = []
 
     async def main() -> None:
-        nonlocal loans
-        rounds = Rounds(asyncio.get_running_loop(), lambda: loans)
-        (waiter,) = crowd(rounds, ended, 1, lambda waiter, events: events or called.append(waiter.fd))
-        rounds.line_up(waiter.fd)
+        rounds = Rounds(asyncio.get_running_loop(), lambda: 0)
+        waiters = crowd(rounds, ended, 50, lambda waiter, events: events or called.append(waiter.fd))
+        for waiter in waiters:
+            rounds.line_up(waiter.fd, waiter)
         await turns(10)
         assert called == []
-        loans = 1
         while not called:
             await asyncio.sleep(0.001)
-        assert called == [waiter.fd]
+        assert called == [waiter.fd for waiter in waiters]
         ended.close()
 
     run(main)

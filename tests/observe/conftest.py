@@ -27,8 +27,8 @@ SNAPSHOT = Snapshot(
         bytes_total=10**15 + 1,
         zero_copy_bytes_total=10**15,
         running=(
-            Running("127.0.0.1", "/huge.csv", 1000, 10**12, 2.5e6, 32_768, 30_000, 60.123456789, "client"),
-            Running("2001:db8::1", '/a"b\\c\x1b\xe9', 0, None, 0.0, None, 0, 0.0, "disk"),
+            Running("127.0.0.1", "/huge.csv", 1000, 10**12, 2.5e6, 32_768, 30_000, 60.123456789, "client", 100.5),
+            Running("2001:db8::1", '/a"b\\c\x1b\xe9', 0, None, 0.0, None, 0, 0.0, "disk", 160.5),
         ),
         running_omitted=2,
     ),

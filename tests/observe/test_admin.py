@@ -22,6 +22,16 @@ from freight.observe.status import status
 Ask = Callable[..., Plan]
 
 
+class HandSet:
+    """A clock that stands still."""
+
+    def now(self) -> float:
+        return 1_767_323_045.0
+
+    def monotonic(self) -> float:
+        return 100.0
+
+
 @pytest.fixture
 def ask(snapshot: Snapshot) -> Ask:
     """The plan that answers one request, by GET unless another method is named; ``fields`` are of the request."""
@@ -37,9 +47,12 @@ def ask(snapshot: Snapshot) -> Ask:
         async def send(plan: Plan, sink: Any) -> None:
             sent.append(plan)
 
+        async def write(data: bytes, sink: Any) -> None:
+            raise AssertionError("nobody watches here")
+
         async def respond() -> None:
             named = () if host is None else (("host", host),)
-            await Admin(look, lambda: ready, send, "admin.example").respond(
+            await Admin(look, lambda: ready, send, write, HandSet(), "admin.example").respond(
                 Request(method, target, (*named, *fields.items())), sink=None
             )
 
@@ -80,8 +93,22 @@ def test_each_path_has_its_answer_which_is_not_to_be_kept(
 
 
 def test_the_index_names_every_path(ask: Ask) -> None:
-    for line in content(ask("/")).decode().splitlines()[2:]:
-        assert ask(line.split()[0]).status == 200
+    paths = [line.split()[0] for line in content(ask("/")).decode().splitlines() if line.startswith("/")]
+    assert paths == ["/healthz", "/readyz", "/status", "/metrics", "/events"]
+    for path in paths:
+        assert ask(path, "HEAD").status == 200
+
+
+def test_who_likes_html_better_is_shown_the_dashboard_and_who_does_not_the_index(ask: Ask) -> None:
+    for accept in ("text/html,*/*;q=0.8", "text/html", "text/plain;q=0.5, text/html"):
+        assert dict(ask("/", accept=accept).fields)["Content-Type"] == "text/html; charset=utf-8"
+    for accept in ("*/*", "text/plain", "text/html;q=0.5, text/plain", "image/png"):
+        assert dict(ask("/", accept=accept).fields)["Content-Type"] == "text/plain; charset=utf-8"
+
+
+def test_a_page_of_another_name_is_shown_no_dashboard(ask: Ask) -> None:
+    for target in ("/", "/events", "/dashboard/dashboard.js"):
+        assert ask(target, host="evil.example", accept="text/html").status == 421
 
 
 @pytest.mark.parametrize("target", ["/", "/healthz", "/status", "/metrics"])
@@ -188,24 +215,28 @@ def test_a_check_by_http_1_0_need_not_name_a_host(ask: Ask) -> None:
     assert ask("/healthz", host=None).status == 200
 
 
-def test_nothing_of_the_client_library_is_loaded_before_metrics_are_asked_for() -> None:
+def test_nothing_of_metrics_or_dashboard_is_loaded_before_it_is_asked_for() -> None:
     script = """
 import asyncio, sys
-import freight.app
+from freight.app import SystemClock
 from freight.model import Request
 from freight.observe.admin import Admin
 
-async def send(plan, sink): print(plan.status, "prometheus_client" in sys.modules, "http.server" in sys.modules)
+LATER = ("prometheus_client", "http.server", "freight.observe.dashboard", "freight.observe.events")
+
+async def send(plan, sink): print(plan.status, [name for name in LATER if name in sys.modules])
 
 async def main():
-    admin = Admin(None, lambda: True, send, "")
+    admin = Admin(None, lambda: True, send, None, SystemClock(), "")
     await admin.respond(Request("GET", "/healthz", ()), None)
-    await admin.respond(Request("GET", "/readyz", ()), None)
+    await admin.respond(Request("GET", "/", ()), None)
+    await admin.respond(Request("GET", "/dashboard/none", ()), None)
 
 asyncio.run(main())
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
-    assert run.stdout.splitlines() == ["200 False False"] * 2
+    loaded = "404 ['freight.observe.dashboard', 'freight.observe.events']"
+    assert run.stdout.splitlines() == ["200 []", "200 []", loaded]
 
 
 @pytest.mark.parametrize(

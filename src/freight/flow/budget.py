@@ -74,7 +74,8 @@ FLOOR_SHARE = 4
 """One in so many slots is never given up to let more connections in."""
 
 FLOAT_SHARE = 16
-"""One in so many bytes may be lent though it is promised: to who has drained all it had, never beyond what is free.
+"""One in so many bytes may be lent though it is promised: to who drains what it has at once, and never beyond what is
+free.
 
 Should all of it end with clients that stand still, what is left is still a window for everybody (docs/decisions/011).
 """
@@ -112,6 +113,7 @@ class Budget(Ledger):
         "producer_cost",
         "producers",
         "running",
+        "scarce",
         "slots",
         "waiting",
     )
@@ -152,6 +154,7 @@ class Budget(Ledger):
         pool = self._for_windows - max(self.running, self._crowd) * WINDOW_MIN
         pool -= max(0, self._crowd - self.connections) * CONNECTION_COST
         self._pool, self._float = pool, max(pool, self.memory_bytes // FLOAT_SHARE)
+        self.scarce = pool < self._float
         if self._largest * self.running <= pool:
             self._most = 0  # no bound
         else:
@@ -232,9 +235,10 @@ class Budget(Ledger):
         sink.account.base = base
         self.note(sink, sink.account.pinned)
 
-    def window(self, sink: Sink, held: int, moved: int) -> int:
+    def window(self, sink: Sink, held: int, moved: int, quick: bool) -> int:
         """How many bytes a transfer may have in the kernel now, which holds ``held`` of it and has had ``moved``.
 
+        ``quick``: it has drained all it had, at once; where loans are ``scarce``, only those who do have any.
         0: as many as the kernel likes, while there is room for the host's maximum for everyone who runs. What is then
         handed over is to be noted; nobody else may ask meanwhile.
         """
@@ -247,7 +251,7 @@ class Budget(Ledger):
             if window > account.need:
                 window = min(window, account.need or FAST_WINDOW)
             most = window or self._largest
-        own = self._float if held <= DRAINED_BYTES else self._pool
+        own = self._float if quick else self._pool
         lendable = own + account.over + account.base
         free = self._for_windows + account.pinned
         if most <= lendable - self.lent and most <= free - self.pinned:

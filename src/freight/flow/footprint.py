@@ -23,6 +23,10 @@ class Footprint:
         self._slack_bytes = 0  # what there was too much of at the last look,
         self._kept_bytes = 0  # and what of that would not go back
 
+    def pardon(self, grown_bytes: int) -> None:
+        """So much of the growth is of no client: a module that was needed for something else, say."""
+        self._began_bytes += grown_bytes
+
     async def look(self) -> None:
         """Tell the budget; have the heap give back what is too much, once nobody leaves any more. About once a second.
 

@@ -44,6 +44,7 @@ _FETCH_BYTES = 4 * 1024 * 1024  # the most a thread fetches at a time: others wa
 _LOOK_BYTES = 4 * 1024 * 1024  # how far ahead a look into the page cache goes
 _CHECK_BYTES = 2 * 1024 * 1024  # how far a file is sent between two looks whether it is still the same
 _WARM_SECONDS = 1.0  # how long a look into the page cache is believed
+_MOMENT_SECONDS = 0.01  # the kernel's clock of acknowledgements ticks every 1 to 10 ms
 _SHORT_SECONDS = 0.01  # how long one rests that finds no memory at all: others' loans come back meanwhile
 
 
@@ -64,6 +65,7 @@ class Pump(Waiting):
         "_resting",
         "_roomy",
         "_segments",
+        "_sent_at",
         "_slot",
         "_start",
         "_stop",
@@ -102,6 +104,7 @@ class Pump(Waiting):
         self._cold = False  # what was asked for last was not in memory
         self._resting = False  # by a rate of ours, or for want of memory
         self._called = False  # it stood in line for a loan
+        self._sent_at = monotonic()
         self._roomy = -1  # with so much or less in the kernel there is room for the largest call
         self._mark: int | None = 0  # none of ours yet
         self.moved = 0  # bytes of spans
@@ -113,9 +116,10 @@ class Pump(Waiting):
         if self._fetching_since:
             raise BlockingIOError
         held = self.sink.held()
-        if held <= DRAINED_BYTES and self._lines_up(held):
+        quick = held <= DRAINED_BYTES and (not self._budget.scarce or self._drains_at_once())
+        if quick and self._lines_up(held):
             return False
-        window = self._budget.window(self.sink, held, self.moved)
+        window = self._budget.window(self.sink, held, self.moved, quick)
         # The usual turn, of thousands, comes first: in the midst of a span, all is as it was, and there is room.
         start, stop = self._start, self._start + _CALL
         if (
@@ -124,8 +128,9 @@ class Pump(Waiting):
             and stop < self._stop
             and stop <= self._warm_stop
             and start < self._check_at
-            and monotonic() - self._warm_at <= _WARM_SECONDS
+            and (now := monotonic()) - self._warm_at <= _WARM_SECONDS
         ):
+            self._sent_at = now
             taken = self.sink.sendfile(self._fd, start, _CALL)
             self._start = start + taken
             self.moved += taken
@@ -136,17 +141,21 @@ class Pump(Waiting):
             return False
         return self._step_slowly(held, window)
 
+    def _drains_at_once(self) -> bool:
+        """Whether what it last had was gone in a moment, and not little by little until now."""
+        return monotonic() - self._sent_at - self.sink.quiet_seconds() < _MOMENT_SECONDS
+
     def _lines_up(self, held: int) -> bool:
         """Whether it is better to wait a moment for a whole loan than to have a small call now."""
         rounds = self._rounds
         if rounds is None or self._called or not self.moved or (not rounds.line and self._budget.whole_loans()):
             return False
         self._budget.note(self.sink, held)
-        rounds.line_up(self.sink.fileno())
+        rounds.line_up(self.sink.fileno(), self)
         return True
 
     def called(self) -> None:
-        """See :class:`freight.flow.rounds.Waiter`."""
+        """See :class:`freight.flow.turns.Borrower`."""
         self._called = True
         self.ready(0)
         self._called = False
@@ -175,6 +184,7 @@ class Pump(Waiting):
             return False
         finally:
             if given:
+                self._sent_at = monotonic()
                 held = max(held + given + given // _OVERHEAD_SHARE + _OVERHEAD, self.sink.held())
             self._budget.note(self.sink, held)
             if given and self._rates.bound:

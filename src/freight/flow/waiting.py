@@ -81,10 +81,6 @@ class Waiting:
         except Exception as error:  # a fault of ours ends this transfer and not the loop's turn
             self.end(error)
 
-    def called(self) -> None:
-        """See :class:`freight.flow.rounds.Waiter`."""
-        self.ready(0)
-
     def end(self, error: Exception | None) -> None:
         """End it, well or with an error, from inside or outside. What comes after the first time changes nothing."""
         if self._done is None or self._done.done():

@@ -1,7 +1,7 @@
 """What the admin listener answers: is it alive, does it take downloads, what does it do.
 
 It is a :class:`~freight.ports.Responder` like the file server, so that the same connections carry it. None of its
-answers needs a slot, a descriptor or a disk: it answers while the server is full, and while it drains.
+answers needs a slot, and only the dashboard's files a disk: it answers while the server is full, and while it drains.
 """
 
 from __future__ import annotations
@@ -11,15 +11,20 @@ import re
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from freight import __version__
+from freight.core import accept as negotiation
 from freight.core.decide import refuse
 from freight.errors import Unservable
+from freight.heap import private_bytes
 from freight.kinds import PORT_MAX, Address
 from freight.model import Fields, Plan, Request, Snapshot
 from freight.observe.status import status
-from freight.ports import Sink
+from freight.ports import Clock, Sink
+
+if TYPE_CHECKING:
+    from freight.observe.dashboard import Dashboard
 
 AUTO_HOST, AUTO_DISTANCE = "127.0.0.1", 1000
 """Where ``auto`` is: on this host, so many ports above the files'."""
@@ -32,6 +37,9 @@ _INDEX = f"""freight {__version__}
 /readyz   it takes downloads
 /status   what it does, as JSON
 /metrics  the same for Prometheus
+/events   the same as it changes, as server-sent events
+
+A browser is shown a dashboard here.
 """
 # Four numbers, or brackets: no name that anybody could give an address of his choice looks like either.
 _LITERAL = re.compile(r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|\[[^\]]*\])(?::[0-9]*)?")
@@ -43,8 +51,9 @@ Expose = Callable[[Snapshot, str | None], tuple[str, bytes]]
 class Admin:
     """Answers requests about the server.
 
-    ``look`` takes a snapshot; ``ready`` says whether downloads are taken; ``send`` sends a plan without spans; ``host``
-    is where the listener is, by the operator's name for it.
+    ``look`` takes a snapshot; ``ready`` says whether downloads are taken; ``send`` sends a plan without spans,
+    ``write`` bytes to who watches; ``host`` is where the listener is, by the operator's name for it. ``pardon`` is told
+    what the process has grown by for the sake of all this.
     """
 
     def __init__(
@@ -52,28 +61,43 @@ class Admin:
         look: Callable[[], Awaitable[Snapshot]],
         ready: Callable[[], bool],
         send: Callable[[Plan, Sink], Awaitable[None]],
+        write: Callable[[bytes, Sink], Awaitable[None]],
+        clock: Clock,
         host: str,
+        pardon: Callable[[int], None] = lambda grown_bytes: None,
     ) -> None:
         self._look = look
         self._ready = ready
         self._send = send
+        self._write = write
+        self._clock = clock
         self._host = host
+        self._pardon = pardon
         self._expose: Expose | None = None
+        self._dashboard: Dashboard | None = None
 
     async def respond(self, request: Request, sink: Sink) -> None:
         """Answer one request (:class:`freight.ports.Responder`)."""
         plan = refuse_asking(request, self._host)
+        if plan is None and _is_shown(request):
+            await self._shown().respond(request, sink)
+            return
         if plan is None:
             plan = await self._answer(request)
         if request.method == "HEAD":
             plan = replace(plan, parts=(), content=False)
         await self._send(plan, sink)
 
+    def close(self) -> None:
+        """End what has no end of its own: the streams of who watches."""
+        if self._dashboard is not None:
+            self._dashboard.close()
+
     async def _answer(self, request: Request) -> Plan:
         accept = request.field("accept")
         match request.target.partition("?")[0]:
             case "/":
-                return answer(_TEXT, _INDEX.encode())
+                return answer(_TEXT, _INDEX.encode(), (("Vary", "Accept"),))
             case "/healthz":
                 return answer(_TEXT, b"ok\n")
             case "/readyz":
@@ -91,14 +115,32 @@ class Admin:
     async def _wait_expose(self) -> Expose:
         """What writes metrics. A thread imports it: what it needs takes longer than a turn of the loop may."""
         if self._expose is None:
+            before = private_bytes()
             self._expose = await asyncio.get_running_loop().run_in_executor(None, _import_expose)
+            self._pardon(private_bytes() - before)
         return self._expose
+
+    def _shown(self) -> Dashboard:
+        """What a browser is shown. Imported here: it takes 3 ms, and a thread's own heap would be half a MiB for it."""
+        if self._dashboard is None:
+            from freight.observe.dashboard import Dashboard
+
+            self._dashboard = Dashboard(self._look, self._send, self._write, self._clock)
+        return self._dashboard
 
 
 def _import_expose() -> Expose:
     from freight.observe.metrics import expose
 
     return expose
+
+
+def _is_shown(request: Request) -> bool:
+    """Whether the dashboard has the answer: its page for who likes HTML better than text, its files, its stream."""
+    path = request.target.partition("?")[0]
+    if path == "/":
+        return negotiation.choose(request.field("accept"), ("text/plain", "text/html")) == "text/html"
+    return path == "/events" or path.startswith("/dashboard/")
 
 
 def answer(media_type: str, content: bytes, fields: Fields = ()) -> Plan:

@@ -209,7 +209,7 @@ def _come(budget: Budget, clients: int, mix: Mix, *, still: bool = False) -> lis
             budget.promise(queue)
             queues.append(queue)
             if still:
-                budget.note(queue, budget.window(queue, 0, 0))
+                budget.note(queue, budget.window(queue, 0, 0, quick=True))
     return queues
 
 
@@ -217,7 +217,7 @@ def _fill(budget: Budget, queues: Sequence[Sink], largest_bytes: int) -> bool:
     """All have come far; each fills what it is lent, and stands still. Whether a window is ours, not the kernel's."""
     bounded = False
     for queue in queues:
-        window = budget.window(queue, 0, TRUSTED_BYTES)
+        window = budget.window(queue, 0, TRUSTED_BYTES, quick=True)
         bounded = bounded or bool(window)
         budget.note(queue, int(window * _FILLED) if window else largest_bytes)
     return bounded

@@ -21,6 +21,7 @@ _MEMINFO_BYTES = 36
 _QUEUED = struct.Struct("I").unpack_from
 _QUEUED_AT = 5 * 4  # SK_MEMINFO_WMEM_QUEUED
 _SO_BUF_LOCK = 72
+_QUIET, _QUIET_AT, _QUIET_STOP = struct.Struct("=I").unpack_from, 56, 60  # of struct tcp_info: in milliseconds
 _LINK = struct.Struct("=IIIQ").unpack_from  # of struct tcp_info: the least delay in us, two more, bytes a second
 _LINK_AT, _LINK_STOP = 148, 168
 _MARK_MAX = 1 << 30
@@ -104,6 +105,11 @@ class ClearSink:
         """See :class:`freight.ports.Sink`: ``wmem_queued``, sock_diag(7)."""
         found: int = _QUEUED(self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO_BYTES), _QUEUED_AT)[0]
         return found
+
+    def quiet_seconds(self) -> float:
+        """See :class:`freight.ports.Sink`: ``tcpi_last_ack_recv``, tcp(7)."""
+        found = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _QUIET_STOP)
+        return float(_QUIET(found, _QUIET_AT)[0] / 1000)
 
     def under_way(self) -> int:
         """See :class:`freight.ports.Sink`: ``tcpi_min_rtt`` times ``tcpi_delivery_rate``, tcp(7)."""

@@ -1,0 +1,128 @@
+"""What the process has really grown by is spent, and what a crowd has left goes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from freight.flow.budget import CONNECTION_COST, GROWN_SHARE, ONCE_BYTES, Budget
+from freight.flow.footprint import Footprint
+
+Run = Callable[[Callable[[], Any]], None]
+MEMORY = 20_000_000
+LARGEST = 4 << 20
+
+
+class Heap:
+    """The process's memory, as it is told to be; giving back leaves ``least``."""
+
+    def __init__(self) -> None:
+        self.bytes = self.least = 15 << 20
+        self.asked: list[bool] = []
+
+    def give_back(self, thorough: bool) -> None:
+        self.asked.append(thorough)
+        self.bytes = self.least
+
+
+@pytest.fixture
+def heap(monkeypatch: pytest.MonkeyPatch) -> Heap:
+    made = Heap()
+    monkeypatch.setattr("freight.flow.footprint.private_bytes", lambda: made.bytes)
+    monkeypatch.setattr("freight.flow.footprint.give_back", made.give_back)
+    return made
+
+
+def looks(run: Run, budget: Budget, steps: Callable[[Footprint], Any]) -> None:
+    async def main() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            await steps(Footprint(asyncio.get_running_loop(), pool, budget))
+
+    run(main)
+
+
+def test_what_the_process_has_beyond_the_cost_of_its_connections_is_spent(run: Run, heap: Heap) -> None:
+    budget = Budget(MEMORY, LARGEST)
+
+    async def steps(footprint: Footprint) -> None:
+        budget.opened(100)
+        before = budget.spent_bytes()
+        heap.bytes += 100 * CONNECTION_COST + ONCE_BYTES
+        await footprint.look()
+        assert budget.spent_bytes() - before < CONNECTION_COST * 100  # waiting costs more than that
+        heap.bytes += 1_000_000
+        await footprint.look()
+        assert budget.slack_bytes == pytest.approx(1_000_000, abs=200_000)
+
+    looks(run, budget, steps)
+
+
+def test_however_much_it_grows_only_an_eighth_of_the_memory_is_gone(run: Run, heap: Heap) -> None:
+    """It may be no client's: nobody could run."""
+    budget = Budget(MEMORY, LARGEST)
+
+    async def steps(footprint: Footprint) -> None:
+        heap.bytes += 1 << 30
+        heap.least = heap.bytes
+        await footprint.look()
+        assert budget.slack_bytes == MEMORY // GROWN_SHARE
+        assert budget.can_run()
+
+    looks(run, budget, steps)
+
+
+def test_what_is_pardoned_is_of_no_client(run: Run, heap: Heap) -> None:
+    budget = Budget(MEMORY, LARGEST)
+
+    async def steps(footprint: Footprint) -> None:
+        heap.bytes += 5 << 20
+        footprint.pardon(5 << 20)
+        await footprint.look()
+        assert (budget.slack_bytes, heap.asked) == (0, [])
+
+    looks(run, budget, steps)
+
+
+def test_what_a_crowd_has_left_goes_back_once_nobody_leaves_any_more(run: Run, heap: Heap) -> None:
+    budget = Budget(MEMORY, LARGEST)
+
+    async def steps(footprint: Footprint) -> None:
+        heap.bytes += 2 << 20
+        await footprint.look()
+        heap.bytes += 1 << 20
+        await footprint.look()
+        assert heap.asked == []
+        await footprint.look()
+        assert (heap.asked, budget.slack_bytes) == ([True], 0)
+
+    looks(run, budget, steps)
+
+
+def test_what_does_not_go_back_is_not_asked_for_again_and_again(run: Run, heap: Heap) -> None:
+    budget = Budget(MEMORY, LARGEST)
+
+    async def steps(footprint: Footprint) -> None:
+        heap.bytes += 2 << 20
+        heap.least = heap.bytes
+        for _ in range(10):
+            await footprint.look()
+        assert heap.asked == [True]
+
+    looks(run, budget, steps)
+
+
+def test_in_a_crowd_the_walk_is_short(run: Run, heap: Heap) -> None:
+    budget = Budget(MEMORY, LARGEST)
+
+    async def steps(footprint: Footprint) -> None:
+        budget.opened(501)
+        heap.bytes += 6 << 20
+        await footprint.look()
+        await footprint.look()
+        assert heap.asked == [False]
+
+    looks(run, budget, steps)

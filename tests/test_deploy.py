@@ -1,0 +1,153 @@
+"""What is deployed beside a server: Grafana's dashboard and Prometheus's rules ask for what a running server says."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving import Served, find_program
+
+ROOT = Path(__file__).resolve().parent.parent
+BOARD = ROOT / "deploy" / "grafana" / "freight.json"
+RULES = ROOT / "deploy" / "prometheus" / "freight.rules.yml"
+METRIC = re.compile(r"\bfreight_\w+")
+LABELS = re.compile(r"\{([^{}]*)\}")
+
+Serve = Callable[..., Served]
+
+
+@pytest.fixture(scope="module")
+def board() -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(BOARD.read_text(encoding="utf-8"))
+    return read
+
+
+@pytest.fixture
+def scraped(tmp_path: Path, serve: Serve) -> str:
+    """What a running server says to Prometheus."""
+    (tmp_path / "file").write_bytes(b"x")
+    text: str = serve(tmp_path, admin=True).ask_admin("/metrics").content.decode()
+    return text
+
+
+def strings(value: Any) -> Iterator[str]:
+    """All texts in a value of JSON."""
+    match value:
+        case str():
+            yield value
+        case list():
+            for each in value:
+                yield from strings(each)
+        case dict():
+            for each in value.values():
+                yield from strings(each)
+
+
+def test_every_metric_that_is_asked_for_is_there(board: dict[str, Any], scraped: str) -> None:
+    there = set(re.findall(r"^(freight_\w+)", scraped, re.MULTILINE))
+    for text in ("\n".join(strings(board)), RULES.read_text(encoding="utf-8")):
+        asked = set(METRIC.findall(text))
+        assert len(asked) > 8
+        assert asked <= there
+
+
+def test_every_reason_that_is_asked_for_is_one(scraped: str) -> None:
+    reasons = set(re.findall(r'freight_transfers_aborted_total\{reason="([\w-]+)"\}', scraped))
+    asked = re.findall(r'reason=~?"([^"]+)"', RULES.read_text(encoding="utf-8"))
+    assert len(asked) >= 3
+    for pattern in asked:
+        assert set(pattern.split("|")) <= reasons
+
+
+def test_what_can_be_alarming_is_in_the_rules_and_on_the_board(board: dict[str, Any], scraped: str) -> None:
+    """Every metric of the server but those that only say what it is."""
+    there = set(re.findall(r"^(freight_\w+)", scraped, re.MULTILINE)) - {"freight_transfers_running"}
+    there -= {"freight_gate_express_running", "freight_start_time_seconds"}
+    assert there <= set(METRIC.findall("\n".join(strings(board))))
+
+
+def test_panels_have_ids_of_their_own_and_none_covers_another(board: dict[str, Any]) -> None:
+    panels = board["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels) >= 10
+    places = [panel["gridPos"] for panel in panels]
+    for place in places:
+        assert place["x"] >= 0 and place["x"] + place["w"] <= 24 and place["h"] > 0
+    for one, other in combinations(places, 2):
+        apart_x = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
+        apart_y = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
+        assert apart_x or apart_y
+
+
+def test_every_query_is_of_the_chosen_source_and_of_the_chosen_instances(board: dict[str, Any]) -> None:
+    assert [variable["name"] for variable in board["templating"]["list"]] == ["datasource", "instance"]
+    assert board["id"] is None  # Grafana gives it one
+    for panel in board["panels"]:
+        assert panel["title"] and panel["description"] and panel["fieldConfig"]["defaults"]["unit"]
+        assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
+        for target in panel["targets"]:
+            assert panel["datasource"] == target["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+            selectors = LABELS.findall(target["expr"])
+            assert len(selectors) == len(METRIC.findall(target["expr"]))
+            assert set(selectors) == {'instance=~"$instance"'}
+
+
+def test_every_alert_has_a_severity_and_says_what_to_do() -> None:
+    alerts = re.split(r"^ +- alert: ", RULES.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    tested = (RULES.with_name("freight.test.yml")).read_text(encoding="utf-8")
+    assert len(alerts) >= 5
+    for alert in alerts:
+        name = alert.split("\n", 1)[0]
+        assert re.search(r"severity: (critical|warning)\n", alert), name
+        assert "summary: " in alert and "description: " in alert, name
+        assert re.search(rf"\b{name}\b", tested), f"{name} has no test"
+    for option in set(re.findall(r"--[a-z-]+", "".join(alerts))):
+        assert f"## {option}\n" in (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8"), option
+
+
+def promtool(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [find_program("promtool") or "promtool", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.needs("promtool")
+def test_prometheus_takes_the_rules_and_each_fires_where_it_is_due(tmp_path: Path) -> None:
+    checked = promtool("check", "rules", RULES.name, cwd=RULES.parent)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    tested = promtool("test", "rules", "freight.test.yml", cwd=RULES.parent)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+@pytest.mark.needs("promtool")
+@pytest.mark.parametrize(
+    ("threshold", "another"),
+    [
+        ("> 0.9 * freight_memory_budget_bytes", "> 1.9 * freight_memory_budget_bytes"),
+        ("and freight_gate_waiting > 0", ""),
+        ("oldest_wait_seconds > 20", "oldest_wait_seconds > 2"),
+        ("> 0.2 * sum", "> 0.05 * sum"),
+        ('reason=~"error|short-read"', 'reason=~"peer-gone"'),
+        ("- 10485760", "- 104857600"),
+    ],
+)
+def test_a_rule_that_is_changed_is_seen_by_its_test(tmp_path: Path, threshold: str, another: str) -> None:
+    text = RULES.read_text(encoding="utf-8")
+    assert threshold in text
+    (tmp_path / RULES.name).write_text(text.replace(threshold, another), encoding="utf-8")
+    shutil.copy(RULES.with_name("freight.test.yml"), tmp_path)
+    assert promtool("test", "rules", "freight.test.yml", cwd=tmp_path).returncode == 1
+
+
+@pytest.mark.needs("promtool")
+def test_prometheus_finds_no_fault_with_what_a_server_says(scraped: str) -> None:
+    command = [find_program("promtool") or "promtool", "check", "metrics"]
+    checked = subprocess.run(command, input=scraped, capture_output=True, text=True, timeout=60, check=False)
+    assert checked.returncode in (0, 3), checked.stderr  # 3: advice about names
+    assert "error" not in checked.stderr
