@@ -49,8 +49,8 @@ def poured(server: Running, clients: int, seconds: float) -> Sample:
     gigabytes = told["bytes"] / 1e9
     return {
         **{"gb_per_cpu_second": gigabytes / cpu, "gb_per_second": gigabytes / told["seconds"]},
-        # Which end pays for sending a queued byte depends on who wakes the kernel. Together they hide only what softirqs
-        # do, which no process is charged for; the machine's time has that too, and whatever else it did.
+        # Which end pays for a queued byte depends on who wakes the kernel. Both together hide only what softirqs do,
+        # which no process is charged for: the time of the machine has that too, and whatever else it did.
         "gb_per_cpu_second_of_the_machine": gigabytes / of_all,
         **{
             "gb_per_cpu_second_both_ends": gigabytes / (cpu + told["cpu_seconds"]),

@@ -49,8 +49,11 @@ class Rounds:
         self._each_seconds = _TURN_SECONDS  # what a callback takes, on the average of late
         self._resting: list[tuple[float, int, _Order]] = []  # a heap: until when, whose socket, who
         self._timer: asyncio.TimerHandle | None = None
-        self.line = Turns(loop, loans, lambda fd, borrower: self._waiters.get(fd) is borrower, self.resume)
+        self.line = Turns(loop, loans, self._is_there, self.resume)
         loop.add_reader(self._epoll.fileno(), self._ready)
+
+    def _is_there(self, fd: int, waiter: object) -> bool:
+        return self._waiters.get(fd) is waiter
 
     def __len__(self) -> int:
         return len(self._waiters)

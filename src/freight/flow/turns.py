@@ -33,7 +33,7 @@ class Turns:
         self,
         loop: asyncio.AbstractEventLoop,
         loans: Callable[[], int],
-        is_there: Callable[[int, Borrower], bool],
+        is_there: Callable[[int, object], bool],
         resume: Callable[[int], None],
     ) -> None:
         self._loop = loop
