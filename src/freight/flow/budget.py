@@ -76,7 +76,7 @@ PRODUCERS_SHARE = 4
 FLOOR_SHARE = 4
 """One in so many slots is never given up to let more connections in."""
 
-FLOAT_SHARE = 16
+FLOAT_SHARE = 20
 """One in so many bytes may be lent though it is promised: to who drains what it has at once, and never beyond what is
 free.
 
