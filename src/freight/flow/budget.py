@@ -27,6 +27,15 @@ WINDOW_MIN = 30 * KIB
 CONNECTION_COST = 5 * KIB
 """What one open connection costs in bytes of the process, running or idle; tests/load holds it to what is measured."""
 
+TLS_COST = 17 * KIB
+"""What a connection that speaks TLS costs besides: OpenSSL's state of it (docs/decisions/014)."""
+
+HANDSHAKE_COST = 32 * KIB
+"""What one may cost besides until it has shaken hands, in bytes: OpenSSL's buffers of messages and records."""
+
+HANDSHAKE_SHARE = 32
+"""One in so many bytes, of those kept at the door, is for who shakes hands: it bounds how many do at once."""
+
 WAITING_COST = 3 * KIB // 2
 """What one that does not run may cost besides, in bytes: a place in the line, or a short answer on its way out."""
 
@@ -92,10 +101,13 @@ _RECLAIMED_AT_ONCE = 4  # loans looked at when room is short: the oldest, which 
 class Budget(Ledger):
     """Divides ``memory_bytes``. ``largest``: what the kernel lets one send queue grow to by itself, in bytes.
 
+    ``besides``: what a connection costs beyond CONNECTION_COST, by what it speaks.
+
     Raises :class:`~freight.errors.Unservable` for less memory than one client and its small answers need.
     """
 
     __slots__ = (
+        "_cost",
         "_crowd",
         "_express",
         "_float",
@@ -107,6 +119,7 @@ class Budget(Ledger):
         "_process",
         "connections",
         "express_slots",
+        "handshakes",
         "listing_entries",
         "memory_bytes",
         "piece_bytes",
@@ -118,8 +131,9 @@ class Budget(Ledger):
         "waiting",
     )
 
-    def __init__(self, memory_bytes: int, largest: int) -> None:
+    def __init__(self, memory_bytes: int, largest: int, besides: int = 0) -> None:
         super().__init__()
+        self._cost = CONNECTION_COST + besides
         self.connections = self.running = self.waiting = self.producers = 0
         self._process = 0  # bytes that it has grown by, as far as is known
         self._express = 0  # of those who run, who have an express slot
@@ -128,15 +142,15 @@ class Budget(Ledger):
 
     def resize(self, memory_bytes: int) -> None:
         """Divide another memory from now on. Who runs goes on; raises Unservable where it is too little."""
-        if memory_bytes < LEAST_MEMORY:
-            raise Unservable(
-                f"memory: {format_size(memory_bytes)} is too little; the least is {format_size(LEAST_MEMORY)}"
-            )
-        each = WINDOW_MIN + CONNECTION_COST
+        least = least_memory(self._cost)
+        if memory_bytes < least:
+            raise Unservable(f"memory: {format_size(memory_bytes)} is too little; the least is {format_size(least)}")
+        each = WINDOW_MIN + self._cost
         door = memory_bytes // DOOR_SHARE
         self.memory_bytes = memory_bytes
+        self.handshakes = max(_LEAST_HANDSHAKES, memory_bytes // HANDSHAKE_SHARE // HANDSHAKE_COST)
         self.express_slots = max(_LEAST_EXPRESS, door // 4 // each)
-        self.slots = (memory_bytes - max(door, _LEAST_DOOR)) // each
+        self.slots = (memory_bytes - max(door, _least_door(self._cost))) // each
         share = memory_bytes // PRODUCER_SHARE
         self.piece_bytes = min(PIECE_BYTES, max(_LEAST_PIECE, share // 8))
         self.listing_entries = min(LISTING_ENTRIES, max(_LEAST_ENTRIES, (share - 2 * self.piece_bytes) // ENTRY_COST))
@@ -152,7 +166,7 @@ class Budget(Ledger):
             self._kept += self.producer_cost
         self._for_windows = self.memory_bytes - self._kept - self._spent()
         pool = self._for_windows - max(self.running, self._crowd) * WINDOW_MIN
-        pool -= max(0, self._crowd - self.connections) * CONNECTION_COST
+        pool -= max(0, self._crowd - self.connections) * self._cost
         self._pool, self._float = pool, max(pool, self.memory_bytes // FLOAT_SHARE)
         self.scarce = pool < self._float
         if self._largest * self.running <= pool:
@@ -176,7 +190,7 @@ class Budget(Ledger):
         """Whether one more connection can be paid for: so that a part of the slots is left, whoever comes to wait."""
         least = max(0, self.slots // FLOOR_SHARE + 1 - self.running) * WINDOW_MIN
         # Within what those who left have not given back it costs nothing more.
-        return self._fits(max(0, CONNECTION_COST + WAITING_COST - self.slack_bytes) + least)
+        return self._fits(max(0, self._cost + WAITING_COST - self.slack_bytes) + least)
 
     def can_run(self, *, express: bool = False, produced: bool = False) -> bool:
         """Whether one more transfer's window can be paid for; ``express``: it is kept; ``produced``: and a producer."""
@@ -201,7 +215,7 @@ class Budget(Ledger):
         return max(self._process, self._of_connections()) + self.producers * self.producer_cost
 
     def _of_connections(self) -> int:
-        return self.connections * CONNECTION_COST + max(0, self.connections - self.running) * WAITING_COST
+        return self.connections * self._cost + max(0, self.connections - self.running) * WAITING_COST
 
     @property
     def slack_bytes(self) -> int:
@@ -290,7 +304,21 @@ class Budget(Ledger):
 _LEAST_ENTRIES = 32
 _LEAST_PIECE = 4 * KIB
 _LEAST_PRODUCER = 2 * _LEAST_PIECE + _LEAST_ENTRIES * ENTRY_COST
+_LEAST_HANDSHAKES = 8
 _LEAST_EXPRESS = 2  # a listing, and a small answer beside it
-_LEAST_DOOR = _LEAST_EXPRESS * WINDOW_MIN + 4 * (CONNECTION_COST + WAITING_COST) + _LEAST_PRODUCER
-LEAST_MEMORY = -(-(_LEAST_DOOR + WINDOW_MIN + CONNECTION_COST) // (64 * KIB)) * 64 * KIB
-"""The least memory that works, in bytes: one download, a listing and a small answer beside it, and some who ask."""
+
+
+def _least_door(cost: int) -> int:
+    return _LEAST_EXPRESS * WINDOW_MIN + 4 * (cost + WAITING_COST) + _LEAST_PRODUCER
+
+
+def least_memory(cost: int = CONNECTION_COST) -> int:
+    """The least memory that works, in bytes: one download, a listing and a small answer beside it, and some who ask.
+
+    ``cost``: of a connection.
+    """
+    return -(-(_least_door(cost) + WINDOW_MIN + cost) // (64 * KIB)) * 64 * KIB
+
+
+LEAST_MEMORY = least_memory()
+"""The same where nothing but clear text is spoken."""

@@ -95,8 +95,21 @@ class Inlet:
             try:
                 return self._socket.recv(_RECEIVE_BYTES)
             except BlockingIOError:
-                if not await self._wait_readable():
+                if not await self.wait_readable():
                     return None
+
+    async def receive_byte(self) -> bytes | None:
+        """The same, a byte at a time: what comes behind is another protocol's."""
+        while True:
+            try:
+                return self._socket.recv(1)
+            except BlockingIOError:
+                if not await self.wait_readable():
+                    return None
+
+    def turn_to(self, connected: socket.socket) -> None:
+        """Read another socket from now on, which has the same descriptor."""
+        self._socket = connected
 
     def close(self) -> None:
         """Watch the socket no more: to be called before it is closed."""
@@ -104,7 +117,8 @@ class Inlet:
             self._watching = False
             self._patience.loop.remove_reader(self._socket.fileno())
 
-    async def _wait_readable(self) -> bool:
+    async def wait_readable(self) -> bool:
+        """Wait until bytes may have come; False when the deadline passed first."""
         loop = self._patience.loop
         self._waiter = loop.create_future()
         if not self._watching:
