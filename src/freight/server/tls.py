@@ -139,8 +139,8 @@ class TlsSink(ClearSink):
 class Tls:
     """What the TLS connections of a server share: the certificate, the buffer, and turns at shaking hands.
 
-    ``contexts`` makes a context of the certificate as it is. A step of a handshake is a quarter of a millisecond of computing (ECDSA P-256; RSA of 4096 bits: 4 ms), so the loop
-    turns between any two.
+    ``contexts`` makes a context of the certificate as it is. A step of a handshake takes a quarter of a millisecond of
+    computing (ECDSA P-256; RSA of 4096 bits: 4 ms), so the loop turns between any two.
     """
 
     def __init__(self, contexts: Callable[[], ssl.SSLContext]) -> None:
