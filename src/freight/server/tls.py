@@ -11,24 +11,21 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any
 
-from freight.flow.pump import CALLS, MARK_MIN
+from freight.flow.pump import MARK_MIN
 from freight.ports import Clock
 from freight.server.sink import MARK_MOST, ClearSink, bound
 
 RECORD_BYTES = 16 * 1024
 """The most that a record of TLS holds (RFC 8446 section 5.1)."""
 
+_BUFFER_BYTES = 64 * 1024  # the fastest: what is read is still near when it is encrypted
+_TURN_BYTES = 1 << 20  # about a millisecond of encrypting
 _RECORDS_A_MARK = 4  # a literal's records are such parts of the mark: the socket is ready when a third of it is free
 
 
 class TlsSocket(ssl.SSLSocket):
-    """A non-blocking socket whose errors are those of a plain one.
-
-    Bytes are taken whole or not at all. Where ``send`` raises BlockingIOError for at most a record, OpenSSL has it
-    ready to go: the next call must offer the same bytes again.
-    """
+    """A non-blocking socket whose errors are those of a plain one."""
 
     def recv(self, size: int = 1024, flags: int = 0) -> bytes:
         """See :meth:`socket.socket.recv`."""
@@ -39,32 +36,44 @@ class TlsSocket(ssl.SSLSocket):
         except ssl.SSLError as error:  # an alert, forged bytes, or one who makes us answer and does not read
             raise ConnectionResetError(str(error)) from None
 
-    def send(self, data: Any, flags: int = 0) -> int:
-        """See :meth:`socket.socket.send`."""
+    def send_records(self, data: memoryview, owed: int) -> tuple[int, int]:
+        """Send a record after the other: how many bytes have gone, and how many more are owed.
+
+        A record goes whole or not at all: what the kernel did not take of one OpenSSL has ready, and it must be offered
+        again, as ``owed``, before all else. Raises ConnectionError.
+        """
+        send, sent = super().send, 0
         try:
-            return super().send(data, flags)
+            while sent < len(data):
+                record = data[sent : sent + (owed or RECORD_BYTES)]
+                owed = len(record)
+                send(record)
+                sent += owed
+                owed = 0
         except ssl.SSLWantWriteError:
-            raise BlockingIOError from None
+            pass
         except ssl.SSLError as error:
             raise ConnectionResetError(str(error)) from None
+        return sent, owed
 
 
 class TlsSink(ClearSink):
-    """A sink whose bytes are encrypted on their way; ``buffer`` is where all of them pass, connection by connection.
+    """A sink whose bytes are encrypted on their way; ``buffer`` is where those of all connections pass.
 
     ``taken`` counts plaintext, what the kernel holds is ciphertext: 22 bytes a record more (29 in TLS 1.2), which the
     overhead that is reckoned for the kernel's bookkeeping leaves room for.
     """
 
-    __slots__ = ("_acknowledged", "_buffer", "_owed")
+    __slots__ = ("_acknowledged", "_buffer", "_owed", "_stream")
 
     zero_copy = False
     wire = "http/1.1+tls"
 
     def __init__(self, connected: TlsSocket, clock: Clock, buffer: memoryview) -> None:
         super().__init__(connected, clock)
+        self._stream = connected
         self._buffer = buffer
-        self._owed = 0  # bytes of a record that OpenSSL has ready, and is to be offered again
+        self._owed = 0  # bytes of a record that OpenSSL has ready: the next to be offered
         self._acknowledged = 0
 
     def send(self, data: bytes, more: bool) -> int:
@@ -76,9 +85,7 @@ class TlsSink(ClearSink):
                 raise BlockingIOError
         if more:
             self._cork(True)  # what follows uncorks it
-        taken = self._records(memoryview(data)[: self._owed or RECORD_BYTES])
-        self.taken += taken
-        return taken
+        return self._hand_over(memoryview(data)[: self._owed or RECORD_BYTES])
 
     def sendfile(self, fd: int, offset: int, count: int) -> int:
         """See :class:`freight.ports.Sink`: by way of the buffer. What was not taken of it is read again.
@@ -86,39 +93,40 @@ class TlsSink(ClearSink):
         The records of a call share their packets. The mark is lifted for it, as whoever calls has seen that there is
         room: a record that the kernel took a part of would stay with OpenSSL, 16 KiB for each who stands still.
         """
-        room = self._buffer[: max(self._owed, min(count, len(self._buffer)))]
-        size = os.preadv(fd, (room,), offset)  # in memory, as the pump has seen to
-        if size < self._owed:
-            return 0
         self._cork(True)
         if self._mark is not None:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MARK_MOST)
+            self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MARK_MOST)
         try:
-            taken = self._records(room[:size])
+            return self._copy(fd, offset, max(self._owed, min(count, _TURN_BYTES)))
         finally:
             self._cork(False)
             if self._mark is not None:
-                bound(self._socket, self._mark or MARK_MIN)
+                bound(self._stream, self._mark or MARK_MIN)
+
+    def _copy(self, fd: int, offset: int, count: int) -> int:
+        copied = 0
+        while copied < count:
+            room = self._buffer[: count - copied]
+            size = os.preadv(fd, (room,), offset + copied)  # in memory, as the pump has seen to
+            if not size or size < self._owed:
+                break  # the file has become shorter
+            try:
+                copied += self._hand_over(room[:size])
+            except BlockingIOError:
+                if not copied:
+                    raise
+                break
+        return copied
+
+    def _hand_over(self, data: memoryview) -> int:
+        taken, self._owed = self._stream.send_records(data, self._owed)
         self.taken += taken
+        if not taken:
+            raise BlockingIOError
         return taken
 
-    def _records(self, data: memoryview) -> int:
-        """Send record by record, none of which may be cut: OpenSSL would keep more than one call's bytes in mind."""
-        sent = 0
-        try:
-            while sent < len(data):
-                record = self._owed or min(RECORD_BYTES, len(data) - sent)
-                self._owed = record
-                self._socket.send(data[sent : sent + record])
-                self._owed = 0
-                sent += record
-        except BlockingIOError:
-            if not sent:
-                raise
-        return sent
-
     def _cork(self, corked: bool) -> None:
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, corked)
+        self._stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, corked)
 
     def acknowledged(self) -> int:
         """See :class:`freight.ports.Sink`: at least so many, as what the kernel holds is ciphertext."""
@@ -127,10 +135,9 @@ class TlsSink(ClearSink):
 
     def finish(self) -> None:
         """Say that no more comes, to TLS (close_notify, RFC 8446 section 6.1) and to TCP."""
-        bound(self._socket, self.held() + MARK_MIN)  # an alert has 24 bytes: there is room
-        assert isinstance(self._socket, TlsSocket)
+        bound(self._stream, self.held() + MARK_MIN)  # an alert has 24 bytes: there is room
         try:
-            self._socket.unwrap()
+            self._stream.unwrap()
         except (OSError, ValueError):
             pass  # the peer's own is not waited for
         super().finish()
@@ -146,7 +153,7 @@ class Tls:
     def __init__(self, contexts: Callable[[], ssl.SSLContext]) -> None:
         self._contexts = contexts
         self._context = contexts()
-        self._buffer = memoryview(bytearray(CALLS[0]))
+        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._turn = asyncio.Lock()  # its line is first come, first served
 
     def renew(self) -> None:
