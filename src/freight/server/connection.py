@@ -185,11 +185,11 @@ class Connection:
         self._inlet.allow(self._house.head_seconds)
         self._inlet.close()
         stream = self._socket = tls.wrap(self._socket)
+        self._sink = tls.sink(stream, self._house.clock)
         self._inlet.turn_to(stream)
         try:
             while await self._inlet.wait_readable():
                 if await tls.step(stream):
-                    self._sink = tls.sink(stream, self._house.clock)
                     self._crowd.secured(self)
                     return True
         except ConnectionAbortedError:
