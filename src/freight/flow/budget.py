@@ -33,8 +33,8 @@ TLS_COST = 17 * KIB
 HANDSHAKE_COST = 32 * KIB
 """What one may cost besides until it has shaken hands, in bytes: OpenSSL's buffers of messages and records."""
 
-HANDSHAKE_SHARE = 32
-"""One in so many bytes, of those kept at the door, is for who shakes hands: it bounds how many do at once."""
+HANDSHAKE_SHARE = 8
+"""One in so many bytes is the most that all who shake hands take besides: it bounds how many do at once."""
 
 WAITING_COST = 3 * KIB // 2
 """What one that does not run may cost besides, in bytes: a place in the line, or a short answer on its way out."""
@@ -127,6 +127,7 @@ class Budget(Ledger):
         "producers",
         "running",
         "scarce",
+        "shaking",
         "slots",
         "waiting",
     )
@@ -134,7 +135,7 @@ class Budget(Ledger):
     def __init__(self, memory_bytes: int, largest: int, besides: int = 0) -> None:
         super().__init__()
         self._cost = CONNECTION_COST + besides
-        self.connections = self.running = self.waiting = self.producers = 0
+        self.connections = self.running = self.waiting = self.producers = self.shaking = 0
         self._process = 0  # bytes that it has grown by, as far as is known
         self._express = 0  # of those who run, who have an express slot
         self._largest = largest
@@ -186,6 +187,11 @@ class Budget(Ledger):
         self.waiting += count
         self._divide()
 
+    def shook(self, count: int) -> None:
+        """So many more, or fewer, have still to shake hands."""
+        self.shaking += count
+        self._divide()
+
     def can_open(self) -> bool:
         """Whether one more connection can be paid for: so that a part of the slots is left, whoever comes to wait."""
         least = max(0, self.slots // FLOOR_SHARE + 1 - self.running) * WINDOW_MIN
@@ -215,7 +221,8 @@ class Budget(Ledger):
         return max(self._process, self._of_connections()) + self.producers * self.producer_cost
 
     def _of_connections(self) -> int:
-        return self.connections * self._cost + max(0, self.connections - self.running) * WAITING_COST
+        waiting = max(0, self.connections - self.running) * WAITING_COST
+        return self.connections * self._cost + waiting + self.shaking * HANDSHAKE_COST
 
     @property
     def slack_bytes(self) -> int:

@@ -112,7 +112,7 @@ class Connection:
         self._request: Request | None = None  # read and not yet answered
         self._asked = _NOTHING  # what the log says of it
         self._seen = 0  # what the peer had taken when its time was last over
-        self.idle_since = 0.0
+        self.idle_since = house.loop.time()
         self.task: asyncio.Task[None] | None = None  # the loop holds only weak references to tasks
 
     @property
@@ -188,7 +188,7 @@ class Connection:
         self._sink = tls.sink(stream, self._house.clock)
         self._inlet.turn_to(stream)
         try:
-            while await self._inlet.wait_readable():
+            while not self._inlet.evicted and await self._inlet.wait_readable():
                 if await tls.step(stream):
                     self._crowd.secured(self)
                     return True

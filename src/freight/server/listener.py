@@ -21,6 +21,7 @@ _BACK_OFF_SECONDS = 0.2
 _RECEIVE_BYTES = 8 * 1024  # the kernel doubles it
 _GRACE_SECONDS = 1.0  # who has just come, or was just answered, is not sent away: its request may be on its way
 _EVICTED_AT_ONCE = 16
+_SHAKING_EVICTED_AT_ONCE = 128  # those who stand still in a handshake: nobody has been promised anything yet
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -122,12 +123,14 @@ class Listener:
 
     def secured(self, connection: Connection) -> None:
         """See :class:`~freight.server.connection.Crowd`."""
-        self._shaking.pop(connection, None)
+        if connection in self._shaking:
+            del self._shaking[connection]
+            self._house.budget.shook(-1)
 
     def closed(self, connection: Connection) -> None:
         """See :class:`~freight.server.connection.Crowd`."""
         self._idle.pop(connection, None)
-        self._shaking.pop(connection, None)
+        self.secured(connection)
         self._connections.discard(connection)
         connection.release()
         self._house.budget.opened(-1)
@@ -167,7 +170,7 @@ class Listener:
         budget = self._house.budget
         for _ in range(_ACCEPT_AT_ONCE):
             if len(self._shaking) >= budget.handshakes:
-                self._evict(self._shaking)
+                self._evict(self._shaking, _SHAKING_EVICTED_AT_ONCE)
                 self._pause()
                 return
             if not budget.can_open():
@@ -201,19 +204,20 @@ class Listener:
         self._evict(self._idle)
         self._pause()
 
-    def _evict(self, idle: OrderedDict[Connection, None]) -> None:
+    def _evict(self, idle: OrderedDict[Connection, None], most: int = _EVICTED_AT_ONCE) -> None:
         """Send away, of these, who has been idle for longest."""
         late = self._house.loop.time() - _GRACE_SECONDS
-        oldest = [each for each in islice(idle, _EVICTED_AT_ONCE) if each.idle_since <= late]
+        oldest = [each for each in islice(idle, most) if each.idle_since <= late]
         # Who is still taking the end of an answer goes only where nobody else can.
         for connection in [each for each in oldest if not each.sink.held()] or oldest:
             self._idle.pop(connection, None)
-            self._shaking.pop(connection, None)
+            self.secured(connection)
             connection.evict()
 
     def _serve(self, connection: Connection) -> None:
         self._connections.add(connection)
         if self._house.tls is not None:
             self._shaking[connection] = None
+            self._house.budget.shook(1)
         # One context for all: a copy for each would cost memory, and nothing here sets context variables.
         connection.task = self._house.loop.create_task(connection.run(), context=self._context)
