@@ -29,6 +29,18 @@ def failure(*arguments: str) -> str:
     return ended.stderr
 
 
+def strict(server: Served) -> ssl.SSLSocket:
+    """A client that has asked for a body up to the connection's end, and takes no end for one but TLS's own."""
+    plain = socket.create_connection((server.host, server.port))
+    client = trusting_all().wrap_socket(plain, suppress_ragged_eofs=False)
+    client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    return client
+
+
+def drained(client: ssl.SSLSocket) -> int:
+    return sum(iter(lambda: len(client.recv(1 << 18)), 0))
+
+
 def fingerprint(client: Client) -> bytes:
     assert isinstance(client.socket, ssl.SSLSocket)
     return sha256(client.socket.getpeercert(binary_form=True) or b"").digest()
@@ -83,34 +95,26 @@ def test_a_session_is_resumed(huge: Path, serve: Serve, pair: Pair, version: ssl
         first.answer()
         assert isinstance(first.socket, ssl.SSLSocket)
         session = first.socket.session
-    with socket.create_connection((server.host, server.port)) as plain:
-        with context.wrap_socket(plain, server_hostname="localhost", session=session) as second:
-            assert second.session_reused
+    plain = socket.create_connection((server.host, server.port))
+    with context.wrap_socket(plain, server_hostname="localhost", session=session) as second:
+        assert second.session_reused
 
 
 def test_a_body_ends_with_a_close_notify_where_the_connection_does(huge: Path, serve: Serve, pair: Pair) -> None:
     """Without one, who knows no length could not tell it from a cut (RFC 8446 section 6.1)."""
     server = serve(huge, "--no-length", *pair.flags)
-    with socket.create_connection((server.host, server.port)) as plain:
-        with trusting_all().wrap_socket(plain, suppress_ragged_eofs=False) as client:
-            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            got = 0
-            while data := client.recv(1 << 18):  # an end without a word would raise
-                got += len(data)
-    assert got > SIZE
+    with strict(server) as client:
+        assert drained(client) > SIZE  # an end without a word would raise
 
 
 def test_a_body_that_is_cut_ends_by_reset_without_a_close_notify(huge: Path, serve: Serve, pair: Pair) -> None:
     """Python's ssl says of a reset too that it is an end in violation of the protocol; clients/test_https asks curl."""
     server = serve(huge, "--no-length", *pair.flags)
-    with socket.create_connection((server.host, server.port)) as plain:
-        with trusting_all().wrap_socket(plain, suppress_ragged_eofs=False) as client:
-            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            assert client.recv(1000)
-            os.truncate(huge, 1_000_000)
-            with pytest.raises((ConnectionResetError, ssl.SSLEOFError)):
-                while client.recv(1 << 18):
-                    pass
+    with strict(server) as client:
+        assert client.recv(1000)
+        os.truncate(huge, 1_000_000)
+        with pytest.raises((ConnectionResetError, ssl.SSLEOFError)):
+            drained(client)
     assert server.await_log("GET /").endswith((" changed", " short-read"))
 
 

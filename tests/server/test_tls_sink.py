@@ -123,7 +123,7 @@ def test_a_call_takes_no_more_of_the_kernel_than_the_pump_reckons_with(
 
 
 def test_no_record_is_cut_for_who_stands_still(pair: Pair, file: tuple[int, bytes]) -> None:
-    """16 KiB in OpenSSL for each of them otherwise: a bounded call is taken whole, a literal without room is not begun."""
+    """It would be 16 KiB in OpenSSL for each: a bounded call is taken whole, a literal without room is not begun."""
     with connected(pair, VERSIONS[1], 2048, 22 * 1024) as (sink, _):
         sink.bound(22 * 1024)
         assert sink.sendfile(file[0], 0, CALLS[0]) == CALLS[0]
