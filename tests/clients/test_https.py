@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,9 +117,7 @@ def test_eight_connections_of_aria2_make_one_file(serve: Serve, there: Path, her
 
 @pytest.mark.needs("openssl")
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
-def test_openssl_resumes_a_session_and_may_not_renegotiate(
-    serve: Serve, there: Path, here: Path, pair: Pair, version: str
-) -> None:
+def test_openssl_resumes_a_session(serve: Serve, there: Path, here: Path, pair: Pair, version: str) -> None:
     make_content(there / "large.bin", 1000)
     server = serve(there, *pair.flags)
     asking = ("openssl", "s_client", version, "-connect", f"localhost:{server.port}", "-CAfile", str(pair.cert))
@@ -129,3 +128,17 @@ def test_openssl_resumes_a_session_and_may_not_renegotiate(
     assert b"\nReused, TLS" in again.stdout
     assert b"Compression: NONE" in first.stdout
     assert os.path.getsize(here / "session")
+
+
+@pytest.mark.needs("openssl")
+def test_openssl_may_not_renegotiate(serve: Serve, there: Path, here: Path, pair: Pair) -> None:
+    """A client could have the server compute for ever. ``R`` is s_client's word for it."""
+    make_content(there / "large.bin", 1000)
+    server = serve(there, *pair.flags)
+    asking = ("openssl", "s_client", "-tls1_2", "-connect", f"localhost:{server.port}", "-CAfile", str(pair.cert))
+    with subprocess.Popen(asking, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as asked:
+        assert asked.stdin and asked.stderr
+        asked.stdin.write(b"R\n")
+        asked.stdin.flush()  # and not closed: it ends because of the answer
+        said = asked.stderr.read()
+    assert b"RENEGOTIATING" in said and b"no renegotiation" in said

@@ -5,8 +5,8 @@ queue is bounded. So what is counted here is what the kernel really holds (``wme
 unsent, and the bookkeeping around both), asked of each socket before more is handed to it. Nothing is handed over that
 has not been counted first, so the sum holds at every instant and not only on the average::
 
-    connections x CONNECTION_COST + those that do not run x WAITING_COST + all that is pinned
-        + producers x their cost + what is kept for small answers  <=  memory
+    connections x their cost + those that do not run x WAITING_COST + those that shake hands x HANDSHAKE_COST
+        + all that is pinned + producers x their cost + what is kept for small answers  <=  memory
 
 Whoever runs has a window of WINDOW_MIN. What is free beyond that is *lent*: to who drains it, up to a pool, by the
 call. A loan is over when its bytes have left the kernel, which is looked at when the next one asks.

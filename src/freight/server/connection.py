@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from freight.core.client import NOBODY, Networks, canonical, true_client
@@ -26,6 +27,7 @@ if TYPE_CHECKING:  # the module is loaded with ssl, and that only where it is us
 
 _HEAD_SECONDS = 10.0  # an honest head is one packet; this is for the worst of mobile links
 _LINGER_SECONDS = 2.0
+_PLENTY = 4096  # bytes: more than a PROXY header has
 _FIN_BYTES = 1  # our own end counts as a byte until it is acknowledged
 _RESET = struct.pack("ii", 1, 0)  # struct linger: on, no time. close(2) then sends RST and drops the send queue
 _NOTHING: tuple[str, str, tuple[int, int], str] = ("-", "-", (1, 1), "")  # what was asked, where no head could be read
@@ -160,8 +162,9 @@ class Connection:
         started = house.clock.monotonic()
         inlet.allow(house.head_seconds)
         try:
-            receive = inlet.receive if house.tls is None else inlet.receive_byte
-            origin = await wait_origin(self._peer, house.trusted, receive)
+            # Byte by byte where TLS follows: what stands behind the header is OpenSSL's to read.
+            most = _PLENTY if house.tls is None else 1
+            origin = await wait_origin(self._peer, house.trusted, partial(inlet.receive, most))
         except ProtocolError:
             self._record(started, NOT_PROXIED)
             return False

@@ -89,20 +89,11 @@ class Inlet:
                 return None
             inbound.feed(data)
 
-    async def receive(self) -> bytes | None:
+    async def receive(self, most: int = _RECEIVE_BYTES) -> bytes | None:
         """What has come: b"" at the end of the stream, None when the deadline passed first."""
         while True:
             try:
-                return self._socket.recv(_RECEIVE_BYTES)
-            except BlockingIOError:
-                if not await self.wait_readable():
-                    return None
-
-    async def receive_byte(self) -> bytes | None:
-        """The same, a byte at a time: what comes behind is another protocol's."""
-        while True:
-            try:
-                return self._socket.recv(1)
+                return self._socket.recv(most)
             except BlockingIOError:
                 if not await self.wait_readable():
                     return None
