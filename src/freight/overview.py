@@ -33,6 +33,7 @@ class _Sums:
 
     kernel_bytes: int = 0
     sent_bytes: int = 0
+    zero_copy_bytes: int = 0
     client_seconds: float = 0.0
     disk_seconds: float = 0.0
 
@@ -78,6 +79,7 @@ class Overview:
             return None
         seconds = max(0.0, now - pump.began)
         sums.sent_bytes += pump.moved
+        sums.zero_copy_bytes += pump.moved if sink.zero_copy else 0
         sums.client_seconds += max(0.0, seconds - pump.disk_seconds)
         sums.disk_seconds += pump.disk_seconds
         return Running(
@@ -91,11 +93,12 @@ class Overview:
             seconds=seconds,
             blocked_on="disk" if pump.fetching else "client",
             began=pump.began,
+            wire=sink.wire,
         )
 
     def _snapshot(self, sums: _Sums, rows: list[Running]) -> Snapshot:
         gate = self.gate.statistics()
-        counts = self.meter.statistics(sums.sent_bytes, sums.sent_bytes, sums.client_seconds, sums.disk_seconds)
+        counts = self.meter.statistics(sums.sent_bytes, sums.zero_copy_bytes, sums.client_seconds, sums.disk_seconds)
         return Snapshot(
             version=__version__,
             started_at=self.started_at,
