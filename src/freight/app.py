@@ -11,25 +11,23 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from freight.config import reload
-from freight.core.client import NOBODY, Networks
+from freight.core.client import Networks
 from freight.errors import Unservable
 from freight.fileserver import FileServer
-from freight.flow.budget import CONNECTION_COST, LEAST_MEMORY, TLS_COST, WAITING_COST, WINDOW_MIN, Budget
+from freight.flow.budget import TLS_COST, Budget
 from freight.flow.footprint import Footprint
 from freight.flow.gate import Gate, Terms
-from freight.flow.limits import default_memory, largest_send_queue
+from freight.flow.limits import default_memory, largest_send_queue, usable_cpus
 from freight.flow.meter import Meter
 from freight.flow.pump import MARK_MIN
 from freight.flow.transfer import Transfers
-from freight.kinds import Address
-from freight.model import Entry
-from freight.observe.admin import Admin, listen_admin
+from freight.observe.admin import listen_admin
 from freight.observe.log import Log, json_line, text_line
-from freight.observe.outlet import VIEWERS, Outlet
 from freight.observe.process import ProcessMemory
 from freight.overview import Overview
 from freight.server.connection import House
@@ -37,17 +35,17 @@ from freight.server.listener import Listener, listen
 from freight.server.redirect import Redirect
 from freight.settings import Settings
 from freight.sources.local import LocalSource
+from freight.watching import Watching
 from freight.wire.http1 import Limits
 
 if TYPE_CHECKING:
     from freight.server.tls import Tls
+    from freight.workers.member import Member
 
 _POOL_THREADS = 4  # enough to keep a disk busy; a thread is made when it is needed first, and costs a stack
 _LOOK_THREADS = 2  # looking a path up must not wait behind megabytes
 _SWEEP_SECONDS = 1.0
-_ADMIN_DRAIN_SECONDS = 1.0
-_ADMIN_IDLE_SECONDS = 60.0
-_ADMIN_MEMORY = LEAST_MEMORY + VIEWERS * (CONNECTION_COST + WAITING_COST + WINDOW_MIN)  # if all of them stand still
+_REDIRECT_DRAIN_SECONDS = 1.0
 
 
 class SystemClock:
@@ -62,14 +60,45 @@ class SystemClock:
         return time.monotonic()
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a server is made of, whichever process serves. ``reread`` gathers the settings anew, from where they came,
+    and raises Unservable when they are not sensible. ``listening`` is where files are served, ``redirecting`` the
+    socket of plain HTTP beside HTTPS, ``watched`` the admin listener's; ``fingerprint`` is that of a certificate made
+    for this server, if any.
+    """
+
+    settings: Settings
+    reread: Callable[[], Settings]
+    source: LocalSource
+    trusted: Networks
+    listening: socket.socket
+    redirecting: socket.socket | None
+    watched: socket.socket | None
+    pool: ThreadPoolExecutor
+    tls: Tls | None
+    fingerprint: str
+
+    def announce(self) -> None:
+        """Say where all is."""
+        scheme = "http" if self.tls is None else "https"
+        print(f"freight: serving {self.settings.path} at {_url(self.listening, scheme)}", flush=True)
+        if self.watched is not None:
+            print(f"freight: admin at {_url(self.watched)}", flush=True)
+        if self.redirecting is not None:
+            print(f"freight: sending on to it from {_url(self.redirecting)}", flush=True)
+        if self.fingerprint:
+            print(f"freight: certificate of SHA-256 {self.fingerprint}, signed by nobody", flush=True)
+
+
 def run(settings: Settings, reread: Callable[[], Settings]) -> int:
     """Serve until a signal says stop; the exit status. Raises Unservable when it cannot begin.
 
-    ``reread`` gathers the settings anew, from where they came, and raises Unservable when they are not sensible.
+    ``reread`` gathers the settings anew: see :class:`Made`.
     """
     _raise_descriptor_limit()
     tls, fingerprint = _tls(settings)
-    budget = Budget(_memory(settings), largest_send_queue(), 0 if tls is None else TLS_COST)
+    budget = Budget(_memory(settings), largest_send_queue(), _besides(tls))
     trusted = Networks.parse(settings.trusted_proxy)
     pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="disk")
     looks = ThreadPoolExecutor(_LOOK_THREADS, thread_name_prefix="look")
@@ -82,23 +111,57 @@ def run(settings: Settings, reread: Callable[[], Settings]) -> int:
         entries_at_once=budget.listing_entries,
         piece_bytes=budget.piece_bytes,
     )
-    listening = listen(settings.host, settings.port, MARK_MIN)
-    log = Log(sys.stderr.fileno(), json_line if settings.log_format == "json" else text_line)
     try:
-        with asyncio.Runner() as runner:
-            port = listening.getsockname()[1]
-            watched = listen_admin(settings.admin, port, lambda host, at: listen(host, at, MARK_MIN), log.warn)
-            elsewhere = settings.redirect_port
-            redirecting = None if elsewhere is None else listen(settings.host, elsewhere, MARK_MIN)
-            server = Server(
-                settings, reread, source, budget, trusted, listening, redirecting, watched, pool, log, tls, fingerprint
-            )
-            return runner.run(server.serve())
+        listening = listen(settings.host, settings.port, MARK_MIN)
+        port = listening.getsockname()[1]
+        watched = listen_admin(settings.admin, port, lambda host, at: listen(host, at, MARK_MIN), _say)
+        elsewhere = settings.redirect_port
+        redirecting = None if elsewhere is None else listen(settings.host, elsewhere, MARK_MIN)
+        made = Made(settings, reread, source, trusted, listening, redirecting, watched, pool, tls, fingerprint)
+        workers = usable_cpus() if settings.workers is None else settings.workers
+        return _serve(made, budget, None) if workers == 1 else _serve_together(made, budget, workers)
     finally:
-        log.close()
         source.close()
         for threads in (pool, looks):
             threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _serve(made: Made, budget: Budget, member: Member | None) -> int:
+    """Serve in this process, as a ``member`` of several workers or alone; the exit status."""
+    log = _open_log(made.settings)
+    try:
+        with asyncio.Runner() as runner:
+            return runner.run(Server(made, budget, log, member).serve())
+    finally:
+        log.close()
+
+
+def _serve_together(made: Made, budget: Budget, workers: int) -> int:
+    """Serve in so many processes; the exit status. ``budget`` is one that is like theirs."""
+    from freight.workers.crew import run_crew
+
+    def work(member: Member) -> int:
+        if made.watched is not None:
+            made.watched.close()  # the desk's
+        memory, largest = _memory(made.settings), largest_send_queue()
+        return _serve(made, member.budget(memory, largest, _besides(made.tls)), member)
+
+    open_log = partial(_open_log, made.settings)
+    return run_crew(workers, work, made.watched, made.settings, budget, SystemClock(), open_log, made.announce, _say)
+
+
+def _open_log(settings: Settings) -> Log:
+    return Log(sys.stderr.fileno(), json_line if settings.log_format == "json" else text_line)
+
+
+def _say(message: str) -> None:
+    """Tell the operator, where there is no log yet, or none for it."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def _besides(tls: Tls | None) -> int:
+    """What a connection costs besides, in bytes, by what it speaks."""
+    return 0 if tls is None else TLS_COST
 
 
 def _memory(settings: Settings) -> int:
@@ -153,106 +216,80 @@ def _calm_collector() -> None:
 class Server:
     """One running server: what :func:`run` has made, put together on the loop, and its signals."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        reread: Callable[[], Settings],
-        source: LocalSource,
-        budget: Budget,
-        trusted: Networks,
-        listening: socket.socket,
-        redirecting: socket.socket | None,
-        watched: socket.socket | None,
-        pool: ThreadPoolExecutor,
-        log: Log,
-        tls: Tls | None,
-        fingerprint: str,
-    ) -> None:
-        self._settings = settings
-        self._reread = reread
-        self._source = source
+    def __init__(self, made: Made, budget: Budget, log: Log, member: Member | None) -> None:
+        self._settings = made.settings
+        self._made = made
         self._budget = budget
-        self._trusted = trusted
-        self._listening = listening
-        self._redirecting = redirecting  # the socket of plain HTTP, beside HTTPS
-        self._tls = tls
-        self._fingerprint = fingerprint
-        self._watched = watched  # the admin listener's socket
-        self._pool = pool
         self._log = log
+        self._member = member
         self._status = 0
         self._redirect: Listener | None = None
-        self._admin: Listener | None = None
-        self._answers: Admin | None = None
-        self._admin_transfers: Transfers | None = None
+        self._watching: Watching | None = None
 
     async def serve(self) -> int:
         """Serve until a signal says stop; the exit status."""
         loop, clock, terms = asyncio.get_running_loop(), SystemClock(), _terms(self._settings)
         meter = Meter()
-        self._transfers = Transfers(loop, self._pool, self._budget, meter, terms)
-        self._gate = Gate(loop, self._budget, self._transfers.rounds, meter, terms)
+        member, budget = self._member, self._budget
+        rates = None if member is None else member.rates(terms)
+        self._transfers = Transfers(loop, self._made.pool, budget, meter, terms, rates)
+        make_gate = Gate if member is None else member.gate
+        self._gate = make_gate(loop, budget, self._transfers.rounds, meter, terms)
         house = House(
             loop=loop,
-            files=FileServer(self._source, self._gate, self._transfers, clock),
+            files=FileServer(self._made.source, self._gate, self._transfers, clock),
             transfers=self._transfers,
             budget=self._budget,
             clock=clock,
             limits=Limits(),
             record=self._log.record,
             proxy_protocol=self._settings.proxy_protocol,
-            trusted=self._trusted,
-            tls=self._tls,
+            trusted=self._made.trusted,
+            tls=self._made.tls,
         )
-        self._listener = Listener(house, self._listening, self._log.warn, self._gate.call_next, self._crowd)
+        self._listener = Listener(house, self._made.listening, self._log.warn, self._gate.call_next, self._crowd)
         self._stop: asyncio.Future[None] = loop.create_future()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._end, number)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
-        self._footprint = Footprint(loop, self._pool, self._budget)
+        self._footprint = Footprint(loop, self._made.pool, self._budget)
         self._listener.start()
         sweeper = loop.create_task(self._sweep())
         _calm_collector()
-        scheme = "http" if self._tls is None else "https"
-        print(f"freight: serving {self._settings.path} at {_url(self._listening, scheme)}", flush=True)
-        if self._watched is not None:
-            self._open_admin(self._watched, house, meter)
-            print(f"freight: admin at {_url(self._watched)}", flush=True)
-        if self._redirecting is not None:
-            self._open_redirect(self._redirecting, house)
-            print(f"freight: sending on to it from {_url(self._redirecting)}", flush=True)
-        if self._fingerprint:
-            print(f"freight: certificate of SHA-256 {self._fingerprint}, signed by nobody", flush=True)
+        if self._made.redirecting is not None:
+            self._open_redirect(self._made.redirecting, house)
+        if member is not None:
+            member.begin(self._look_over(house, meter))
+        else:
+            if self._made.watched is not None:
+                self._open_admin(self._made.watched, house, self._look_over(house, meter))
+            self._made.announce()
         await self._stop
+        if member is not None:
+            member.cease()
         self._gate.drain()
         if self._redirect is not None:
-            await self._redirect.drain(_ADMIN_DRAIN_SECONDS)
+            await self._redirect.drain(_REDIRECT_DRAIN_SECONDS)
         await self._listener.drain(self._settings.drain_seconds)
         sweeper.cancel()
-        if self._admin is not None and self._admin_transfers is not None and self._answers is not None:
-            self._answers.close()
-            await self._admin.drain(_ADMIN_DRAIN_SECONDS)
-            self._admin_transfers.close()
+        if self._watching is not None:
+            await self._watching.drain()
+        if member is not None:
+            member.publish()
         self._transfers.close()
         return self._status
 
     def _open_redirect(self, redirecting: socket.socket, house: House) -> None:
         """Begin to send plain HTTP on to HTTPS. Its connections are paid for as those are."""
-        port: int = self._listening.getsockname()[1]
+        port: int = self._made.listening.getsockname()[1]
         files = Redirect(house.transfers.send, port)
         own = replace(house, files=files, tls=None)
         self._redirect = Listener(own, redirecting, self._log.warn, self._gate.call_next, _pass_over)
         self._redirect.start()
 
-    def _open_admin(self, watched: socket.socket, house: House, meter: Meter) -> None:
-        """Begin to answer questions about the server, from a budget of their own: ours may be spent."""
-        clock = house.clock
-        memory = ProcessMemory(clock)
-        budget = Budget(_ADMIN_MEMORY, largest_send_queue())
-        idle = min(_ADMIN_IDLE_SECONDS, self._settings.idle_timeout_seconds)
-        transfers = self._admin_transfers = Transfers(house.loop, self._pool, budget, Meter(), Terms(idle_seconds=idle))
-        outlet = Outlet(house.loop, budget, transfers.rounds)
-        overview = Overview(
+    def _look_over(self, house: House, meter: Meter) -> Overview:
+        memory = ProcessMemory(house.clock)
+        return Overview(
             loop=house.loop,
             budget=self._budget,
             gate=self._gate,
@@ -261,24 +298,23 @@ class Server:
             listener=self._listener,
             process_bytes=memory.private_bytes,
             baseline_bytes=memory.private_bytes(),
-            started_at=clock.now(),
+            started_at=house.clock.now(),
             draining=self._stop.done,
         )
-        host = self._settings.admin.host if isinstance(self._settings.admin, Address) else ""
-        admin = self._answers = Admin(
+
+    def _open_admin(self, watched: socket.socket, house: House, overview: Overview) -> None:
+        """Begin to answer questions about the server."""
+        self._watching = Watching(
+            watched,
+            self._settings,
+            house.loop,
+            self._made.pool,
+            house.clock,
             overview.look,
             lambda: not self._stop.done(),
-            transfers.send,
-            outlet.write,
-            clock,
-            host,
             self._footprint.pardon,
+            self._log.warn,
         )
-        own = replace(
-            house, files=admin, transfers=transfers, budget=budget, record=_forget, proxy_protocol=False, tls=None
-        )
-        self._admin = Listener(replace(own, trusted=NOBODY), watched, self._log.warn, _nothing, _pass_over)
-        self._admin.start()
 
     def _crowd(self, crowded: bool) -> None:
         """More connections stand outside than there is memory for, or no more."""
@@ -294,34 +330,39 @@ class Server:
         else:
             self._status = 128 + number
             self._listener.abort()
-            if self._admin is not None:
-                self._admin.abort()
+            if self._watching is not None:
+                self._watching.abort()
 
     def _reload(self) -> None:
         """SIGHUP: what is live of the settings is taken over, for who runs too; all else is told."""
-        if self._tls is not None:
-            self._renew(self._tls)
+        if self._made.tls is not None:
+            self._renew(self._made.tls)
         try:
-            settings, waiting = reload(self._settings, self._reread())
+            settings, waiting = reload(self._settings, self._made.reread())
             self._budget.resize(_memory(settings))
-            self._source.list_by(self._budget.listing_entries, self._budget.piece_bytes)
+            self._made.source.list_by(self._budget.listing_entries, self._budget.piece_bytes)
         except Unservable as error:
-            self._log.warn(f"the settings are as they were: {error}")
+            self._tell(f"the settings are as they were: {error}")
             return
         self._settings = settings
         terms = self._gate.terms = _terms(settings)
         self._transfers.change(terms)
         self._gate.call_next()
         needs = f"; {', '.join(waiting)} only with a restart" if waiting else ""
-        self._log.warn(f"the settings were read again{needs}")
+        self._tell(f"the settings were read again{needs}")
+
+    def _tell(self, message: str) -> None:
+        """Say what all workers would: one of them does."""
+        if self._member is None or self._member.leads:
+            self._log.warn(message)
 
     def _renew(self, tls: Tls) -> None:
         try:
             tls.renew()
         except Unservable as error:
-            self._log.warn(f"the certificate is as it was: {error}")
+            self._tell(f"the certificate is as it was: {error}")
         else:
-            self._log.warn("the certificate was read again")
+            self._tell("the certificate was read again")
 
     async def _sweep(self) -> None:
         """One coarse look at everything that waits, instead of a timer for each."""
@@ -330,25 +371,17 @@ class Server:
             self._listener.expire()
             if self._redirect is not None:
                 self._redirect.expire()
-            if self._admin is not None:
-                self._admin.expire()
-            if self._admin_transfers is not None:
-                await self._admin_transfers.sweep(0)
+            if self._watching is not None:
+                await self._watching.sweep()
             self._gate.progressed(await self._transfers.sweep(self._gate.waiting))
             await self._footprint.look()
+            if self._member is not None:
+                self._member.publish()
             self._gate.call_next()  # what was lent may have come back without anybody's asking
 
 
-def _forget(entry: Entry) -> None:
-    """Whoever looks at the server is not in its log."""
-
-
-def _nothing() -> None:
-    """Nobody waits for what an admin connection cost."""
-
-
 def _pass_over(crowded: bool) -> None:
-    """Nobody is sent away for the sake of who looks."""
+    """Nobody is sent away for the sake of who is sent on."""
 
 
 def _url(listening: socket.socket, scheme: str = "http") -> str:

@@ -112,7 +112,6 @@ class Budget(Ledger):
     __slots__ = (
         "_cost",
         "_crowd",
-        "_express",
         "_float",
         "_for_asking",
         "_for_windows",
@@ -122,6 +121,7 @@ class Budget(Ledger):
         "_pool",
         "_process",
         "connections",
+        "express",
         "express_slots",
         "handshakes",
         "listing_entries",
@@ -141,7 +141,7 @@ class Budget(Ledger):
         self._cost = CONNECTION_COST + besides
         self.connections = self.running = self.waiting = self.producers = self.shaking = 0
         self._process = 0  # bytes that it has grown by, as far as is known
-        self._express = 0  # of those who run, who have an express slot
+        self.express = 0  # of those who run, who have an express slot
         self._largest = largest
         self.resize(memory_bytes)
 
@@ -167,7 +167,7 @@ class Budget(Ledger):
     def _divide(self) -> None:
         """Reckon anew what all have together, after anything that costs the same for all has come or gone."""
         self._process = max(self._process, self._of_connections())
-        self._kept = max(0, self.express_slots - self._express) * WINDOW_MIN
+        self._kept = max(0, self.express_slots - self.express) * WINDOW_MIN
         if not self.producers:
             self._kept += self.producer_cost
         self._kept += max(0, self._for_asking - (self.connections - self.running) * (self._cost + WAITING_COST))
@@ -236,8 +236,20 @@ class Budget(Ledger):
         return max(self._process, self._of_connections()) + self.producers * self.producer_cost
 
     def _of_connections(self) -> int:
-        waiting = max(0, self.connections - self.running) * WAITING_COST
-        return self.connections * self._cost + waiting + self.shaking * HANDSHAKE_COST
+        return self._cost_of(self.connections, self.running, self.shaking)
+
+    def _cost_of(self, connections: int, running: int, shaking: int) -> int:
+        waiting = max(0, connections - running) * WAITING_COST
+        return connections * self._cost + waiting + shaking * HANDSHAKE_COST
+
+    @property
+    def sharing(self) -> int:
+        """How many processes divide it: one, or several workers (:mod:`freight.flow.shared_budget`)."""
+        return 1
+
+    def behind(self) -> bool:
+        """Whether another process is to accept the next connection, as it has fewer."""
+        return False
 
     @property
     def slack_bytes(self) -> int:
@@ -249,12 +261,14 @@ class Budget(Ledger):
 
         Not all of it: ONCE_BYTES are of no client, and where it is most of a small memory, nobody could run.
         """
-        counted = self._of_connections()
-        grown = process_bytes - min(ONCE_BYTES, self.memory_bytes // ONCE_SHARE)
-        self._process = max(
-            counted, min(grown, counted + (self.memory_bytes - least_memory(self._cost)) // GROWN_SHARE)
-        )
+        self._process = self._counted(process_bytes, self._of_connections())
         self._divide()
+
+    def _counted(self, process_bytes: int, cost: int) -> int:
+        """What is spent of such a growth by a process whose connections cost so much."""
+        grown = process_bytes - min(ONCE_BYTES, self.memory_bytes // ONCE_SHARE)
+        most = (self.memory_bytes - least_memory(self._cost)) // (GROWN_SHARE * self.sharing)
+        return max(cost, min(grown, cost + most))
 
     # What each has in the kernel
 
@@ -268,7 +282,7 @@ class Budget(Ledger):
 
     def _run(self, sink: Sink, step: int, base: int, express: bool, produced: bool) -> None:
         self.running += step
-        self._express += step * express
+        self.express += step * express
         self.producers += step * produced
         self._divide()
         sink.account.base = base
