@@ -12,6 +12,7 @@ from freight import __version__
 from freight.flow.budget import Budget
 from freight.flow.meter import Meter
 from freight.flow.rows import Rows
+from freight.heap import own_pages
 from freight.model import ConnectionsUse, GateUse, MemoryUse, Snapshot
 from freight.observe.log import Log
 from freight.ports import Clock
@@ -49,10 +50,14 @@ def run_crew(
         with asyncio.Runner() as runner:
             return runner.run(desk.serve(watched, settings, log))
 
+    def serve(member: Member) -> int:
+        own_pages()
+        return work(member)
+
     gc.collect()
     gc.freeze()  # what is there now is every process's: a collector that looks at it would make it each one's own
     desk = None if watched is None else partial(answer, watched)
-    return Supervisor(rows, [partial(work, member) for member in members], desk, say, begun).run()
+    return Supervisor(rows, [partial(serve, member) for member in members], desk, say, begun).run()
 
 
 def _blank(budget: Budget, clock: Clock) -> Snapshot:

@@ -39,7 +39,6 @@ class Desk:
     _known: dict[int, Snapshot] = field(default_factory=dict)  # by the worker's pid
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _own: list[ProcessMemory] = field(default_factory=list)
-    _own_baseline_bytes: int = 0
 
     async def serve(self, watched: socket.socket, settings: Settings, log: Log) -> int:
         """Answer until SIGTERM; the exit status."""
@@ -48,12 +47,11 @@ class Desk:
         for number in self.asking:
             number.setblocking(False)
         self._own = [ProcessMemory(self.clock, Path(f"/proc/{pid}")) for pid in (os.getpid(), os.getppid())]
-        self._own_baseline_bytes = self._own_bytes()
         loop.add_signal_handler(signal.SIGTERM, stop.set)
         loop.add_signal_handler(signal.SIGHUP, _pass_over)  # nothing here is live
         with ThreadPoolExecutor(1, thread_name_prefix="desk") as pool:
             watching = Watching(
-                watched, settings, loop, pool, self.clock, self.look, self._is_ready, self._pardon, log.warn
+                watched, settings, loop, pool, self.clock, self.look, self._is_ready, _pardon, log.warn
             )
             while not stop.is_set():
                 try:
@@ -78,8 +76,7 @@ class Desk:
             total(row[METER:] for row in self.rows),
             WorkersUse(self.rows.workers, running, self.rows.common[RESTARTS]),
             draining=bool(self.rows.common[DRAINING]),
-            besides_bytes=self._own_bytes(),
-            besides_baseline_bytes=self._own_baseline_bytes,
+            besides_bytes=sum(each.private_bytes() for each in self._own),
             most=RUNNING_SHOWN,
         )
 
@@ -99,16 +96,13 @@ class Desk:
         finally:
             os.close(file)
 
-    def _own_bytes(self) -> int:
-        """What the supervisor and the desk take."""
-        return sum(each.private_bytes() for each in self._own)
-
     def _is_ready(self) -> bool:
         return not self.rows.common[DRAINING] and any(row[READY] for row in self.rows)
 
-    def _pardon(self, grown_bytes: int) -> None:
-        """The clients' budget has nothing to do with this process."""
-
 
 def _pass_over() -> None:
-    pass
+    """What changes is the workers'."""
+
+
+def _pardon(grown_bytes: int) -> None:
+    """The clients' budget has nothing to do with this process."""

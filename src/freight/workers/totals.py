@@ -49,12 +49,11 @@ def add_up(
     *,
     draining: bool,
     besides_bytes: int,
-    besides_baseline_bytes: int,
     most: int,
 ) -> Snapshot:
     """What workers have ``said``, by pid, and counted together, as one server's; ``most`` running downloads of it.
 
-    ``besides_bytes``: memory of processes that serve nobody, and what it was when they began.
+    ``besides_bytes``: memory of processes that serve nobody; whatever they take, it is not for clients.
     """
     each = list(said.values()) or [blank]
     running = [replace(one, worker=pid) for pid, look in said.items() for one in look.transfers.running]
@@ -65,7 +64,7 @@ def add_up(
         memory=MemoryUse(
             budget_bytes=each[0].memory.budget_bytes,
             process_bytes=besides_bytes + sum(one.memory.process_bytes for one in each),
-            baseline_bytes=besides_baseline_bytes + sum(one.memory.baseline_bytes for one in each),
+            baseline_bytes=besides_bytes + sum(one.memory.baseline_bytes for one in each),
             kernel_send_bytes=sum(one.memory.kernel_send_bytes for one in each),
         ),
         connections=ConnectionsUse(open=sum(one.connections.open for one in each)),
