@@ -50,9 +50,7 @@ class Desk:
         loop.add_signal_handler(signal.SIGTERM, stop.set)
         loop.add_signal_handler(signal.SIGHUP, _pass_over)  # nothing here is live
         with ThreadPoolExecutor(1, thread_name_prefix="desk") as pool:
-            watching = Watching(
-                watched, settings, loop, pool, self.clock, self.look, self._is_ready, _pardon, log.warn
-            )
+            watching = Watching(watched, settings, loop, pool, self.clock, self.look, self._is_ready, _pardon, log.warn)
             while not stop.is_set():
                 try:
                     async with asyncio.timeout(_SWEEP_SECONDS):
