@@ -169,6 +169,7 @@ class Server:
             record=self._log.record,
             proxy_protocol=self._settings.proxy_protocol,
             trusted=self._trusted,
+            pardon=self._pardon,
         )
         self._listener = Listener(house, self._listening, self._log.warn, self._gate.call_next, self._crowd)
         self._stop: asyncio.Future[None] = loop.create_future()
@@ -227,6 +228,9 @@ class Server:
         own = replace(house, files=admin, transfers=transfers, budget=budget, record=_forget, proxy_protocol=False)
         self._admin = Listener(replace(own, trusted=NOBODY), watched, self._log.warn, _nothing, _pass_over)
         self._admin.start()
+
+    def _pardon(self, grown_bytes: int) -> None:
+        self._footprint.pardon(grown_bytes)
 
     def _crowd(self, crowded: bool) -> None:
         """More connections stand outside than there is memory for, or no more."""

@@ -30,6 +30,12 @@ CONNECTION_COST = 5 * KIB
 WAITING_COST = 3 * KIB // 2
 """What one that does not run may cost besides, in bytes: a place in the line, or a short answer on its way out."""
 
+MULTIPLEX_COST = 48 * KIB
+"""What a connection of HTTP/2 costs besides, in bytes of the process: its state, two tables of HPACK, a frame."""
+
+STREAM_COST = 8 * KIB
+"""What one of its streams costs, in bytes of the process, from request to end."""
+
 ONCE_BYTES = 512 * KIB
 """What the first clients allocate once and for all, in bytes: stacks of threads, caches, modules."""
 
@@ -109,18 +115,21 @@ class Budget(Ledger):
         "express_slots",
         "listing_entries",
         "memory_bytes",
+        "multiplexed",
         "piece_bytes",
         "producer_cost",
         "producers",
         "running",
         "scarce",
         "slots",
+        "streams",
         "waiting",
     )
 
     def __init__(self, memory_bytes: int, largest: int) -> None:
         super().__init__()
         self.connections = self.running = self.waiting = self.producers = 0
+        self.multiplexed = self.streams = 0  # connections of HTTP/2, and the streams of them all
         self._process = 0  # bytes that it has grown by, as far as is known
         self._express = 0  # of those who run, who have an express slot
         self._largest = largest
@@ -178,6 +187,16 @@ class Budget(Ledger):
         # Within what those who left have not given back it costs nothing more.
         return self._fits(max(0, CONNECTION_COST + WAITING_COST - self.slack_bytes) + least)
 
+    def shared(self, multiplexed: int, streams: int = 0) -> None:
+        """So many connections of HTTP/2 more, or fewer, and so many streams."""
+        self.multiplexed += multiplexed
+        self.streams += streams
+        self._divide()
+
+    def can_share(self, *, stream: bool) -> bool:
+        """Whether a stream more can be paid for, or else a connection's being of HTTP/2."""
+        return self._fits(max(0, (STREAM_COST + WAITING_COST if stream else MULTIPLEX_COST) - self.slack_bytes))
+
     def can_run(self, *, express: bool = False, produced: bool = False) -> bool:
         """Whether one more transfer's window can be paid for; ``express``: it is kept; ``produced``: and a producer."""
         producer = self.producer_cost if produced else 0
@@ -201,7 +220,8 @@ class Budget(Ledger):
         return max(self._process, self._of_connections()) + self.producers * self.producer_cost
 
     def _of_connections(self) -> int:
-        return self.connections * CONNECTION_COST + max(0, self.connections - self.running) * WAITING_COST
+        cost = self.connections * CONNECTION_COST + self.multiplexed * MULTIPLEX_COST + self.streams * STREAM_COST
+        return cost + max(0, self.connections + self.streams - self.running) * WAITING_COST
 
     @property
     def slack_bytes(self) -> int:
@@ -220,19 +240,19 @@ class Budget(Ledger):
     # What each has in the kernel
 
     def promise(self, sink: Sink, *, express: bool = False, produced: bool = False) -> None:
-        """A connection begins to run: it has a window of its own now."""
-        self._run(sink, 1, WINDOW_MIN, express, produced)
+        """A connection begins to run, or a stream of one: it has a window of its own now."""
+        self._run(sink, 1, express, produced)
 
     def withdraw(self, sink: Sink, *, express: bool = False, produced: bool = False) -> None:
         """It runs no more. What the kernel still holds for it is lent to it until it has gone."""
-        self._run(sink, -1, 0, express, produced)
+        self._run(sink, -1, express, produced)
 
-    def _run(self, sink: Sink, step: int, base: int, express: bool, produced: bool) -> None:
+    def _run(self, sink: Sink, step: int, express: bool, produced: bool) -> None:
         self.running += step
         self._express += step * express
         self.producers += step * produced
         self._divide()
-        sink.account.base = base
+        sink.account.base += step * WINDOW_MIN
         self.note(sink, sink.account.pinned)
 
     def window(self, sink: Sink, held: int, moved: int, quick: bool) -> int:

@@ -77,9 +77,9 @@ class Transfers:
             raise
         finally:
             self.rates.leave(slot.key)
-            disk, copied = (pump.disk_seconds, pump.moved) if pump else (0.0, 0)
+            disk, moved = (pump.disk_seconds, pump.moved) if pump else (0.0, 0)
             seconds = max(0.0, self._loop.time() - began - disk)
-            self._meter.ended(reason, copied + made, copied, seconds, disk)
+            self._meter.ended(reason, moved + made, moved if sink.zero_copy else 0, seconds, disk)
 
     async def _pump(self, pump: Pump) -> None:
         if not pump.start():

@@ -45,6 +45,7 @@ class ClearSink:
         "promised",
         "status",
         "taken",
+        "zero_copy",
     )
 
     def __init__(self, connected: socket.socket, clock: Clock) -> None:
@@ -53,6 +54,7 @@ class ClearSink:
         self._mark: int | None = 0  # as inherited from the listening socket
         self.account = Account()
         self.taken = 0  # bytes the kernel took, of all exchanges
+        self.zero_copy = True
         self._version = (1, 1)
         self._keep_alive = False
         self.status = 0  # of the present exchange; 0: its head has not been made
@@ -83,7 +85,7 @@ class ClearSink:
         """See :class:`freight.ports.Sink`: a chunk, where the version has chunks."""
         return http1.encode_chunk(data) if self._version >= (1, 1) else data
 
-    def send(self, data: bytes, more: bool) -> int:
+    def send(self, data: bytes | memoryview, more: bool) -> int:
         """See :class:`freight.ports.Sink`."""
         taken = self._socket.send(data, _MSG_MORE if more else 0)
         self.taken += taken
@@ -120,6 +122,10 @@ class ClearSink:
         """See :class:`freight.ports.Sink`."""
         fcntl.ioctl(self._socket.fileno(), _SIOCOUTQ, _ANSWER)
         return self.taken - _ANSWER[0]
+
+    def behind(self) -> bool:
+        """See :class:`freight.ports.Sink`: it is alone."""
+        return False
 
     def fileno(self) -> int:
         """See :class:`freight.ports.Sink`."""
