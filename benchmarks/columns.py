@@ -34,10 +34,10 @@ class Column:
         return f"{mid:,.{self.digits}f} ({min(values):,.{self.digits}f}-{max(values):,.{self.digits}f})"
 
 
-def per_cpu(case: str) -> Iterable[Column]:
+def per_cpu(case: str, against: str = "nginx") -> Iterable[Column]:
     clients = "1 client" if case == "1" else f"{case} clients"
     yield Column(f"GB per CPU-s, {clients}", case, "gb_per_cpu_second", 2)
-    yield Column("x nginx", case, "gb_per_cpu_second", 2, against="nginx")
+    yield Column(f"x {against}", case, "gb_per_cpu_second", 2, against=against)
 
 
 def beyond(case: str) -> Iterable[Column]:
@@ -66,6 +66,7 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
     "throughput-more": (*beyond("1"), *beyond("64"), *beyond("500")),
     "price": (*bounded("64"), *bounded("500")),
     "price-stalled": (*bounded("64 + 100 stalled"), *bounded("500 + 100 stalled")),
+    "h2": (*per_cpu("1", "nginx h2c"), *per_cpu("16", "nginx h2c"), *per_cpu("100", "nginx h2c")),
     "ranges": (
         Column("requests per CPU-s", "16", "requests_per_cpu_second", 0),
         Column("x aiohttp", "16", "requests_per_cpu_second", 2, against="aiohttp"),

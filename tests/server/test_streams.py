@@ -112,6 +112,17 @@ def test_many_streams_of_one_connection_are_all_whole(serve: Serve, site: Path) 
             assert speaker.answer(stream).content == content
 
 
+def test_eight_ranges_at_once_are_the_file(serve: Serve, site: Path) -> None:
+    """curl 7.88 does not do it: with prior knowledge it fails at its second request, with nginx too."""
+    with Speaker(serve(site)) as speaker:
+        streams = [
+            speaker.ask("/content.bin", ("range", f"bytes={start}-{start + 12_499}"))
+            for start in range(0, len(CONTENT), 12_500)
+        ]
+        assert len(streams) == 8
+        assert b"".join(speaker.answer(stream).content for stream in streams) == CONTENT
+
+
 def test_frames_are_as_large_as_the_client_takes_them(serve: Serve, huge: Path) -> None:
     with Speaker(serve(huge), frame_bytes=1 << 20, window=1 << 20, grows=False) as speaker:
         stream = speaker.ask("/", ("range", "bytes=0-1000000"))

@@ -30,10 +30,10 @@ CONNECTION_COST = 5 * KIB
 WAITING_COST = 3 * KIB // 2
 """What one that does not run may cost besides, in bytes: a place in the line, or a short answer on its way out."""
 
-MULTIPLEX_COST = 48 * KIB
+MULTIPLEX_COST = 32 * KIB
 """What a connection of HTTP/2 costs besides, in bytes of the process: its state, two tables of HPACK, a frame."""
 
-STREAM_COST = 8 * KIB
+STREAM_COST = 6 * KIB
 """What one of its streams costs, in bytes of the process, from request to end."""
 
 ONCE_BYTES = 512 * KIB

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from dataclasses import replace
 
 from freight.core import priority
@@ -64,6 +65,7 @@ class Streams:
         self._session = Session(client, house.limits)
         self._multiplex = Multiplex(way, self._session, house.loop, house.transfers.rounds)
         self._streams: dict[int, Stream] = {}
+        self._context = copy_context()  # one for all: nothing here sets context variables
         self._leaving = False  # no further request is to come
         self._over = False  # nothing more is read
         self._since = house.loop.time()  # when the last stream ended,
@@ -185,7 +187,7 @@ class Streams:
         else:
             stream.asked = (event.method, "-", (2, 0), "")
             answer = self._decline(event, stream)
-        stream.task = house.loop.create_task(answer)
+        stream.task = house.loop.create_task(answer, context=self._context)
 
     # Out
 

@@ -1,0 +1,79 @@
+"""The promise holds for streams of HTTP/2: within ``--memory``, and one that stands still slows no other down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from gauges import KIB, MB, Gauge
+from serving import Served, until
+from speaking import WIDE, Speaker
+
+Serve = Callable[..., Served]
+PATIENT = ("--idle-timeout", "10m", "--min-rate", "none")
+STILL = 100 * KIB
+
+
+def speak(served: Served, stack: ExitStack, count: int, *, stream_window: int) -> list[Speaker]:
+    made = [
+        Speaker(served, WIDE, stream_window=stream_window, grows=False, receive_bytes=64 * KIB) for _ in range(count)
+    ]
+    return [stack.enter_context(each) for each in made]
+
+
+def loaded(served: Served) -> Gauge:
+    """What is grown from when HTTP/2 has been loaded, which is once and for all."""
+    with Speaker(served) as speaker:
+        speaker.get("/small.csv")
+    until(lambda: served.status()["connections"]["open"] == 0, "nobody is there")
+    return Gauge(served)
+
+
+@pytest.mark.needs("ss")
+@pytest.mark.parametrize("reads", [True, False], ids=["their windows are shut", "their sockets are not read"])
+def test_500_streams_that_stand_still_keep_within_20_mb(serve: Serve, site: Path, reads: bool) -> None:
+    served = serve(site, "--memory", "20MB", *PATIENT, admin=True)
+    gauge = loaded(served)
+    with ExitStack() as stack:
+        speakers = speak(served, stack, 5, stream_window=STILL if reads else WIDE)
+        streams = [(speaker, speaker.ask("/giant.csv")) for _ in range(100) for speaker in speakers]
+        if reads:
+            for speaker, stream in streams:
+                speaker.wait(lambda found=speaker.received[stream]: len(found.content) == STILL)
+        until(lambda: served.gate()["running"] == 500, "all run")
+        gauge.settle()
+        print(f"500 streams that stand still: {gauge}")
+        assert gauge.peak <= 20 * MB
+    until(lambda: served.gate()["running"] == 0, "all have ended")
+    until(lambda: gauge.grown() <= 2 << 20, "the process is back within 2 MiB")
+
+
+def test_a_thousand_streams_on_ten_connections_cost_at_most_8_kib_each(serve: Serve, site: Path) -> None:
+    served = serve(site, "--memory", "512MB", *PATIENT, admin=True)
+    gauge = loaded(served)
+    with ExitStack() as stack:
+        speakers = speak(served, stack, 10, stream_window=1000)
+        for _ in range(100):
+            for speaker in speakers:
+                speaker.ask("/giant.csv")
+        until(lambda: served.gate()["running"] == 1000, "all run")
+        print(f"a stream costs {gauge.grown() / 1000 / KIB:.2f} KiB, its part of a connection included")
+        assert gauge.grown() <= 1000 * 8 * KIB
+
+
+def test_99_streams_go_on_beside_one_that_stands_still(serve: Serve, site: Path) -> None:
+    """All have their turns: whoever stands still takes none."""
+    served = serve(site, *PATIENT, admin=True)
+    content = (site / "giant.csv").read_bytes()[: 1 << 20]
+    with Speaker(served, WIDE, stream_window=STILL, grows=False) as speaker:
+        still = speaker.ask("/giant.csv")
+        speaker.wait(lambda: len(speaker.received[still].content) == STILL)
+        others = [speaker.ask("/giant.csv", ("range", f"bytes=0-{(1 << 20) - 1}")) for _ in range(99)]
+        for stream in others:
+            speaker.open(1 << 20, stream)
+        for stream in others:
+            assert speaker.answer(stream).content == content
+        assert len(speaker.received[still].content) == STILL
