@@ -375,6 +375,8 @@ def test_the_end_of_a_connection_gives_everything_back(serve: Serve, huge: Path,
     assert len(status["transfers"]["running"]) == 20 and status["connections"]["open"] == 1
     speaker.socket.close()
     until(lambda: served.gate()["running"] == 0, "none runs")
+    served.await_log("peer-gone", count=20)
+    assert served.status()["transfers"]["aborted_total"]["peer-gone"] == 20
     until(lambda: served.status()["connections"]["open"] == 0, "the connection has closed")
     until(lambda: served.descriptors() == descriptors, "no descriptor is left")
 

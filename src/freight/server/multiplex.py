@@ -26,14 +26,28 @@ BUFFER_BYTES = 256 * 1024
 OUT_BYTES = 64 * 1024
 """With more than this to be sent besides content nothing more is read from the client."""
 
+_TURNS_AT_ONCE = 4  # where nothing bounds the socket's queue: as long as a call of HTTP/1 takes then
+
 _BUFFER = memoryview(bytearray(BUFFER_BYTES))  # the loop is one thread, and nothing is left in it between two calls
 
 
 class Multiplex:
     """Shares ``way``, a connection's way out, among its streams."""
 
-    __slots__ = ("_drained", "_fd", "_interest", "_loop", "_parked", "_rounds", "_sinks", "_turns", "moved", "session",
-                 "way")  # fmt: skip
+    __slots__ = (
+        "_bounded",
+        "_drained",
+        "_fd",
+        "_interest",
+        "_loop",
+        "_parked",
+        "_rounds",
+        "_sinks",
+        "_turns",
+        "moved",
+        "session",
+        "way",
+    )
 
     def __init__(self, way: Sink, session: Session, loop: asyncio.AbstractEventLoop, rounds: Rounds) -> None:
         self.way = way
@@ -47,6 +61,7 @@ class Multiplex:
         self._drained: asyncio.Future[None] | None = None  # who waits for that has it
         self._fd = way.fileno()
         self._interest = 0
+        self._bounded = True
         rounds.watch(self._fd, self, 0)
 
     def close(self) -> None:
@@ -113,18 +128,26 @@ class Multiplex:
     # The socket
 
     def ready(self, events: int) -> None:
-        """See :class:`freight.flow.rounds.Waiter`: one stream has its turn."""
+        """See :class:`freight.flow.rounds.Waiter`: a stream has its turn, or some one after another."""
         if events & FAILED:
             self.close()  # it would be told for ever; the end is what the reader finds
             for number in list(self._sinks):
                 self._rounds.tell(number, events)
             return
-        turn = self._turns.next()
-        if turn is not None:
-            self._rounds.tell(-turn, select.EPOLLOUT)
-            if -turn in self._sinks:
-                self._sort(-turn)
+        for _ in range(1 if self._bounded else _TURNS_AT_ONCE):
+            moved, turn = self.moved, self._turns.next()
+            if turn is not None:
+                self._rounds.tell(-turn, select.EPOLLOUT)
+                if -turn in self._sinks:
+                    self._sort(-turn)
+            if self.moved == moved:
+                break
         self.push()
+
+    def bound(self, mark: int | None) -> None:
+        """See :class:`freight.ports.Sink`: of the socket."""
+        self._bounded = mark is not None
+        self.way.bound(mark)
 
     def called(self) -> None:
         """It never stands in that line; its streams do."""

@@ -18,8 +18,24 @@ if TYPE_CHECKING:
 class StreamSink:
     """One stream's sink, for its one exchange (:class:`freight.ports.Sink`). Its bytes are bytes of content."""
 
-    __slots__ = ("_acknowledged", "_clock", "_multiplex", "_number", "_seen", "_through", "account", "body_at", "gone",
-                 "priority", "promised", "status", "stream", "taken", "wants", "zero_copy")  # fmt: skip
+    __slots__ = (
+        "_acknowledged",
+        "_clock",
+        "_multiplex",
+        "_number",
+        "_seen",
+        "_through",
+        "account",
+        "body_at",
+        "gone",
+        "priority",
+        "promised",
+        "status",
+        "stream",
+        "taken",
+        "wants",
+        "zero_copy",
+    )
 
     def __init__(self, stream: int, multiplex: Multiplex, clock: Clock) -> None:
         self.stream = stream
@@ -77,7 +93,7 @@ class StreamSink:
 
     def bound(self, mark: int | None) -> None:
         """See :class:`freight.ports.Sink`: of the connection."""
-        self._multiplex.way.bound(mark)
+        self._multiplex.bound(mark)
 
     def held(self) -> int:
         """See :class:`freight.ports.Sink`: of the connection, with what waits for the kernel to take it."""

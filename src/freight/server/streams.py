@@ -25,6 +25,7 @@ from freight.wire import events
 from freight.wire.frames import LAST_STREAM, Code
 from freight.wire.http2 import Session
 
+_GONE_SECONDS = 1.0  # how long a disk may keep an answer from seeing that nobody wants it
 _ECHO_SECONDS = 1.0  # how long a client may take to say that it has seen that we are leaving
 
 
@@ -85,7 +86,7 @@ class Streams:
         house.budget.shared(1)
         try:
             await self._read(ahead)
-            await self._finish()
+            await self._finish(_GONE_SECONDS)
             self._multiplex.push()
             await self._multiplex.wait_drained(0, house.linger_seconds)
         finally:
@@ -136,7 +137,13 @@ class Streams:
                 return
             self._partial_since = None if session.idle else self._partial_since or house.loop.time()
             self._set_deadline()
-            data = await self._inlet.receive()
+            try:
+                data = await self._inlet.receive()
+            except OSError:
+                data = b""
+        if data == b"":
+            for stream in list(self._streams.values()):
+                self._multiplex.lose(stream.sink)
         if data is None and not self._over and not self._inlet.evicted:
             session.go_away()
 
@@ -243,9 +250,11 @@ class Streams:
             self._rest()
         self._end_if_done()
 
-    async def _finish(self) -> None:
-        """End what still runs."""
+    async def _finish(self, seconds: float = 0.0) -> None:
+        """End what still runs. Who has been told so already has so many seconds to see it."""
         tasks = [stream.task for stream in self._streams.values() if stream.task is not None]
+        if tasks and seconds and all(stream.sink.gone for stream in self._streams.values()):
+            await asyncio.wait(tasks, timeout=seconds)
         for task in tasks:
             task.cancel()
         if tasks:

@@ -58,8 +58,21 @@ class Session:
     to bound: it feeds nothing more while that is much. After a Violation was raised nothing more may be fed.
     """
 
-    __slots__ = ("_block", "_client", "_content", "_ended", "_h2", "_last", "_limits", "_live", "_priorities",
-                 "_settled", "_splitter", "calm", "out")  # fmt: skip
+    __slots__ = (
+        "_block",
+        "_client",
+        "_content",
+        "_ended",
+        "_h2",
+        "_last",
+        "_limits",
+        "_live",
+        "_priorities",
+        "_settled",
+        "_splitter",
+        "calm",
+        "out",
+    )
 
     def __init__(self, client: str, limits: Limits) -> None:
         self._client = client
