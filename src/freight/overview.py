@@ -109,7 +109,9 @@ class Overview:
                 baseline_bytes=self.baseline_bytes,
                 kernel_send_bytes=sums.kernel_bytes,
             ),
-            connections=ConnectionsUse(open=len(self.listener)),
+            connections=ConnectionsUse(
+                open=len(self.listener), http2=self.budget.multiplexed, streams=self.budget.streams
+            ),
             gate=GateUse(
                 slots=gate.slots,
                 running=gate.running,

@@ -16,6 +16,8 @@ from freight.flow.budget import (
     FIRST_WINDOW,
     LEAST_MEMORY,
     LISTING_ENTRIES,
+    MULTIPLEX_COST,
+    STREAM_COST,
     TRUSTED_BYTES,
     WAITING_COST,
     WINDOW_MIN,
@@ -424,3 +426,40 @@ def test_a_loan_is_worth_waiting_for_while_those_that_are_about_come_back(monkey
         queue.bytes = 0
         budget.note(queue, 0)
     assert budget.whole_loans() == counts[0]
+
+
+def test_streams_of_a_connection_have_a_window_each_and_one_account() -> None:
+    """What the kernel holds is of their one socket: whichever of them runs last, the books are right."""
+    budget = Budget(64 << 20, LARGEST)
+    budget.opened()
+    before = budget.spent_bytes()
+    budget.shared(1, 3)
+    assert budget.spent_bytes() - before >= MULTIPLEX_COST + 3 * STREAM_COST
+    streams = [Queue() for _ in range(3)]
+    for stream in streams:
+        stream.account = streams[0].account
+        budget.promise(stream)
+    assert streams[0].account.base == 3 * WINDOW_MIN and budget.running == 3
+    for stream in streams:
+        fill(budget, stream, moved=1 << 30)
+    assert budget.pinned == streams[0].account.pinned and budget.lent == streams[0].account.over
+    for stream in streams:
+        budget.withdraw(stream)
+    assert streams[0].account.base == 0 and budget.lent == budget.pinned
+    budget.shared(-1, -3)
+    budget.forget(streams[1])
+    budget.grown(0)
+    assert (budget.lent, budget.pinned, budget.spent_bytes()) == (0, 0, before)
+
+
+def test_there_is_an_end_of_streams_where_there_is_one_of_memory() -> None:
+    budget = Budget(2 << 20, LARGEST)
+    budget.opened()
+    budget.shared(1)
+    count = 0
+    while budget.can_share(stream=True):
+        budget.shared(0, 1)
+        count += 1
+        assert count < 1000
+    assert not budget.can_share(stream=False)
+    assert budget.spent_bytes() <= budget.memory_bytes

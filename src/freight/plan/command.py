@@ -34,7 +34,8 @@ Examples:
     metavar="KIND=PART,...",
     default="clear=1",
     show_default=True,
-    help="Which part of the connections is of which kind. There is one kind so far, clear: HTTP without TLS.",
+    help="Which part of the connections is of which kind. The kinds are clear, HTTP/1 without TLS, and http2, a "
+    "connection of HTTP/2 with one download.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object, in bytes and seconds.")
 def plan(

@@ -22,7 +22,13 @@ from freight.ports import Sink
 CLIENTS_MAX = 100_000
 """The most one node is planned for: ten times as many as the tests hold at once."""
 
-KINDS: Mapping[str, Callable[[Budget, int], None]] = {"clear": Budget.opened}
+
+def _open_multiplexed(budget: Budget, count: int) -> None:
+    budget.opened(count)
+    budget.shared(count, count)
+
+
+KINDS: Mapping[str, Callable[[Budget, int], None]] = {"clear": Budget.opened, "http2": _open_multiplexed}
 """Kinds of connections, and how a budget is told of so many more: a kind with a cost of its own is one more line."""
 
 Mix = tuple[tuple[str, float], ...]
