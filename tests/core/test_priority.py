@@ -40,11 +40,20 @@ def test_no_text_is_a_surprise(text: str) -> None:
     assert 0 <= parse(text).urgency <= 7
 
 
+def take(made: Turns) -> int | None:
+    """The next turn, which is had."""
+    number = made.first()
+    assert made.first() == number
+    if number is not None:
+        made.had(number)
+    return number
+
+
 def turns(count: int, **priorities: Priority) -> list[int | None]:
     made = Turns()
     for name, priority in priorities.items():
         made.join(int(name[1:]), priority)
-    return [made.next() for _ in range(count)]
+    return [take(made) for _ in range(count)]
 
 
 def test_equals_go_round() -> None:
@@ -61,15 +70,15 @@ def test_those_that_are_of_use_only_whole_go_one_after_another_beside_the_others
 
 def test_nobody_has_a_turn_who_cannot_go_on() -> None:
     made = Turns()
-    assert made.next() is None and not made
+    assert take(made) is None and not made
     made.join(1, DEFAULT)
     made.join(2, Priority(0, False))
     assert made.more_urgent(3) and not made.more_urgent(0)
     made.leave(2)
     made.leave(2)
-    assert made.next() == 1 and not made.more_urgent(3)
+    assert take(made) == 1 and not made.more_urgent(3)
     made.join(1, Priority(5, False))
-    assert made.next() == 1 and made.more_urgent(6) and not made.more_urgent(5)
+    assert take(made) == 1 and made.more_urgent(6) and not made.more_urgent(5)
     made.leave(1)
     assert not made
 
@@ -81,7 +90,7 @@ priorities = st.builds(Priority, st.integers(0, 7), st.booleans())
 def test_whoever_comes_and_goes_the_most_urgent_share_evenly(steps: list[tuple[int, Priority | None]]) -> None:
     made, known = Turns(), dict[int, Priority]()
     for number, priority in steps:
-        made.next()
+        take(made)
         if priority is None:
             made.leave(number)
             known.pop(number, None)
@@ -95,5 +104,5 @@ def test_whoever_comes_and_goes_the_most_urgent_share_evenly(steps: list[tuple[i
     shared = [number for number, priority in known.items() if priority == Priority(first, True)]
     alone = [number for number, priority in known.items() if priority == Priority(first, False)]
     expected = {*shared, *([min(alone)] if alone else [])}
-    served = Counter(made.next() for _ in range(4 * len(expected)))
+    served = Counter(take(made) for _ in range(4 * len(expected)))
     assert served == dict.fromkeys(expected, 4)

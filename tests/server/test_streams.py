@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from freight.sample import write_sample
+from gauges import socket_memory
 from http2_rules import CALM, FLOODS, HELLO, NO, PROTOCOL, REFUSED, RULES, asked, word
 from serving import HUGE_BYTES, Cut, Served, until
 from speaking import PREFACE, Reset, Speaker, converse, frame, settings, verdict
@@ -101,6 +102,20 @@ def ruled(tmp_path_factory: pytest.TempPathFactory) -> object:
     served = Served((os.fspath(tmp_path_factory.mktemp("ruled")),), "127.0.0.1", None, None)
     yield served
     served.close()
+
+
+def test_a_small_answer_does_not_slow_the_streams_beside_it_down(serve: Serve, huge: Path) -> None:
+    """It bounds the socket's queue for itself, and not for them."""
+    served = serve(huge, "--memory", "4GiB", admin=True)
+    with Speaker(served, stream_window=1 << 20, grows=False) as speaker:
+        stream = speaker.ask()
+        speaker.wait(lambda: len(speaker.received[stream].content) == 1 << 20)
+        assert speaker.get("/nothing").status == 404
+        (row,) = served.status()["transfers"]["running"]
+        assert row["window"] is None  # no bound, before and behind
+        speaker.open(8 << 20, stream)
+        speaker.wait(lambda: len(speaker.received[stream].content) > 2 << 20)
+        until(lambda: max(memory["tb"] for memory in socket_memory(served)) > 1 << 20, "the mark is gone again")
 
 
 def test_many_streams_of_one_connection_are_all_whole(serve: Serve, site: Path) -> None:

@@ -72,14 +72,23 @@ def test_what_is_cheap_is_fair_at_the_pace_of_people() -> None:
         session.feed(frame(6, payload=bytes(8)) * 10 + settings(), second)
 
 
-def test_bytes_that_are_taken_pay_for_the_windows_they_need() -> None:
+def test_a_window_may_be_opened_little_by_little_by_who_has_had_much_at_once() -> None:
+    """As Go does it, 4 KiB at a time, of the stream and of the connection."""
     session = Session("", Limits())
-    session.feed(HELLO + asked(ends=False), 0.0)
+    session.feed(HELLO + asked(ends=False) + frame(8, 0, 1, word(1 << 25)) + frame(8, 0, 0, word(1 << 25)), 0.0)
     session.head(1, Plan(200), "now", False)
-    for _ in range(20_000):
+    session.spend(1, 1 << 25)
+    session.feed((frame(8, 0, 1, word(4096)) + frame(8, 0, 0, word(4096))) * (1 << 13), 0.0)
+    assert session.window(1) == 65535 + (1 << 25)
+
+
+def test_bytes_that_are_taken_pay_for_what_costs_nothing() -> None:
+    session = Session("", Limits())
+    session.feed(HELLO + asked(ends=False) + frame(8, 0, 1, word(1 << 30)) + frame(8, 0, 0, word(1 << 30)), 0.0)
+    session.head(1, Plan(200), "now", False)
+    for _ in range(5000):
         session.spend(1, 8192)
-        session.feed(frame(8, 0, 1, word(8192)) + frame(8, 0, 0, word(8192)), 0.0)
-    assert session.window(1) == 65535
+        session.feed(frame(8, 0, 1, word(1)) * 4 + frame(6, payload=bytes(8)), 0.0)
 
 
 @given(

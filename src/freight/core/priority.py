@@ -78,15 +78,20 @@ class Turns:
         if not alone:
             shared.pop(0, None)
 
-    def next(self) -> int | None:
-        """Whose turn it is, which it has with this."""
+    def first(self) -> int | None:
+        """Whose turn it is."""
         for shared, alone in zip(self._shared, self._alone, strict=True):
             if shared:
-                number = next(iter(shared))
-                del shared[number]
-                shared[number] = None
-                return number or min(alone)
+                return next(iter(shared)) or min(alone)
         return None
+
+    def had(self, number: int) -> None:
+        """It has had its turn, and can perhaps go on: it is last of its equals now."""
+        priority = self._places.get(number)
+        if priority is not None:
+            shared, place = self._shared[priority.urgency], number if priority.incremental else 0
+            del shared[place]
+            shared[place] = None
 
     def more_urgent(self, urgency: int) -> bool:
         """Whether somebody is to go before all of this urgency."""

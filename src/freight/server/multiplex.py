@@ -131,23 +131,27 @@ class Multiplex:
         """See :class:`freight.flow.rounds.Waiter`: a stream has its turn, or some one after another."""
         if events & FAILED:
             self.close()  # it would be told for ever; the end is what the reader finds
+            self._wake_drained()
             for number in list(self._sinks):
                 self._rounds.tell(number, events)
             return
         for _ in range(1 if self._bounded else _TURNS_AT_ONCE):
-            moved, turn = self.moved, self._turns.next()
+            moved, turn = self.moved, self._turns.first()
             if turn is not None:
+                self.bound(self._sinks[-turn].mark)  # another's may be smaller: of an answer that needs no slot, say
                 self._rounds.tell(-turn, select.EPOLLOUT)
                 if -turn in self._sinks:
                     self._sort(-turn)
-            if self.moved == moved:
-                break
+            if turn is None or self.moved == moved:
+                break  # who found no room is next again, or those with larger windows would never leave it any
+            self._turns.had(turn)
         self.push()
 
     def bound(self, mark: int | None) -> None:
-        """See :class:`freight.ports.Sink`: of the socket."""
+        """See :class:`freight.ports.Sink`: of the socket, for whose turn it is. 0: as it is."""
         self._bounded = mark is not None
-        self.way.bound(mark)
+        if mark != 0:
+            self.way.bound(mark)
 
     def called(self) -> None:
         """It never stands in that line; its streams do."""
@@ -160,9 +164,13 @@ class Multiplex:
                 del out[: self.way.send(bytes(out), False)]
         except OSError:
             pass  # full, or the peer has gone, which the reader finds
-        if self._drained is not None and len(out) <= OUT_BYTES // 2 and not self._drained.done():
-            self._drained.set_result(None)
+        if len(out) <= OUT_BYTES // 2:
+            self._wake_drained()
         self._watch()
+
+    def _wake_drained(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
 
     async def wait_drained(self, most_bytes: int, seconds: float) -> bool:
         """Wait until so little is left besides content, or less. False: not within so many seconds."""

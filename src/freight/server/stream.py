@@ -28,6 +28,7 @@ class StreamSink:
         "account",
         "body_at",
         "gone",
+        "mark",
         "priority",
         "promised",
         "status",
@@ -43,6 +44,7 @@ class StreamSink:
         self._clock = clock
         self.account = multiplex.way.account
         self.priority = priority.DEFAULT
+        self.mark: int | None = 0  # none of its own yet
         self.wants = False  # somebody waits to send
         self.zero_copy = False
         self.gone = False  # the client has reset it
@@ -92,7 +94,8 @@ class StreamSink:
         return taken
 
     def bound(self, mark: int | None) -> None:
-        """See :class:`freight.ports.Sink`: of the connection."""
+        """See :class:`freight.ports.Sink`: of the connection, when it has its turn."""
+        self.mark = mark
         self._multiplex.bound(mark)
 
     def held(self) -> int:

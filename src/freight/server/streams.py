@@ -67,7 +67,8 @@ class Streams:
         self._multiplex = Multiplex(way, self._session, house.loop, house.transfers.rounds)
         self._streams: dict[int, Stream] = {}
         self._context = copy_context()  # one for all: nothing here sets context variables
-        self._leaving = False  # no further request is to come
+        self._deserted = False  # the client will ask no more
+        self._left = False  # we have said which request was the last that is looked at
         self._over = False  # nothing more is read
         self._since = house.loop.time()  # when the last stream ended,
         self._partial_since: float | None = None  # and when an unfinished frame or head began
@@ -81,6 +82,8 @@ class Streams:
         """Serve it to its end. The socket is the caller's to close."""
         house = self._house
         if not house.budget.can_share(stream=False):
+            self._session.go_away()
+            self._multiplex.push()
             self._multiplex.close()
             return
         house.budget.shared(1)
@@ -96,7 +99,6 @@ class Streams:
 
     def drain(self) -> None:
         """Take what is on its way, finish what runs, and then end."""
-        self._leaving = True
         if not self._session.settled:
             self._stop()
             return
@@ -106,7 +108,8 @@ class Streams:
 
     def _leave(self) -> None:
         """What was on its way when we said so has come."""
-        if not self._over:
+        if not self._over and not self._left:
+            self._left = True
             self._session.go_away()
             self._multiplex.push()
             self._end_if_done()
@@ -116,7 +119,7 @@ class Streams:
         self._inlet.give_up()
 
     def _end_if_done(self) -> None:
-        if self._leaving and not self._streams:
+        if (self._left or self._deserted) and not self._streams:
             self._stop()
 
     # In
@@ -128,7 +131,7 @@ class Streams:
                 for event in session.feed(data, house.clock.monotonic()):
                     self._hear(event)
             except Violation:
-                self._multiplex.push()
+                self._lose()
                 return
             self._multiplex.push()
             if len(session.out) > OUT_BYTES and not await self._multiplex.wait_drained(OUT_BYTES, house.idle_seconds):
@@ -142,10 +145,15 @@ class Streams:
             except OSError:
                 data = b""
         if data == b"":
-            for stream in list(self._streams.values()):
-                self._multiplex.lose(stream.sink)
+            self._lose()
         if data is None and not self._over and not self._inlet.evicted:
             session.go_away()
+
+    def _lose(self) -> None:
+        """Nobody is there any more for what runs."""
+        for stream in list(self._streams.values()):
+            self._multiplex.lose(stream.sink)
+        self._multiplex.push()
 
     def _set_deadline(self) -> None:
         deadline = math.inf if self._streams else self._since + self._house.idle_seconds
@@ -167,7 +175,7 @@ class Streams:
                 stream.sink.priority = priority.parse(event.priority)
                 self._multiplex.prioritized(stream.sink)
             case events.Leaving():
-                self._leaving = True
+                self._deserted = True
                 self._end_if_done()
             case events.Answered():
                 self._leave()

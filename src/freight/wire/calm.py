@@ -17,7 +17,7 @@ RESET = 10.0
 """The cost of a stream that was begun for nothing, in frames: some tasks, a look at a file, a head of an answer."""
 
 _PER_SECOND = 50.0
-_PER_BYTE = 1 / 1024  # two window updates, one of a stream and one of the connection, for 2 KiB: eight times fewer come
+_PER_BYTE = 1 / 1024
 _PER_REQUEST = 10.0  # clients say a priority, or open a window, with each
 
 

@@ -34,7 +34,8 @@ _PRIORITIES_KEPT = 32  # of streams that have not begun
 _OPEN_BYTES = 16 * 1024  # content that has come and not been made up for in the connection's window
 _PING = b"freight\0"
 _BREAKS = re.compile("[\r\n\0]")
-_CHEAP = frozenset((Kind.PRIORITY, Kind.SETTINGS, Kind.PING, Kind.WINDOW_UPDATE, Kind.CONTINUATION))
+_CHEAP = frozenset((Kind.PRIORITY, Kind.SETTINGS, Kind.PING, Kind.CONTINUATION))
+_WORTH_BYTES = 1024  # a window opened by so much costs its client nothing: Go does so for each 4 KiB that it has read
 
 
 class _Connection(H2Connection):
@@ -130,7 +131,7 @@ class Session:
     def _take(self, frame: Frame, now: float) -> list[events.Event]:
         kind = frame.kind
         self._check_order(frame)
-        if kind in _CHEAP or (kind == Kind.DATA and not frame.payload and not frame.flags & frames.END_STREAM):
+        if kind in _CHEAP or _is_idle(frame):
             self.calm.spend(1, now)
         if kind == Kind.GOAWAY:  # h2 would end the connection, and streams with it
             _check_frame(frame, 8, at_least=True, of_stream=False)
@@ -337,6 +338,13 @@ class Session:
     def _forget(self, stream: int) -> None:
         self._live.discard(stream)
         self._ended.discard(stream)
+
+
+def _is_idle(frame: Frame) -> bool:
+    """Content that is none, or a window that opens by next to nothing."""
+    if frame.kind == Kind.WINDOW_UPDATE:
+        return int.from_bytes(frame.payload) < _WORTH_BYTES
+    return frame.kind == Kind.DATA and not frame.payload and not frame.flags & frames.END_STREAM
 
 
 def _check_frame(frame: Frame, size: int, *, of_stream: bool, at_least: bool = False) -> None:
