@@ -43,11 +43,14 @@ def per_cpu(case: str, against: str = "nginx") -> Iterable[Column]:
 def beyond(case: str) -> Iterable[Column]:
     yield Column(f"GB per CPU-s of both ends, {case}", case, "gb_per_cpu_second_both_ends", 2)
     yield Column("x nginx", case, "gb_per_cpu_second_both_ends", 2, against="nginx")
+    yield Column(f"GB per CPU-s of the machine, {case}", case, "gb_per_cpu_second_of_the_machine", 2)
+    yield Column("x nginx", case, "gb_per_cpu_second_of_the_machine", 2, against="nginx")
     yield Column(f"GB/s, {case}", case, "gb_per_second", 2)
 
 
 def bounded(case: str) -> Iterable[Column]:
     yield from per_cpu(case)
+    yield Column("of the machine, x nginx", case, "gb_per_cpu_second_of_the_machine", 2, against="nginx")
     yield Column("kernel, largest sum, MiB", case, "most_kernel_bytes", 1, 1 << 20)
 
 

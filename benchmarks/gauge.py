@@ -94,6 +94,12 @@ def queued(message: bytes, port: int) -> Iterator[int]:
         at += (max(length, 4) + 3) & ~3
 
 
+def machine_cpu_seconds() -> float:
+    """What all cores have done so far, softirqs included: all but the idle columns of /proc/stat, proc_stat(5)."""
+    ticks = [int(number) for number in lines_of("/proc/stat")[0].split()[1:9]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / TICKS
+
+
 def machine() -> dict[str, object]:
     """What the figures depend on; nothing that names the host."""
     models = [line.partition(":")[2].strip() for line in lines_of("/proc/cpuinfo") if line.startswith("model name")]

@@ -264,14 +264,18 @@ def test_the_version_is_the_packages() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["serve", "--help"], ["serve", "--port", "x"], ["--version"], ["settings", "--trusted-proxy", "none"]],
+    [
+        *(["--help"], ["serve", "--help"], ["serve", "--port", "x"], ["--version"], ["lab", "--help"]),
+        ["settings", "--trusted-proxy", "none"],
+    ],
 )
 def test_the_command_line_alone_loads_neither_the_loop_nor_the_parser(arguments: list[str]) -> None:
     script = f"import sys; from freight.cli import main; main({arguments!r}); print('loaded', *sys.modules)"
     run = run_python("-c", script)
     loaded = set(run.stdout.splitlines()[-1].split())
     assert "freight.settings" in loaded
-    assert not {"asyncio", "httptools", "ssl", "socket", "tomllib", "difflib", "freight.sample"} & loaded
+    assert not {"asyncio", "httptools", "ssl", "socket", "tomllib", "difflib", "freight.sample", "matplotlib"} & loaded
+    assert {name for name in loaded if name.startswith("freight.lab.")} == {"freight.lab.command"}
     assert not {"rich", "http.client", "freight.plan.reckon", "freight.top.ask", "freight.top.terminal"} & loaded
 
 
@@ -289,6 +293,7 @@ def test_completion_prints_a_script_for_the_shell(shell: str, capsys: pytest.Cap
         ("serve --le", "plain,--length"),
         ("serve --conf", "plain,--config"),
         ("serve --log-format j", "plain,json"),
+        ("lab --scenario stal", "plain,stalled"),
         ("settings --per-client-", "plain,--per-client-rate"),
         ("plan --cl", "plain,--clients"),
         ("top --on", "plain,--once"),

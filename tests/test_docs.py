@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +27,7 @@ NOTES = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
-TREE_LINE = re.compile(r"^( +)([\w.]+(?:\.py|/))")
+TREE_LINE = re.compile(r"^( +)([\w./]+(?:\.py|/))")
 MARKER = re.compile(r"<!-- (/?)bench:([\w-]+) -->")
 
 
@@ -178,3 +181,22 @@ def test_decisions_are_numbered_each_once() -> None:
     numbers = [int(note.name[:3]) for note in NOTES]
     assert numbers
     assert len(set(numbers)) == len(numbers)
+
+
+def test_figures_and_numbers_of_the_lab_are_those_of_its_results() -> None:
+    words = [sys.executable, str(ROOT / "scripts" / "pages.py"), str(ROOT / "docs" / "figures" / "lab"), "--check"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "explanation" / "how-it-works.md"], ids=name_of)
+def test_every_number_of_the_lab_has_been_measured_and_every_figure_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    numbers = re.findall(r"<!-- lab:[\w.]+ -->(.*?)<!-- /lab -->", text)
+    assert len(numbers) == text.count("<!-- lab:") == text.count("<!-- /lab -->") > 0
+    assert not {"?", "not measured"} & set(numbers)
+    assert not re.search(r"^<!-- lab:|`<!-- lab:", text, re.MULTILINE)  # there Markdown is none
+    images = re.findall(r'<img src="([^"]+)"', text)
+    assert images
+    assert [image for image in images if not (page.parent / image).exists()] == []

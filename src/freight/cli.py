@@ -20,6 +20,7 @@ from click.formatting import wrap_text
 from freight import __version__
 from freight.config import Gathered, gather
 from freight.errors import Unservable
+from freight.lab.command import lab
 from freight.options import ARGUMENTS, NOTATION, given, parameters
 from freight.plan.command import plan
 from freight.quantities import format_size, parse_size
@@ -84,6 +85,7 @@ Examples:
   freight sample huge.csv --size 10GB    something to try it with
   freight plan --clients 500             how much memory that takes
   freight top                            a running server, in this terminal
+  freight lab --quick                    what it costs on this machine, drawn
 
 \b
 Exit status:
@@ -102,6 +104,9 @@ def freight(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(MISUSED)
+
+
+freight.add_command(lab)
 
 
 def _gather(values: Mapping[str, Any]) -> Callable[[], Gathered]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freight.core.priority import DEFAULT, Priority, Turns, parse
+from freight.core.priority import DEFAULT, Priority, Precedence, parse
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_no_text_is_a_surprise(text: str) -> None:
     assert 0 <= parse(text).urgency <= 7
 
 
-def take(made: Turns) -> int | None:
+def take(made: Precedence) -> int | None:
     """The next turn, which is had."""
     number = made.first()
     assert made.first() == number
@@ -50,7 +50,7 @@ def take(made: Turns) -> int | None:
 
 
 def turns(count: int, **priorities: Priority) -> list[int | None]:
-    made = Turns()
+    made = Precedence()
     for name, priority in priorities.items():
         made.join(int(name[1:]), priority)
     return [take(made) for _ in range(count)]
@@ -69,7 +69,7 @@ def test_those_that_are_of_use_only_whole_go_one_after_another_beside_the_others
 
 
 def test_nobody_has_a_turn_who_cannot_go_on() -> None:
-    made = Turns()
+    made = Precedence()
     assert take(made) is None and not made
     made.join(1, DEFAULT)
     made.join(2, Priority(0, False))
@@ -88,7 +88,7 @@ priorities = st.builds(Priority, st.integers(0, 7), st.booleans())
 
 @given(st.lists(st.tuples(st.integers(1, 6), st.one_of(st.none(), priorities)), max_size=30))
 def test_whoever_comes_and_goes_the_most_urgent_share_evenly(steps: list[tuple[int, Priority | None]]) -> None:
-    made, known = Turns(), dict[int, Priority]()
+    made, known = Precedence(), dict[int, Priority]()
     for number, priority in steps:
         take(made)
         if priority is None:

@@ -296,7 +296,7 @@ def test_those_in_line_are_called_in_turn_as_many_as_there_are_loans_for(run: Ru
         rounds = Rounds(asyncio.get_running_loop(), lambda: loans)
         *waiters, _borrower = crowd(rounds, ended, 6, call)
         for waiter in waiters:
-            rounds.line_up(waiter.fd)
+            rounds.line_up(waiter.fd, waiter)
         await turns(10)
         assert called == []
         for count in (2, 3):
@@ -322,7 +322,7 @@ def test_those_in_line_have_small_calls_where_few_loans_come_back(run: Run, ende
         rounds = Rounds(asyncio.get_running_loop(), lambda: 0)
         waiters = crowd(rounds, ended, 50, lambda waiter, events: events or called.append(waiter.fd))
         for waiter in waiters:
-            rounds.line_up(waiter.fd)
+            rounds.line_up(waiter.fd, waiter)
         await turns(10)
         assert called == []
         while not called:
@@ -372,7 +372,7 @@ def test_a_part_of_a_socket_is_waited_for_as_a_socket_is(run: Run) -> None:
         assert shared.watched == {one: 0}
         while not shared.watched[one]:
             await asyncio.sleep(0)
-        rounds.line_up(one)
+        rounds.line_up(one, part)
         assert shared.watched == {one: 0}
         while not part.events:
             await asyncio.sleep(0)

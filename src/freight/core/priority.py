@@ -39,7 +39,7 @@ def parse(text: str | None) -> Priority:
     return Priority(urgency, incremental)
 
 
-class Turns:
+class Precedence:
     """Who of those that can go on goes next: the most urgent, in rounds. Those that are not incremental go one after
     another, by number, and have together the turns of one.
     """

@@ -39,8 +39,11 @@ STREAM_COST = 6 * KIB
 ONCE_BYTES = 512 * KIB
 """What the first clients allocate once and for all, in bytes: stacks of threads, caches, modules."""
 
-GROWN_SHARE = 8
-"""One in so many bytes is the most that the process's growth takes beyond the cost of its connections."""
+ONCE_SHARE = 32
+"""Of a small memory it is one in so many bytes instead, so that the whole still holds."""
+
+GROWN_SHARE = 2
+"""One in so many bytes, beyond LEAST_MEMORY, is the most that the process's growth takes besides its connections."""
 
 PIECE_BYTES = 64 * KIB
 """The largest piece that a producer makes, in bytes. It costs two: one is sent while the next is made."""
@@ -79,7 +82,7 @@ PRODUCERS_SHARE = 4
 FLOOR_SHARE = 4
 """One in so many slots is never given up to let more connections in."""
 
-FLOAT_SHARE = 16
+FLOAT_SHARE = 20
 """One in so many bytes may be lent though it is promised: to who drains what it has at once, and never beyond what is
 free.
 
@@ -231,10 +234,11 @@ class Budget(Ledger):
     def grown(self, process_bytes: int) -> None:
         """The process has grown by so much since it began: what that is beyond the cost of connections is spent too.
 
-        Not all of it: ONCE_BYTES are of no client, and where it is a large part of a small memory, nobody could run.
+        Not all of it: ONCE_BYTES are of no client, and where it is most of a small memory, nobody could run.
         """
         counted = self._of_connections()
-        self._process = max(counted, min(process_bytes - ONCE_BYTES, counted + self.memory_bytes // GROWN_SHARE))
+        grown = process_bytes - min(ONCE_BYTES, self.memory_bytes // ONCE_SHARE)
+        self._process = max(counted, min(grown, counted + (self.memory_bytes - LEAST_MEMORY) // GROWN_SHARE))
         self._divide()
 
     # What each has in the kernel

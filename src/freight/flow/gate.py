@@ -102,9 +102,6 @@ class _Ticket:
         if not self.turn.done():
             self.turn.set_exception(PeerGone("the client went away while it waited"))
 
-    def called(self) -> None:
-        """It never stands in that line."""
-
 
 class Admission:
     """An async context manager: entering gives a :class:`Slot`, or :class:`~freight.model.Refused`; it may wait.

@@ -35,6 +35,7 @@ MARK_MIN = _MARKS[-1]
 """The send buffer of who has no slot, or the least window, in bytes."""
 
 _MARK_LEAST = 4 * 1024
+_SPLIT = 1024  # what the bookkeeping may yet grow by, when a packet is cut to fit a small receive window
 _OVERHEAD = 2 * 1024  # what the kernel's bookkeeping may add to a call, in bytes
 _OVERHEAD_SHARE = 40  # and for each so many bytes of it, one more
 _CALL_OVERHEAD = _CALL // _OVERHEAD_SHARE + _OVERHEAD
@@ -114,7 +115,7 @@ class Pump(Waiting):
     def step(self) -> bool:
         """See :class:`Waiting`. Raises Changed and ShortRead: what was promised is no longer there."""
         if self._fetching_since:
-            raise BlockingIOError
+            return False
         held = self.sink.held()
         quick = held <= DRAINED_BYTES and (not self._budget.scarce or self._drains_at_once())
         if quick and self._lines_up(held):
@@ -151,11 +152,11 @@ class Pump(Waiting):
         if rounds is None or self._called or not self.moved or (not rounds.line and self._budget.whole_loans()):
             return False
         self._budget.note(self.sink, held)
-        rounds.line_up(self.sink.fileno())
+        rounds.line_up(self.sink.fileno(), self)
         return True
 
     def called(self) -> None:
-        """See :class:`freight.flow.rounds.Waiter`."""
+        """See :class:`freight.flow.turns.Borrower`."""
         self._called = True
         self.ready(0)
         self._called = False
@@ -182,10 +183,15 @@ class Pump(Waiting):
                 elif not self._next():
                     return True
             return False
+        except BlockingIOError:
+            if not given:
+                raise
+            return False
         finally:
             if given:
                 self._sent_at = monotonic()
-                held = max(held + given + given // _OVERHEAD_SHARE + _OVERHEAD, self.sink.held())
+                # Asked again: with a tiny receive buffer the bookkeeping is as much as the bytes, mostly it is little.
+                held = self.sink.held() + _SPLIT
             self._budget.note(self.sink, held)
             if given and self._rates.bound:
                 self._rates.took(self._slot.key, given)

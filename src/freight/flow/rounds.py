@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections import deque
 from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from time import monotonic
 from typing import Protocol
+
+from freight.flow.turns import Borrower, Turns
 
 
 class Waiter(Protocol):
@@ -23,9 +24,6 @@ class Waiter(Protocol):
 
     def ready(self, events: int) -> None:
         """The socket can take bytes, or has failed; ``events`` are epoll's."""
-
-    def called(self) -> None:
-        """It stood in line for a loan, and it is its turn."""
 
 
 class Poller(Protocol):
@@ -47,19 +45,16 @@ GONE = select.EPOLLRDHUP
 
 _TURN_SECONDS = 0.001  # a turn is one call of some MiB, which takes about that long, or several small ones
 _AT_ONCE_MOST = 32
-_CALLED_SECONDS, _CALLED_LEAST = 0.005, 16  # fewer loans in so long a time are less than small calls bring
 _TICK_SECONDS = 0.001  # those whose rest ends within the same millisecond end it together
 
 
 class Rounds:
-    """Calls back when a watched socket can take bytes. Not thread-safe: it belongs to its loop."""
+    """Calls back when a watched socket can take bytes. Not thread-safe: it belongs to its loop.
+
+    ``loans``: how many whole loans there are for those in ``line``.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, loans: Callable[[], int] = lambda: _AT_ONCE_MOST) -> None:
-        self._loans = loans
-        self.line: deque[tuple[int, Waiter]] = deque()  # who waits for a loan, and the descriptors
-        self._calling: asyncio.TimerHandle | None = None
-        self._called = 0  # of those, since the timer was wound
-        self._hasty = False  # whether they are called though there is no loan
         self._loop = loop
         self._epoll = select.epoll()
         self._waiters: dict[int, Waiter] = {}
@@ -69,7 +64,11 @@ class Rounds:
         self._each_seconds = _TURN_SECONDS  # what a callback takes, on the average of late
         self._resting: list[tuple[float, int, _Order]] = []  # a heap: until when, whose socket, who
         self._timer: asyncio.TimerHandle | None = None
+        self.line = Turns(loop, loans, self._is_there, self.resume)
         loop.add_reader(self._epoll.fileno(), self._ready)
+
+    def _is_there(self, fd: int, waiter: object) -> bool:
+        return self._waiters.get(fd) is waiter
 
     def __len__(self) -> int:
         return len(self._waiters)
@@ -116,6 +115,11 @@ class Rounds:
         heappush(self._resting, (self._loop.time() + seconds, fd, _Order(self._waiters[fd])))
         self._wind()
 
+    def line_up(self, fd: int, borrower: Borrower) -> None:
+        """Pause who waits for ``fd`` until a whole loan is to be had, and it is its turn."""
+        self.pause(fd)
+        self.line.join(fd, borrower)
+
     def forget(self, fd: int) -> None:
         """Stop watching. To be called before ``fd`` is closed."""
         del self._waiters[fd]
@@ -123,9 +127,9 @@ class Rounds:
 
     def close(self) -> None:
         """Give back the epoll's descriptor. Nothing may be watched any more."""
-        for timer in (self._timer, self._calling):
-            if timer is not None:
-                timer.cancel()
+        self.line.close()
+        if self._timer is not None:
+            self._timer.cancel()
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
@@ -149,42 +153,9 @@ class Rounds:
             waiter = self._waiters.get(fd)  # one callback may end another's wait
             if waiter is not None:
                 waiter.ready(events)
-        called = self._call(most) if self.line else 0
+        called = self.line.call(most) if self.line else 0
         if ready or called:
             self._each_seconds += ((monotonic() - began) / (len(ready) + called) - self._each_seconds) / 8
-
-    def line_up(self, fd: int) -> None:
-        """Pause until a whole loan is to be had, and it is its turn."""
-        self.pause(fd)
-        self.line.append((fd, self._waiters[fd]))
-        if self._calling is None:
-            self._calling = self._loop.call_later(_CALLED_SECONDS, self._call_again)
-
-    def _call(self, most: int) -> int:
-        """Call who has waited longest for a loan, as many as there are loans for; how many that were."""
-        called = 0
-        for _ in range(min(most, len(self.line))):
-            if not (self._hasty or self._loans()):
-                break
-            fd, waiter = self.line.popleft()
-            if self._waiters.get(fd) is waiter:
-                self.resume(fd)
-                waiter.called()
-                called += 1
-        self._called += called
-        return called
-
-    def _call_again(self) -> None:
-        """Loans come back when a borrower's socket is ready, which is a turn. If few do, there is time for small calls.
-
-        Whoever is called without a loan has one of its own window.
-        """
-        self._calling, self._hasty = None, self._called < _CALLED_LEAST
-        if self._hasty:
-            self._call(len(self.line))
-        self._hasty, self._called = False, 0
-        if self.line:
-            self._calling = self._loop.call_later(_CALLED_SECONDS, self._call_again)
 
     def _wind(self) -> None:
         """Have a timer for who rests the shortest."""

@@ -100,7 +100,7 @@ class Transfers:
         """
         now, terms, taken = self._loop.time(), self.terms, 0
         for count, waiting in enumerate(self.rounds):
-            if isinstance(waiting, Waiting):
+            if isinstance(waiting, Waiting) and waiting.waits:  # some have ended while others had a turn
                 patience = terms.idle_seconds / _HASTE if wanted else terms.idle_seconds
                 before = waiting.seen
                 error = waiting.judge(now, patience, terms.least_rate)

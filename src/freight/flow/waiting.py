@@ -9,20 +9,25 @@ from freight.flow.budget import Budget
 from freight.flow.rounds import FAILED, Rounds
 from freight.ports import Sink
 
+# A socket that says that it can take bytes, and takes none: the host's TCP has no memory left (tcp_mem in tcp(7)). It
+# would say so for ever.
+_IN_VAIN_MOST, _STARVED_SECONDS = 8, 0.01
+
 
 class Waiting:
     """Waits for a socket, ends once, and is looked at for progress.
 
     A subclass has ``step() -> bool``: hand the kernel what it takes now, True when all is handed over; it raises
-    BlockingIOError when the kernel takes nothing, and a TransferError or OSError when it cannot go on.
+    BlockingIOError when the kernel takes nothing at all, and a TransferError or OSError when it cannot go on.
     """
 
-    __slots__ = ("_done", "_rounds", "_seen", "_since", "_start_seen", "_start_since", "began", "sink")
+    __slots__ = ("_done", "_in_vain", "_rounds", "_seen", "_since", "_start_seen", "_start_since", "began", "sink")
 
     def __init__(self, sink: Sink) -> None:
         self.sink = sink
         self._done: asyncio.Future[None] | None = None
         self._rounds: Rounds | None = None
+        self._in_vain = 0  # times in a row
         self.began = 0.0
         self._seen = -1  # bytes that the peer had taken
         self._since = 0.0  # when that last changed
@@ -55,6 +60,11 @@ class Waiting:
             self._rounds = None
         self._done = None  # its exception's traceback leads back here: without the cycle memory comes back at once
 
+    @property
+    def waits(self) -> bool:
+        """Whether it has begun and has not been left."""
+        return self._rounds is not None
+
     def pause(self) -> None:
         """No readiness for now, only failure."""
         if self._rounds is not None:
@@ -72,18 +82,17 @@ class Waiting:
                 raise PeerGone("the client closed the connection")
             if self.step():
                 self.end(None)
+            self._in_vain = 0
         except BlockingIOError:
-            pass
+            self._in_vain += 1
+            if self._in_vain % _IN_VAIN_MOST == 0 and self._rounds is not None:
+                self._rounds.rest(self.sink.fileno(), _STARVED_SECONDS)
         except TransferError as error:
             self.end(error)
         except OSError as error:
             self.end(surprise(error))
         except Exception as error:  # a fault of ours ends this transfer and not the loop's turn
             self.end(error)
-
-    def called(self) -> None:
-        """See :class:`freight.flow.rounds.Waiter`."""
-        self.ready(0)
 
     def end(self, error: Exception | None) -> None:
         """End it, well or with an error, from inside or outside. What comes after the first time changes nothing."""
@@ -146,9 +155,14 @@ class Writer(Waiting):
 
     def step(self) -> bool:
         """See :class:`Waiting`."""
+        before = len(self._data)
         try:
             while self._data:
                 self._data = self._data[self.sink.send(self._data, False) :]
+        except BlockingIOError:
+            if len(self._data) == before:
+                raise
+            return False
         finally:
             self._budget.note(self.sink, self.sink.held())
         return True

@@ -14,7 +14,7 @@ import asyncio
 import os
 import select
 
-from freight.core.priority import Turns
+from freight.core.priority import Precedence
 from freight.flow.rounds import FAILED, Rounds
 from freight.ports import Sink
 from freight.server.stream import StreamSink
@@ -56,7 +56,7 @@ class Multiplex:
         self._loop = loop
         self._rounds = rounds
         self._sinks: dict[int, StreamSink] = {}  # by their number in the rounds
-        self._turns = Turns()  # whose number is the same, less its sign: they count up as streams come
+        self._turns = Precedence()  # whose number is the same, less its sign: they count up as streams come
         self._parked: set[int] = set()  # who would go on, and has no window of the client's
         self._drained: asyncio.Future[None] | None = None  # who waits for that has it
         self._fd = way.fileno()
@@ -152,9 +152,6 @@ class Multiplex:
         self._bounded = mark is not None
         if mark != 0:
             self.way.bound(mark)
-
-    def called(self) -> None:
-        """It never stands in that line; its streams do."""
 
     def push(self) -> None:
         """Send what is to be sent besides content, as far as the kernel takes it now."""

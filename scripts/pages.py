@@ -1,0 +1,62 @@
+"""Writes a lab's numbers into the pages, and draws its figures anew. usage: pages.py FOLDER [--check]
+
+A number stands between ``<!-- lab:crowd.per_client -->`` and ``<!-- /lab -->``; its name is a scenario's and a fact's
+(:mod:`freight.lab.facts`). With ``--check`` nothing is written, and what is not up to date is named.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from freight.lab.facts import FACTS
+from freight.lab.figures import DRAWINGS
+from freight.lab.report import machine
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = (ROOT / "README.md", ROOT / "docs" / "explanation" / "how-it-works.md")
+MARK = re.compile(r"(<!-- lab:([\w.]+) -->).*?(<!-- /lab -->)", re.DOTALL)
+
+
+def facts_of(results: dict[str, Any]) -> dict[str, str]:
+    """``{"crowd.per_client": "4.1 KiB"}``, and what the machine is."""
+    told = {"machine": machine(results["machine"], results["versions"]), "made": results["made"].partition(" ")[0]}
+    for name, record in results["scenarios"].items():
+        told |= {f"{name}.{fact}": said for fact, said in FACTS[name](record).items()}
+    return told
+
+
+def filled(page: str, told: dict[str, str]) -> str:
+    """The page with each number in its place."""
+    return MARK.sub(lambda mark: f"{mark[1]}{told.get(mark[2], 'not measured')}{mark[3]}", page)
+
+
+def made(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Every file that follows from a lab's results, and what belongs into it."""
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    told = facts_of(results)
+    for page in PAGES:
+        yield page, filled(page.read_text(encoding="utf-8"), told)
+    for name, record in results["scenarios"].items():
+        for figure, picture in DRAWINGS[name](record).items():
+            yield folder / f"{figure}.svg", picture
+
+
+def main(folder: Path, *, check: bool) -> int:
+    stale = 0
+    for path, text in made(folder):
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale += 1
+            if check:
+                print(f"{path.name} is not what {folder.name}/results.json says: ./scripts/figures --again")
+            else:
+                path.write_text(text, encoding="utf-8")
+    return int(check and stale > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), check="--check" in sys.argv))

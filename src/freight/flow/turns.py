@@ -1,0 +1,89 @@
+"""The line for whole loans: who has drained all it had, and comes next when another's loan is back (decision 011).
+
+A loan comes back when its borrower's socket is ready again, which is a turn of the rounds; they call the line then. And
+every few milliseconds the line is looked at by itself: where few loans came back meanwhile, those who have them are
+slow, and the processor has time for small calls, so that all who stand there have one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+_LOOK_SECONDS = 0.005
+_LOOK_LEAST = 16  # fewer loans than that in so long a time are less than small calls bring
+
+
+class Borrower(Protocol):
+    """Who stands in line."""
+
+    def called(self) -> None:
+        """It is its turn: it takes what it is lent, a whole loan or its own window."""
+
+
+class Turns:
+    """A line, first come first served. Whoever is called is first given back to ``resume``, by its descriptor.
+
+    ``loans``: how many whole loans there are. ``is_there``: whether who joined with a descriptor still waits at it.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        loans: Callable[[], int],
+        is_there: Callable[[int, object], bool],
+        resume: Callable[[int], None],
+    ) -> None:
+        self._loop = loop
+        self._loans = loans
+        self._is_there = is_there
+        self._resume = resume
+        self._line: deque[tuple[int, Borrower]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._given = 0  # loans since the timer was wound
+
+    def __len__(self) -> int:
+        return len(self._line)
+
+    def join(self, fd: int, borrower: Borrower) -> None:
+        """Stand at the end."""
+        self._line.append((fd, borrower))
+        self._wind()
+
+    def call(self, most: int) -> int:
+        """Call as many as there are loans for, ``most`` of them; how many that were."""
+        given = 0
+        while self._line and given < most and self._loans():
+            given += self._next()
+        self._given += given
+        return given
+
+    def close(self) -> None:
+        """Call nobody any more."""
+        self._line.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _next(self) -> bool:
+        """Call the first, unless it has gone."""
+        fd, borrower = self._line.popleft()
+        if not self._is_there(fd, borrower):
+            return False
+        self._resume(fd)
+        borrower.called()
+        return True
+
+    def _wind(self) -> None:
+        if self._timer is None:
+            self._timer = self._loop.call_later(_LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._given < _LOOK_LEAST:
+            for _ in range(len(self._line)):
+                self._next()
+        self._given = 0
+        if self._line:
+            self._wind()

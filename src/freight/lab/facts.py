@@ -1,0 +1,133 @@
+"""PURE. The numbers of each scenario as they are read: ``FACTS[name](record) -> {fact: text}``.
+
+A record is a scenario's part of results.json. The report's sentences and the essay are made of these, so that no number
+is typed by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from freight.lab.wording import count, figures, memory, seconds, times
+from freight.quantities import format_size
+
+Record = Mapping[str, Any]
+Facts = dict[str, str]
+
+
+def _memory(record: Record) -> Facts:
+    summary = record["summary"]
+    start, after = (summary["moments"][phase]["uss_bytes"]["median"] for phase in ("start", "after"))
+    left, allowed = summary["left_bytes"], memory(summary["allowance_bytes"])
+    leaking = f"that is LEAKING, as no more than {allowed} may be left"
+    return {
+        "file": memory(record["settings"]["file_bytes"]),
+        "start": memory(start),
+        "after": memory(after),
+        "flight_seconds": seconds(summary["flight_seconds"]),
+        "growth": memory(max(summary["growth_bytes"], 0)),
+        "kernel": memory(summary["worst"]["kernel_bytes"]),
+        "kernel_before": memory(summary["moments"]["start"]["kernel_bytes"]["median"]),
+        "cached_after": memory(summary["moments"]["after"]["cached_bytes"]["median"]),
+        "left": f"{memory(abs(left))} {'more' if left >= 0 else 'less'} than before",
+        "verdict": f"it has come back (within {allowed} of its baseline)" if summary["returned"] else leaking,
+    }
+
+
+def _strategies(record: Record) -> Facts:
+    cases, slopes = record["summary"]["cases"], record["summary"]["process_bytes_per_client"]
+    most = max(case["clients"] for case in cases if case["server"] == "read it all")
+    last = {case["server"]: case for case in cases if case["clients"] == most}
+    facts = {"clients": count(most, "client"), "file": memory(record["settings"]["file_bytes"])}
+    names = {"whole": "read it all", "chunks": "32KiB chunks", "zero_copy": "zero-copy", "freight": "freight"}
+    for short, name in names.items():
+        facts[short] = memory(last[name]["uss_bytes"]["median"])
+        facts[f"{short}_per_client"] = memory(slopes[name])
+        facts[f"{short}_cpu"] = figures(last[name]["cpu_seconds_per_gb"])
+    facts["whole_to_freight"] = times(slopes["read it all"] / slopes["freight"])
+    return facts | _peers({name: memory(slope) for name, slope in slopes.items() if name not in names.values()}.items())
+
+
+def _buffer(record: Record) -> Facts:
+    summary = record["summary"]
+    facts = {"best": figures(summary["best_gb_per_cpu_second"]), "share": f"{summary['knee_share']:.0%}"}
+    facts["clients"] = count(summary["knee"]["clients"], "client")
+    for name, case in (("first", summary["cases"][0]), ("knee", summary["knee"]), ("largest", summary["largest"])):
+        facts[name] = format_size(case["size_bytes"])
+        facts[f"{name}_speed"] = figures(case["gb_per_cpu_second"]["median"])
+        facts[f"{name}_per_client"] = memory(case["process_bytes_per_client"]["median"])
+    return facts
+
+
+def _stalled(record: Record) -> Facts:
+    cases, effect = record["summary"]["cases"], record["summary"]["window_effect"]
+    facts = {"taken": memory(record["settings"]["taken_bytes"])}
+    if effect is not None:
+        facts["effect"] = times(effect)
+        for short, name in (("bound", "freight --memory 20MB"), ("free", "freight, no window")):
+            facts["clients"] = count(cases[name]["clients"], "client")
+            facts[short] = memory(cases[name]["kernel_bytes"]["median"])
+            facts[f"{short}_per_client"] = memory(cases[name]["kernel_bytes_per_client"])
+            facts[f"{short}_process"] = memory(cases[name]["growth_bytes"]["median"])
+    others = {name: case for name, case in cases.items() if not name.startswith("freight")}
+    return facts | _peers((name, memory(case["kernel_bytes_per_client"])) for name, case in others.items())
+
+
+def _crowd(record: Record) -> Facts:
+    (name, ours), *others = record["summary"]["servers"].items()
+    return {
+        "server": name,
+        "clients": count(ours["most_clients"], "client"),
+        "per_client": memory(ours["process_bytes_per_client"]),
+        "intercept": memory(ours["intercept_bytes"]),
+        "r_squared": f"{ours['r_squared']:.4f}",
+        "growth": memory(ours["growth_bytes"]),
+        "given_back": f"{ours['given_back_share']:.0%}" if ours["given_back_share"] >= 0.005 else "nothing",
+    } | _peers((peer, memory(of["process_bytes_per_client"])) for peer, of in others)
+
+
+def _budget(record: Record) -> Facts:
+    cases, queue = record["summary"]["cases"], record["summary"]["queue"]
+    facts = {"clients": count(cases[0]["clients"], "client")}
+    for name, case in (("least", cases[0]), ("most", cases[-1])):
+        facts[name] = format_size(case["size_bytes"])
+        facts[f"{name}_speed"] = figures(case["gb_per_cpu_second"]["median"])
+    if queue:
+        facts |= {
+            "crowd": count(queue["clients"], "client"),
+            "slots": count(queue["slots"], "slot"),
+            "half": seconds(queue["wait_seconds"]["median"]),
+            "last": seconds(queue["wait_seconds"]["most"]),
+            "whole": f"{queue['whole']:,}",
+            "lost": f"{queue['lost']:,} were LOST" if queue["lost"] else "nobody was lost",
+        }
+    return facts
+
+
+def _length(record: Record) -> Facts:
+    facts = {"file": memory(record["settings"]["file_bytes"]), "wget": record["settings"]["wget"]}
+    for short, name in (("stated", "length stated"), ("unstated", "length not stated")):
+        case = record["summary"]["cases"][name]
+        facts[f"{short}_shown"] = " ".join(case["shown_half_way"].split()[1:])  # less the file's name, and the width
+        facts[f"{short}_kept"] = memory(case["kept_bytes"])
+        facts[f"{short}_status"] = str(case["answered"])
+        facts[f"{short}_sent"] = memory(case["sent_again_bytes"])
+    return facts
+
+
+def _peers(told: Iterable[tuple[str, str]]) -> Facts:
+    """What others have in the place of ours, if there are any."""
+    others = ", ".join(f"{said} ({name})" for name, said in told)
+    return {"others": others} if others else {}
+
+
+FACTS: Mapping[str, Callable[[Record], Facts]] = {
+    "memory": _memory,
+    "strategies": _strategies,
+    "buffer": _buffer,
+    "stalled": _stalled,
+    "crowd": _crowd,
+    "budget": _budget,
+    "length": _length,
+}

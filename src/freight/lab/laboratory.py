@@ -1,0 +1,120 @@
+"""Runs scenarios one after another, and writes the folder: ``results.json``, ``report.html``, an SVG a figure."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from freight import __version__
+from freight.errors import Unservable
+from freight.lab import gauge
+from freight.lab.bench import Bench
+from freight.lab.crowd import Lost
+from freight.lab.scenarios import BY_NAME, Scenario
+from freight.lab.servers import Server, Unfit, program
+from freight.lab.summary import SUMMARIES
+from freight.lab.tether import raise_descriptor_limit
+
+Results = dict[str, Any]
+Told = Callable[[Scenario, float], None]
+"""Is told again and again which scenario runs, and for how many seconds it has."""
+
+
+def run(names: Iterable[str], peers: Sequence[Server], *, quick: bool, tell: Told) -> Results:
+    """Measure the scenarios of these names. What could not be measured has ``skipped``, and why, in its place."""
+    raise_descriptor_limit()
+    begin = time.monotonic()
+    there = [peer for peer in peers if peer.missing() is None]
+    results: Results = {
+        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "quick": quick,
+        "machine": gauge.machine(),
+        "versions": _versions(there),
+        "scenarios": {},
+    }
+    with tempfile.TemporaryDirectory(prefix="freight-lab-") as work:
+        for name in names:
+            results["scenarios"][name] = _measure(BY_NAME[name], Path(work), there, quick, tell)
+    for peer in peers:
+        if why := peer.missing():
+            for record in results["scenarios"].values():
+                record.get("left_out", {})[peer.name] = why
+    results["seconds"] = round(time.monotonic() - begin, 1)
+    return results
+
+
+def _measure(scenario: Scenario, work: Path, peers: Sequence[Server], quick: bool, tell: Told) -> dict[str, Any]:
+    begin = time.monotonic()
+    bench = Bench(work, quick, tuple(peers), lambda: tell(scenario, time.monotonic() - begin))
+    bench.tick()
+    try:
+        scenario.measure(bench)
+    except (Unfit, Lost, OSError) as why:
+        return {"skipped": str(why)}
+    if not bench.samples:
+        return {"skipped": "; ".join(f"{what}: {why}" for what, why in bench.left_out.items())}
+    return {
+        "command": bench.commands,
+        "settings": bench.settings,
+        "left_out": bench.left_out,
+        "summary": SUMMARIES[scenario.name](bench.samples),
+        "samples": bench.samples,
+    }
+
+
+def write(results: Results, folder: Path) -> Path:
+    """The folder's files; where the report is. Raises Unservable where the folder cannot be written to."""
+    from freight.lab.figures import DRAWINGS
+    from freight.lab.report import page
+
+    pictures = {
+        name: DRAWINGS[name](record) for name, record in results["scenarios"].items() if "skipped" not in record
+    }
+    titles = {name: (scenario.title, scenario.question) for name, scenario in BY_NAME.items()}
+    (folder / "results.json").write_text(dumped(results), encoding="utf-8")
+    for drawn in pictures.values():
+        for name, picture in drawn.items():
+            (folder / f"{name}.svg").write_text(picture, encoding="utf-8")
+    report = folder / "report.html"
+    report.write_text(page(results, pictures, titles), encoding="utf-8")
+    return report
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder before anything is measured. Raises Unservable."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise Unservable(f"out: cannot write to {folder}: {error.strerror}; choose another folder by --out") from None
+
+
+def dumped(results: Results) -> str:
+    """The results as JSON, a sample a line."""
+    scenarios = results["scenarios"]
+    marks = {name: f"<samples of {name}>" for name, record in scenarios.items() if "samples" in record}
+    short = {name: record | ({"samples": marks[name]} if name in marks else {}) for name, record in scenarios.items()}
+    text = json.dumps(results | {"scenarios": short}, indent=1)
+    for name, mark in marks.items():
+        lines = ",\n".join(json.dumps(row, separators=(",", ":")) for row in scenarios[name]["samples"])
+        text = text.replace(json.dumps(mark), f"[\n{lines}\n]")
+    return text + "\n"
+
+
+def _versions(peers: Iterable[Server]) -> dict[str, str]:
+    found = {"freight": __version__, "Python": platform.python_version(), "matplotlib": version("matplotlib")}
+    for peer in peers:
+        words = [program(peer.needs) or peer.needs, "-v" if peer.needs == "nginx" else "version"]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        lines = (done.stdout + done.stderr).strip().splitlines() or ["unknown"]
+        found[peer.needs] = lines[0].removeprefix("nginx version: ").partition(" h1:")[0]
+    return found

@@ -1,0 +1,109 @@
+"""PURE but for its template. The page in one piece: it needs no network and no script."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from freight.lab.tables import TABLES
+from freight.lab.words import finding, sentences
+
+_TEMPLATE = Path(__file__).with_name("report.html")
+_THREE = ("memory-start", "memory-flight", "memory-after")
+
+Record = Mapping[str, Any]
+
+
+def page(results: Record, pictures: Mapping[str, Mapping[str, str]], titles: Mapping[str, tuple[str, str]]) -> str:
+    """``results`` as in results.json; the SVGs of each scenario; title and question of each."""
+    scenarios = results["scenarios"]
+    return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+        about=escape(_about(results)),
+        findings="\n".join(_finding(name, record, titles[name][0]) for name, record in scenarios.items()),
+        sections="\n".join(
+            _section(name, record, titles[name], pictures.get(name, {})) for name, record in scenarios.items()
+        ),
+        machine=escape(machine(results["machine"], results["versions"])),
+        note="This was a quick run: fewer cases, shorter times, wider spread." if results["quick"] else "",
+    )
+
+
+def machine(found: Record, versions: Record) -> str:
+    """What the figures depend on, in a sentence."""
+    sysctl = ", ".join(f"{name} = {value}" for name, value in found["sysctl"].items())
+    programs = ", ".join(f"{name} {version}" for name, version in versions.items())
+    memory = f"{found['memory_bytes'] / (1 << 30):.0f} GiB"
+    return f"{found['cores']} cores ({found['cpu']}), {memory}, Linux {found['kernel']}; {programs}; {sysctl}."
+
+
+def _about(results: Record) -> str:
+    took = f"{results['seconds']:.0f} seconds"
+    return f"Measured on this machine on {results['made']}, in {took}, with freight {results['versions']['freight']}."
+
+
+def _finding(name: str, record: Record, title: str) -> str:
+    if "skipped" in record:
+        said = f'<span class="bad">skipped</span>: {escape(record["skipped"])}'
+    else:
+        said = _marked(finding(name, record))
+    return f'<li><a href="#{name}">{escape(title)}</a><span>{_verdict(name, record)}{said}</span></li>'
+
+
+def _verdict(name: str, record: Record) -> str:
+    if name != "memory" or "skipped" in record:
+        return ""
+    if record["summary"]["returned"]:
+        return '<span class="good">Back at its baseline.</span> '
+    return '<span class="bad">LEAKING.</span> '
+
+
+def _section(name: str, record: Record, title: tuple[str, str], pictures: Mapping[str, str]) -> str:
+    heading = f'<section id="{name}" aria-labelledby="{name}-title">\n<h2 id="{name}-title">{escape(title[0])}</h2>'
+    heading += f'\n<p class="question">{escape(title[1])}</p>'
+    if "skipped" in record:
+        return f'{heading}\n<p><span class="bad">Skipped</span>: {escape(record["skipped"])}</p>\n</section>'
+    parts = [heading, *(f"<p>{_marked(sentence)}</p>" for sentence in sentences(name, record))]
+    small = [_figure(pictures[three]) for three in _THREE if three in pictures]
+    parts += [f'<div class="three">\n{"".join(small)}</div>'] if small else []
+    parts += [_figure(picture) for three, picture in pictures.items() if three not in _THREE]
+    parts += [_details("The numbers", _table(TABLES[name](record)))]
+    if record["left_out"]:
+        left_out = "".join(f"<li>{escape(what)}: {escape(why)}</li>" for what, why in record["left_out"].items())
+        parts += [f'<p class="bad">Left out:</p>\n<ul>{left_out}</ul>']
+    commands = [["what", "command"], *([what, command] for what, command in record["command"].items())]
+    parts += [_details("The commands", _table(commands, code=True)), "</section>"]
+    return "\n".join(parts)
+
+
+def _figure(picture: str) -> str:
+    """An image, not inline: the figures' names of parts would meet on one page."""
+    title, text = (picture.split(f"<{tag}>")[1].split(f"</{tag}>")[0] for tag in ("title", "desc"))
+    data = b64encode(picture.encode()).decode()
+    alt = escape(f"{title}. {text}", quote=True).replace("&amp;", "&")
+    return f'<figure><img alt="{alt}" src="data:image/svg+xml;base64,{data}"></figure>\n'
+
+
+def _table(rows: Iterable[Iterable[str]], *, code: bool = False) -> str:
+    head, *body = rows
+    cells = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
+    lines = []
+    for first, *rest in body:
+        more = (f"<code>{escape(cell)}</code>" if code else escape(cell) for cell in rest)
+        lines.append(f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{cell}</td>" for cell in more)}</tr>')
+    return f"<table>\n<thead><tr>{cells}</tr></thead>\n<tbody>\n{chr(10).join(lines)}\n</tbody>\n</table>"
+
+
+def _details(title: str, content: str) -> str:
+    return f"<details>\n<summary>{title}</summary>\n<div>{content}</div>\n</details>"
+
+
+def _marked(sentence: str) -> str:
+    """What must not be overlooked stands out."""
+    said = escape(sentence)
+    for word in ("LEAKING", "LOST"):
+        said = said.replace(word, f'<strong class="bad">{word.lower()}</strong>')
+    return said

@@ -1,0 +1,59 @@
+"""PURE. The arithmetic of the summaries: medians with their spread, a straight line, the speed of a flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from math import ceil
+from statistics import median
+from typing import Any, TypeVar
+
+Row = Mapping[str, Any]
+Key = TypeVar("Key", bound=Hashable)
+
+
+def spread(values: Iterable[float]) -> dict[str, float]:
+    """``{"median", "least", "most"}`` of at least one value."""
+    found = list(values)
+    return {"median": median(found), "least": min(found), "most": max(found)}
+
+
+def of(rows: Iterable[Row], **labels: Any) -> list[Row]:
+    """The rows that have all these labels."""
+    return [row for row in rows if all(row.get(name) == value for name, value in labels.items())]
+
+
+def grouped(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
+    """The rows by a key, in the order in which keys come first."""
+    groups: dict[Key, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def line(points: Sequence[tuple[float, float]]) -> dict[str, float]:
+    """The straight line of least squares: ``slope``, ``intercept``, ``r_squared``; at least two places on x."""
+    n = len(points)
+    x_mean, y_mean = sum(x for x, _ in points) / n, sum(y for _, y in points) / n
+    xx = sum((x - x_mean) ** 2 for x, _ in points)
+    xy = sum((x - x_mean) * (y - y_mean) for x, y in points)
+    yy = sum((y - y_mean) ** 2 for _, y in points)
+    slope = xy / xx
+    return {"slope": slope, "intercept": y_mean - slope * x_mean, "r_squared": xy * xy / (xx * yy) if yy else 1.0}
+
+
+def speed(rows: Sequence[Row]) -> dict[str, float]:
+    """From the first reading of a flow to its last: GB a second, GB a CPU-second of the server, the most held."""
+    first, last = rows[0], rows[-1]
+    gigabytes = (last["taken_bytes"] - first["taken_bytes"]) / 1e9
+    return {
+        "gb_per_second": gigabytes / (last["seconds"] - first["seconds"]),
+        "gb_per_cpu_second": gigabytes / max(last["cpu_seconds"] - first["cpu_seconds"], 1e-6),
+        "uss_bytes": max(row["uss_bytes"] for row in rows),
+        "kernel_bytes": max(row["kernel_bytes"] for row in rows),
+    }
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The least value that at least so many percent of all do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, ceil(len(ordered) * percent / 100) - 1)]

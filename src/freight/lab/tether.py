@@ -1,0 +1,54 @@
+"""Processes that end when we do, whatever ends us."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+PACKAGES = Path(__file__).resolve().parents[2]
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG = 1
+_GRACE_SECONDS, _PATIENCE_SECONDS = 2.0, 10.0
+
+
+def start(command: Sequence[str], environment: Mapping[str, str] | None = None, **more: Any) -> subprocess.Popen[bytes]:
+    """Start a command that is killed with us (prctl(2), PR_SET_PDEATHSIG), even by what we cannot catch.
+
+    It finds this same freight, and none of the user's FREIGHT_* settings: what is measured is what the command says.
+    """
+    parent = os.getpid()
+
+    def tie() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # we ended before it was tied
+            os._exit(1)
+
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FREIGHT_")}
+    paths = [str(PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = inherited | {"PYTHONPATH": os.pathsep.join(paths)} | dict(environment or {})
+    return subprocess.Popen(command, env=env, preexec_fn=tie, **more)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process that :func:`start` started: asked first, then killed."""
+    for end, seconds in ((process.terminate, _GRACE_SECONDS), (process.kill, _PATIENCE_SECONDS)):
+        end()
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            continue
+        return
+
+
+def raise_descriptor_limit() -> int:
+    """Lift our soft limit, and so that of what we start, to the hard one; that many descriptors (getrlimit(2))."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard if hard != resource.RLIM_INFINITY else sys.maxsize

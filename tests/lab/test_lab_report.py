@@ -1,0 +1,203 @@
+"""What a lab writes, from a run of three scenarios, and what it says where something cannot be measured or leaks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+
+from derived import check_derived, read
+from freight.lab import experiments
+from freight.lab.bench import Bench
+from freight.lab.command import conclude
+from freight.lab.laboratory import write
+from freight.lab.servers import Server
+from freight.lab.summary import SUMMARIES
+from freight.lab.words import sentences
+from serving import until
+
+LEAKY = """
+import sys, threading, socket
+kept = []
+def answer(link):
+    with link:
+        link.recv(65536)
+        data = open(sys.argv[2], "rb").read()
+        kept.append(data)  # for ever
+        link.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(data))
+        try:
+            link.sendall(data)
+        except OSError:
+            pass
+with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as listener:
+    while True:
+        threading.Thread(target=answer, args=[listener.accept()[0]], daemon=True).start()
+"""
+
+
+def run_lab(*arguments: str, cwd: Path, path: str | None = None) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | ({"PATH": path} if path is not None else {})
+    words = [sys.executable, "-m", "freight", "lab", *arguments]
+    return subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def session_of(pid: str) -> int:
+    """The session of a process (proc(5)), -1 where it has gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[3])
+    except OSError:
+        return -1
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a quick run of three scenarios."""
+    place = tmp_path_factory.mktemp("lab")
+    done = run_lab("--quick", *("--scenario", "memory", "--scenario", "stalled", "--scenario", "length"), cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "freight-lab/report.html"
+    return place / "freight-lab"
+
+
+def test_every_number_of_the_report_is_derived_from_the_samples(folder: Path) -> None:
+    results = check_derived(folder)
+    assert list(results["scenarios"]) == ["memory", "stalled", "length"]
+    for record in results["scenarios"].values():
+        assert record["command"]
+        assert record["samples"]
+
+
+def test_the_process_comes_back_to_where_it_was(folder: Path) -> None:
+    rows = read(folder)["scenarios"]["memory"]["samples"]
+    used = {
+        phase: [row["uss_bytes"] for row in rows if row["phase"] == phase] for phase in ("start", "flight", "after")
+    }
+    assert abs(median(used["after"]) - median(used["start"])) <= 1 << 20
+    assert max(used["flight"]) - median(used["start"]) <= 1 << 20  # 256 MiB went by
+    assert "Back at its baseline." in (folder / "report.html").read_text()
+    last = rows[-1]
+    assert (last["at"], last["kernel_bytes"], last["connections"]) == ({"whole": 1}, 0, 0)
+    assert last["taken_bytes"] - rows[0]["taken_bytes"] >= 256 << 20
+
+
+def test_the_window_holds_what_the_kernel_would_take(folder: Path) -> None:
+    rows = read(folder)["scenarios"]["stalled"]["samples"]
+    held: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["phase"] == "held":
+            held.setdefault(row["server"], []).append(row)
+    bound, free = held["freight --memory 20MB"], held["freight, no window"]
+    assert all(row["at"] == {"stalled": row["clients"]} for row in [*bound, *free])
+    assert all(row["kernel_bytes"] <= row["clients"] * (32 + 16) << 10 for row in bound)
+    assert min(row["kernel_bytes"] for row in free) > 5 * max(row["kernel_bytes"] for row in bound)
+    assert max(row["uss_bytes"] for row in free) < 2 * max(
+        row["uss_bytes"] for row in bound
+    )  # the process shows nothing
+
+
+@pytest.mark.needs("wget")
+def test_only_a_stated_length_can_be_taken_up_again(folder: Path) -> None:
+    stated, unstated = read(folder)["scenarios"]["length"]["samples"]
+    assert (stated["answered"], unstated["answered"]) == (206, 200)
+    assert "%" in stated["shown_half_way"]
+    assert "<=>" in unstated["shown_half_way"]
+    size = read(folder)["scenarios"]["length"]["settings"]["file_bytes"]
+    assert stated["kept_bytes"] + stated["sent_again_bytes"] == size
+    assert size <= unstated["sent_again_bytes"] < size + 1024  # the frames of the chunks count
+    assert stated["whole_and_right"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_nothing_that_was_started_outlives_a_lab_that_is_ended(number: signal.Signals, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "freight", "lab", "--quick", "--scenario", "stalled", "--out", str(tmp_path / "out")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL, start_new_session=True) as lab:
+
+        def family() -> list[int]:
+            pids = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+            return [int(pid) for pid in pids if session_of(pid) == lab.pid and int(pid) != lab.pid]
+
+        until(lambda: len(family()) >= 2, "a server and a crowd run")
+        lab.send_signal(number)
+        status = lab.wait(20)
+    assert status == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
+    until(lambda: not family(), "all have ended")
+    if number is not signal.SIGKILL:
+        assert not list(tmp_path.glob("freight-lab-*"))  # its files are gone too
+
+
+def test_no_machine_and_no_directory_is_named(folder: Path) -> None:
+    text = (folder / "results.json").read_text() + (folder / "report.html").read_text()
+    assert os.uname().nodename not in text
+    assert "/tmp" not in text
+    assert str(Path.home()) not in text
+
+
+def test_a_server_that_keeps_what_it_sent_is_reported_as_leaking(tmp_path: Path) -> None:
+    (tmp_path / "leaky.py").write_text(LEAKY)
+    bench = Bench(tmp_path, quick=True)
+    experiments.memory(bench, Server("leaky", ("$python", str(tmp_path / "leaky.py"), "$port", "$file")))
+    record = {"settings": bench.settings, "samples": bench.samples, "summary": SUMMARIES["memory"](bench.samples)}
+    assert record["summary"]["returned"] is False
+    assert record["summary"]["left_bytes"] >= 256 << 20
+    assert "LEAKING" in " ".join(sentences("memory", record))
+    results = {
+        **{"made": "today", "seconds": 1.0, "quick": True, "versions": {"freight": "0"}},
+        "machine": {"cores": 2, "cpu": "one", "memory_bytes": 1 << 30, "kernel": "6", "sysctl": {}},
+        "scenarios": {"memory": {"command": bench.commands, "left_out": {}, **record}},
+    }
+    report = write(results, tmp_path)
+    assert '<span class="bad">LEAKING.</span>' in report.read_text()
+    assert "Back at its baseline." not in report.read_text()
+    assert conclude(results["scenarios"], report) == 1
+
+
+def test_what_cannot_be_measured_is_skipped_by_name_and_never_invented(tmp_path: Path) -> None:
+    done = run_lab("--quick", "--scenario", "length", cwd=tmp_path, path="/nowhere")
+    assert "skipped: wget is not installed" in done.stdout
+    record = json.loads((tmp_path / "freight-lab" / "results.json").read_text())["scenarios"]["length"]
+    assert record == {"skipped": "wget is not installed"}
+    assert "wget is not installed" in (tmp_path / "freight-lab" / "report.html").read_text()
+
+
+def test_scenarios_are_listed_without_measuring(tmp_path: Path) -> None:
+    done = run_lab("--list", cwd=tmp_path)
+    names = [line.split()[0] for line in done.stdout.splitlines()]
+    assert names == ["memory", "strategies", "buffer", "stalled", "crowd", "budget", "length"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--scenario", "speed"), "freight: scenario: there is no 'speed'; there are memory, strategies, buffer,"),
+        (("--against", "nginx,apache"), "freight: against: there is no 'apache'; there are nginx, caddy, go"),
+        (("--out", "/proc/here"), "freight: out: cannot write to /proc/here: "),
+        (("--fast",), "freight: No such option"),
+    ],
+)
+def test_a_mistake_is_one_line_before_anything_is_measured(
+    arguments: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    done = run_lab(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(said)
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_without_matplotlib_it_says_how_to_get_it(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['matplotlib'] = None\n")
+    text = "import sys; sys.modules['matplotlib'] = None; from freight.cli import main; sys.exit(main(['lab']))"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    words = [sys.executable, "-c", text]
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert 'pip install "freight[lab]"' in done.stderr
+    assert len(done.stderr.splitlines()) == 1
