@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freight.core.priority import DEFAULT, Priority, Precedence, parse
+from freight.core.priority import DEFAULT, Precedence, Priority, parse
 
 
 @pytest.mark.parametrize(
