@@ -138,7 +138,9 @@ class Lending(RuleBasedStateMachine):
         if not window:
             running = sum(each.running for each in self.queues)
             assert LARGEST * running <= self.budget.memory_bytes
-        given = int(max(0, (window or LARGEST) - queue.bytes) * room)
+        given = (
+            int(max(0, (window or LARGEST) - queue.bytes) * room) if window != 1 else 0
+        )  # 1 is nothing: 0 is no bound
         queue.bytes += given
         queue.moved += given
         self.budget.note(queue, queue.bytes)
@@ -319,6 +321,20 @@ def test_twenty_megabytes_carry_five_hundred_that_all_stand_still() -> None:
         assert fill(budget, queue, moved=0) >= WINDOW_MIN
         queue.bytes -= WINDOW_MIN // 16  # of a window so much is room for the kernel's bookkeeping
         budget.note(queue, queue.bytes)
+
+
+def test_who_asks_is_let_in_though_all_loans_are_out() -> None:
+    """All slots are taken, and all that may be lent is with clients that stand still."""
+    budget = Budget(20_000_000, LARGEST)
+    queues = [run_one(budget) for _ in range(500)]
+    for queue in queues:
+        fill(budget, queue)
+        queue.bytes -= WINDOW_MIN // 16
+        budget.note(queue, queue.bytes)
+    for _ in range(50):
+        assert budget.can_open()
+        budget.opened()
+    assert budget.can_run(express=True)
 
 
 def test_the_least_memory_carries_a_download_a_listing_and_a_small_answer_beside_some_who_ask() -> None:

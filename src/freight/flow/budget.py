@@ -92,6 +92,7 @@ Should all of it end with clients that stand still, what is left is still a wind
 DRAINED_BYTES = 4 * KIB
 """With so much or less in the kernel a transfer has drained all it had."""
 
+_ASKING_COST = CONNECTION_COST + WAITING_COST
 _LOAN = FAST_WINDOW - WINDOW_MIN  # a whole one
 _MANY = 1 << 20  # as many as may come
 _RECLAIMED_AT_MOST = 512  # loans looked at to let one more in: a quarter of a millisecond
@@ -108,6 +109,7 @@ class Budget(Ledger):
         "_crowd",
         "_express",
         "_float",
+        "_for_asking",
         "_for_windows",
         "_kept",
         "_largest",
@@ -153,6 +155,7 @@ class Budget(Ledger):
         self.piece_bytes = min(PIECE_BYTES, max(_LEAST_PIECE, share // 8))
         self.listing_entries = min(LISTING_ENTRIES, max(_LEAST_ENTRIES, (share - 2 * self.piece_bytes) // ENTRY_COST))
         self.producer_cost = 2 * self.piece_bytes + self.listing_entries * ENTRY_COST
+        self._for_asking = max(door, _LEAST_DOOR) - self.express_slots * WINDOW_MIN - self.producer_cost
         self._crowd = min(CROWD, self.slots)
         self._divide()
 
@@ -162,6 +165,7 @@ class Budget(Ledger):
         self._kept = max(0, self.express_slots - self._express) * WINDOW_MIN
         if not self.producers:
             self._kept += self.producer_cost
+        self._kept += max(0, self._for_asking - (self.connections - self.running) * _ASKING_COST)
         self._for_windows = self.memory_bytes - self._kept - self._spent()
         pool = self._for_windows - max(self.running, self._crowd) * WINDOW_MIN
         pool -= max(0, self._crowd - self.connections) * CONNECTION_COST
@@ -185,10 +189,16 @@ class Budget(Ledger):
         self._divide()
 
     def can_open(self) -> bool:
-        """Whether one more connection can be paid for: so that a part of the slots is left, whoever comes to wait."""
+        """Whether one more connection can be paid for: so that a part of the slots is left, whoever comes to wait.
+
+        So many as the door has room for always can, as that is kept for them.
+        """
+        asking = self.connections + 1 - self.running
+        if asking * _ASKING_COST <= self._for_asking:
+            return self._spent() + self.pinned + _ASKING_COST <= self.memory_bytes  # after a resize it may be gone
         least = max(0, self.slots // FLOOR_SHARE + 1 - self.running) * WINDOW_MIN
         # Within what those who left have not given back it costs nothing more.
-        return self._fits(max(0, CONNECTION_COST + WAITING_COST - self.slack_bytes) + least)
+        return self._fits(max(0, _ASKING_COST - self.slack_bytes) + least)
 
     def shared(self, multiplexed: int, streams: int = 0) -> None:
         """So many connections of HTTP/2 more, or fewer, and so many streams."""
@@ -211,8 +221,11 @@ class Budget(Ledger):
         return self.spent_bytes() + WINDOW_MIN + producer <= self.memory_bytes  # after a resize less may be kept
 
     def spent_bytes(self) -> int:
-        """All that is spent or promised at this moment, in bytes, less what is kept for small answers."""
-        return self._spent() + self.running * WINDOW_MIN + self.lent
+        """All that is spent or promised at this moment, in bytes, less what is kept at the door.
+
+        What is lent though it is promised is there once.
+        """
+        return self._spent() + self.running * WINDOW_MIN + max(0, self.lent - self.memory_bytes // FLOAT_SHARE)
 
     def _fits(self, cost: int) -> bool:
         if self._kept + self.spent_bytes() + cost > self.memory_bytes:
@@ -315,6 +328,6 @@ _LEAST_ENTRIES = 32
 _LEAST_PIECE = 4 * KIB
 _LEAST_PRODUCER = 2 * _LEAST_PIECE + _LEAST_ENTRIES * ENTRY_COST
 _LEAST_EXPRESS = 2  # a listing, and a small answer beside it
-_LEAST_DOOR = _LEAST_EXPRESS * WINDOW_MIN + 4 * (CONNECTION_COST + WAITING_COST) + _LEAST_PRODUCER
+_LEAST_DOOR = _LEAST_EXPRESS * WINDOW_MIN + 4 * _ASKING_COST + _LEAST_PRODUCER
 LEAST_MEMORY = -(-(_LEAST_DOOR + WINDOW_MIN + CONNECTION_COST) // (64 * KIB)) * 64 * KIB
 """The least memory that works, in bytes: one download, a listing and a small answer beside it, and some who ask."""
