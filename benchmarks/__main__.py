@@ -12,6 +12,7 @@ from .launch import raise_descriptor_limit
 
 SCENARIOS: dict[str, Callable[[Run], None]] = {
     "throughput": speed.throughput,
+    "tls": speed.tls,
     "price": speed.price,
     "ranges": speed.ranges,
     "memory": space.memory,

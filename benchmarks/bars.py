@@ -136,6 +136,16 @@ BARS = (
         " KiB",
         plain("memory", "freight 4GiB", "10000", "bytes_per_download", 1024),
     ),
+    *(
+        floor(f"{PER_CPU}, HTTPS, `--memory 4GiB`, {case}", 1, "x nginx", ratio("tls", "freight 4GiB", "nginx", number))
+        for number, case in (("1", "1 client"), ("16", "16 clients"), ("100", "100 clients"))
+    ),
+    ceiling(
+        "Process memory per download by HTTPS, 1,000 running",
+        40,
+        " KiB",
+        plain("tls", "freight 4GiB", "1000", "bytes_per_download", 1024),
+    ),
     ceiling("Process memory, idle", 20, " MiB", plain("start", "freight", "1", "idle_bytes", 1 << 20)),
     ceiling("First byte after the command", 400, " ms", plain("start", "freight", "1", "first_byte_seconds", 0.001)),
     floor(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import socket
+import ssl
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, Self
 
 from .launch import HOT
@@ -29,6 +31,7 @@ class Spec:
     connection, ``pace`` a second, timed), drip (a byte of a head a second, without end), sip (a byte of a body a
     second). ``names`` are asked for in turn, from ``sources`` in turn; ``once`` ends a flood when each client has its
     file. ``mss`` makes the loopback behave like Ethernet, ``receive`` is each client's SO_RCVBUF; 0 leaves them.
+    ``tls``: what comes is counted as it is on the wire, encrypted; each answer is the whole file, of ``size``.
     """
 
     mode: str
@@ -46,6 +49,7 @@ class Spec:
     address: str = "127.0.0.1"
     sources: tuple[str, ...] = ()
     content: str = ""
+    tls: bool = False
 
     def json(self) -> str:
         return json.dumps(asdict(self))
@@ -81,16 +85,24 @@ def request(spec: Spec, name: str, more: str = CLOSE) -> bytes:
     return GET.format(name=name, host=spec.address, more=more).encode()
 
 
+@cache
+def trusting() -> ssl.SSLContext:
+    """What takes any certificate: a benchmark's is signed by nobody."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
 class Client:
     """One connection, the ``number``-th of its crowd: what it has had of the answer it waits for.
 
     ``taken`` counts the bytes of head and body; ``whole`` is how many there will be, 0 where that was not stated.
     """
 
-    __slots__ = ("name", "number", "sock", "source", "taken", "whole")
+    __slots__ = ("name", "number", "sealed", "sock", "source", "taken", "whole")
 
     def __init__(self, spec: Spec, number: int = 0) -> None:
-        self.number, self.taken, self.whole = number, 0, 0
+        self.number, self.taken, self.whole, self.sealed = number, 0, 0, spec.tls
         self.name = spec.names[number % len(spec.names)]
         self.source = source(spec, number)
         self.sock = opened(spec, number)
@@ -108,8 +120,14 @@ class Client:
         self.sock.close()
 
     def ask(self, spec: Spec, more: str = CLOSE) -> None:
-        self.sock.sendall(request(spec, self.name, more))
         self.taken = self.whole = 0
+        if self.sealed:
+            self.whole = spec.size
+            with trusting().wrap_socket(self.sock) as stream:
+                stream.sendall(request(spec, self.name, more))
+                self.sock = socket.socket(fileno=stream.detach())
+        else:
+            self.sock.sendall(request(spec, self.name, more))
 
     def take(self, limit: int = len(TRASH)) -> int | None:
         """Take what is there, up to ``limit`` bytes: how many; 0 at the end, -1 if wrong, None for not yet.
@@ -117,7 +135,7 @@ class Client:
         Raises TimeoutError where the socket waits, and nothing came for PATIENCE_SECONDS.
         """
         try:
-            if self.taken:
+            if self.taken or self.sealed:
                 count = self.sock.recv_into(TRASH, limit, socket.MSG_TRUNC)
             else:
                 head = self.sock.recv(min(limit, 4096))

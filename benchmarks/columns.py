@@ -67,6 +67,10 @@ def held(case: str) -> Iterable[Column]:
 COLUMNS: Mapping[str, Sequence[Column]] = {
     "throughput": (*per_cpu("1"), *per_cpu("64"), *per_cpu("500")),
     "throughput-more": (*beyond("1"), *beyond("64"), *beyond("500")),
+    "tls": (
+        *(column for case in ("1", "16", "100") for column in per_cpu(case)),
+        Column("KiB per download, 1,000", "1000", "bytes_per_download", 1, 1024),
+    ),
     "price": (*bounded("64"), *bounded("500")),
     "price-stalled": (*bounded("64 + 100 stalled"), *bounded("500 + 100 stalled")),
     "h2": (*per_cpu("1", "nginx h2c"), *per_cpu("16", "nginx h2c"), *per_cpu("100", "nginx h2c")),

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -49,6 +50,7 @@ class Running:
     pid: int
     port: int
     network: Network = LOOPBACK
+    tls: bool = False
 
 
 def free_port(network: Network) -> int:
@@ -67,6 +69,7 @@ def site(size: int) -> Iterator[Site]:
         for part in ("root", "shared"):
             (home / part).mkdir()
         write_random(home / "root" / HOT, size)
+        certify(home / "shared")
         with held_in_memory(home / "root" / HOT):
             yield Site(home / "root", home / "shared", size)
 
@@ -96,6 +99,13 @@ def write_random(path: Path, size: int) -> None:
             file.write(os.urandom(MIB))
         file.flush()
         os.fsync(file.fileno())
+
+
+def certify(folder: Path) -> None:
+    """A key pair that nobody has signed, ``cert.pem`` and ``key.pem``, for who speaks HTTPS."""
+    where = ("-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem"))
+    kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost")
+    subprocess.run(["openssl", "req", "-x509", *kind, *where], check=True, capture_output=True)
 
 
 def fill(texts: Sequence[str], names: dict[str, str]) -> list[str]:
@@ -131,7 +141,7 @@ def running(peer: Peer, site: Site, *, ready: bool = True, network: Network = LO
                 process = subprocess.Popen(
                     command, env=env, stdout=log, stderr=log, stdin=DEVNULL, start_new_session=True
                 )
-            server = Running(process.pid, port, network)
+            server = Running(process.pid, port, network, peer.tls)
             try:
                 if ready:
                     wait_listening(process, server, Path(work) / "output.log", names)
@@ -201,7 +211,11 @@ def check(peer: Peer, site: Site) -> None:
 
 def get(server: Running, fields: dict[str, str], wrong: Callable[[http.client.HTTPResponse], bool]) -> bytes:
     """The first MiB of an answer; Unfit where its head is ``wrong``."""
-    link = http.client.HTTPConnection(server.network.address, server.port, timeout=10)
+    where = {"host": server.network.address, "port": server.port, "timeout": 10.0}
+    any_context = ssl._create_unverified_context()
+    link = (
+        http.client.HTTPSConnection(**where, context=any_context) if server.tls else http.client.HTTPConnection(**where)
+    )
     try:
         with inside(server.network.clients):
             link.connect()

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -42,6 +42,7 @@ class Peer:
 
     ``needs`` is a program, or a Python module as ``python:NAME``. ``files`` are configurations by their name in
     ``$work``. ``build`` runs once before the first start. ``ranges`` is False where a body has no stated length.
+    ``tls``: it speaks HTTPS.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Peer:
     env: Mapping[str, str] = field(default_factory=dict)
     build: tuple[str, ...] = ()
     ranges: bool = True
+    tls: bool = False
 
     def missing(self) -> str | None:
         """Why it cannot run here, or None."""
@@ -106,6 +108,21 @@ def go(name: str, source: str, *, ranges: bool) -> Peer:
     )
 
 
+def https(peer: Peer) -> Peer:
+    """The same by HTTPS, with the certificate of the site and the protocols and ciphers that freight has."""
+    if peer.needs == "nginx":
+        spoken = f"listen $address:$port ssl backlog=4096; {NGINX_TLS}"
+        files = {name: text.replace("listen $address:$port backlog=4096;", spoken) for name, text in peer.files.items()}
+        return replace(peer, files=files, tls=True)
+    return replace(
+        peer, command=(*peer.command, "--tls-cert", "$shared/cert.pem", "--tls-key", "$shared/key.pem"), tls=True
+    )
+
+
+NGINX_TLS = (
+    "ssl_certificate $shared/cert.pem; ssl_certificate_key $shared/key.pem; ssl_protocols TLSv1.2 TLSv1.3; "
+    "ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20; ssl_prefer_server_ciphers on;"
+)
 NGINX = nginx("nginx", "access_log off;")
 """The reference that ratios are taken against."""
 

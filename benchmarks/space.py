@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 
 from . import peers
@@ -27,6 +28,7 @@ def downloading(peer: Peer, place: Site, clients: int) -> Sample:
         idle = uss_bytes(server.pid)
         # With the loopback's own segment size, 10,000 clients would hold more of the kernel's memory than TCP may have.
         spec = Spec("slow", server.port, clients, seconds=120, step=4096, mss=ETHERNET_MSS, receive=16384)
+        spec = replace(spec, size=place.size, tls=server.tls)
         with crowd(spec) as load:
             begun = load.wait("begin")
             time.sleep(SETTLE)

@@ -11,10 +11,12 @@ from .client import Spec
 from .drive import EventLost, Run, Sample, crowd, interleave
 from .gauge import cpu_seconds, machine_cpu_seconds, send_queues
 from .launch import MIB, Running, Site, running, site
-from .peers import NGINX, Peer, freight
+from .peers import NGINX, Peer, freight, https
+from .space import downloading
 from .watch import watched
 
 CLIENTS = (1, 64, 500)
+TLS_CLIENTS, SLOW = (1, 16, 100), 1000
 BUDGETS: Mapping[str, int] = {
     **{"20MB": 20_000_000, "64MiB": 64 * MIB, "128MiB": 128 * MIB},
     **{"256MiB": 256 * MIB, "1GiB": 1024 * MIB, "4GiB": 4096 * MIB},
@@ -35,11 +37,11 @@ def window(run: Run) -> float:
 def flooded(peer: Peer, place: Site, clients: int, seconds: float) -> Sample:
     """One turn: ``clients`` take the same hot file over and over as fast as they can."""
     with running(peer, place) as server:
-        return poured(server, clients, seconds)
+        return poured(server, clients, seconds, place.size)
 
 
-def poured(server: Running, clients: int, seconds: float) -> Sample:
-    with crowd(Spec("flood", server.port, clients, seconds=seconds)) as load:
+def poured(server: Running, clients: int, seconds: float, whole: int = 0) -> Sample:
+    with crowd(Spec("flood", server.port, clients, seconds=seconds, size=whole, tls=server.tls)) as load:
         load.wait("begin")
         before, all_before = cpu_seconds(server.pid), machine_cpu_seconds()
         told = load.wait("end")
@@ -68,6 +70,17 @@ def throughput(run: Run) -> None:
         order = interleave(NGINX, fit, {peer.name for peer in fit if peer.name.startswith("freight")})
         for clients in CLIENTS:
             run.turns(order, str(clients), partial(flooded, place=place, clients=clients, seconds=window(run)))
+
+
+def tls(run: Run) -> None:
+    """HTTPS with one certificate at 1, 16 and 100 clients, nginx before and after; 1,000 slow downloads by it."""
+    run.settings = {"file_bytes": size(run), "warm_seconds": 1, "window_seconds": window(run), "slow_clients": SLOW}
+    with site(size(run)) as place:
+        fit = run.fit([https(NGINX), https(freight("4GiB")), https(freight())], place)
+        order = interleave(fit[0], fit, {peer.name for peer in fit if peer.name.startswith("freight")})
+        for clients in TLS_CLIENTS:
+            run.turns(order, str(clients), partial(flooded, place=place, clients=clients, seconds=window(run)))
+        run.turns(fit, str(SLOW), lambda peer: downloading(peer, place, SLOW))
 
 
 def priced(peer: Peer, place: Site, clients: int, stalled: int, seconds: float) -> Sample:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from certificates import Pair, make_pair
 from netns import HERE, Place
 from serving import Served, find_program
 
@@ -20,6 +21,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if os.environ.get("CI") == "true":
                 pytest.fail(f"{program} is not installed", pytrace=False)
             pytest.skip(f"{program} is not installed")
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """A key pair for who serves by HTTPS."""
+    return make_pair(tmp_path_factory.mktemp("pair"), "localhost")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from certificates import trusting_all
 from netns import HERE, Place
 
 PATIENCE_SECONDS = 20.0  # how long anything may take before a test gives up; never a measure of speed
@@ -89,6 +91,7 @@ class Served:
             self._reader.start()
         self.line = self._next_line()
         self.port = _port(self.line)
+        self.tls = trusting_all() if " at https://" in self.line else None  # what its clients speak
         self._admin_line = self._next_line() if admin else ""
 
     @property
@@ -132,7 +135,7 @@ class Served:
 
     def connect(self, receive_bytes: int | None = None) -> Client:
         """A new client. ``receive_bytes`` bounds what its kernel takes while it does not read."""
-        return Client(self.host, self.port, receive_bytes)
+        return Client(self.host, self.port, receive_bytes, tls=self.tls)
 
     def begin(self, target: str = "/", *fields: str, version: str = "1.1") -> Client:
         """A new client that has the head of its answer, and reads no more."""
@@ -216,7 +219,7 @@ class Cut(Exception):
 class Client:
     """One connection, spoken by hand. Reading raises :class:`Cut` or ConnectionResetError for a cut answer.
 
-    ``named`` is what its requests have in Host; ``made``: a socket to use.
+    ``named`` is what its requests have in Host; ``made``: a socket to use; ``tls``: what it speaks HTTPS with.
     """
 
     def __init__(
@@ -226,6 +229,7 @@ class Client:
         receive_bytes: int | None = None,
         named: str = "x",
         made: socket.socket | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.named = named
         self.socket = made or socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -233,6 +237,8 @@ class Client:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.settimeout(PATIENCE_SECONDS)
         self.socket.connect((host, port))
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self._ahead = bytearray()
 
     def __enter__(self) -> Self:

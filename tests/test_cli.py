@@ -63,12 +63,15 @@ def test_every_option_reaches_the_server(served: list[Settings], tmp_path: Path)
         "drain": "5s",
         "admin": "[::1]:9080",
         "trusted-proxy": "10.0.0.0/8,::1",
+        "tls-cert": "cert.pem",
+        "tls-key": "key.pem",
+        "redirect-port": "8081",
         "log-format": "json",
     }
     flags = ["proxy-protocol", "no-length", "follow-links", "hidden"]
     options = [word for name, text in given.items() for word in (f"--{name}", text)]
-    assert main(["serve", str(tmp_path), *options, *(f"--{name}" for name in flags)]) == 0
-    expected = {"path": str(tmp_path)} | given | dict.fromkeys(flags, "true")
+    assert main(["serve", str(tmp_path), *options, *(f"--{name}" for name in flags), "--no-tls-self-signed"]) == 0
+    expected = {"path": str(tmp_path)} | given | dict.fromkeys(flags, "true") | {"tls-self-signed": "false"}
     assert expected.keys() == {setting.name for setting in SETTINGS}
     assert served == [read_settings(expected)]
 

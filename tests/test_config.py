@@ -286,6 +286,7 @@ def test_a_reload_of_what_is_the_same_changes_nothing() -> None:
 
 CHANGED = {
     Kind.PATH: "/other",
+    Kind.FILE: "/other",
     Kind.TEXT: "other",
     Kind.NUMBER: "7",
     Kind.SIZE: "7MB",
@@ -298,8 +299,12 @@ CHANGED = {
 }
 
 
+PAIR = {"tls-cert": "/cert.pem", "tls-key": "/key.pem"}
+
+
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_each_setting_is_either_taken_over_or_waits_for_a_restart(setting: Setting) -> None:
-    running, fresh = read_settings({}), read_settings({setting.name: CHANGED[setting.kind]})
+    beside = PAIR if setting.name in (*PAIR, "redirect-port") else {}  # none of these makes sense alone
+    running, fresh = read_settings(beside), read_settings(beside | {setting.name: CHANGED[setting.kind]})
     assert running != fresh
     assert reload(running, fresh) == ((fresh, ()) if setting.live else (running, (setting.name,)))

@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from freight.config import reload
 from freight.core.client import NOBODY, Networks
 from freight.errors import Unservable
 from freight.fileserver import FileServer
-from freight.flow.budget import CONNECTION_COST, LEAST_MEMORY, WAITING_COST, WINDOW_MIN, Budget
+from freight.flow.budget import CONNECTION_COST, LEAST_MEMORY, TLS_COST, WAITING_COST, WINDOW_MIN, Budget
 from freight.flow.footprint import Footprint
 from freight.flow.gate import Gate, Terms
 from freight.flow.limits import default_memory, largest_send_queue
@@ -33,9 +34,13 @@ from freight.observe.process import ProcessMemory
 from freight.overview import Overview
 from freight.server.connection import House
 from freight.server.listener import Listener, listen
+from freight.server.redirect import Redirect
 from freight.settings import Settings
 from freight.sources.local import LocalSource
 from freight.wire.http1 import Limits
+
+if TYPE_CHECKING:
+    from freight.server.tls import Tls
 
 _POOL_THREADS = 4  # enough to keep a disk busy; a thread is made when it is needed first, and costs a stack
 _LOOK_THREADS = 2  # looking a path up must not wait behind megabytes
@@ -63,7 +68,8 @@ def run(settings: Settings, reread: Callable[[], Settings]) -> int:
     ``reread`` gathers the settings anew, from where they came, and raises Unservable when they are not sensible.
     """
     _raise_descriptor_limit()
-    budget = Budget(_memory(settings), largest_send_queue())
+    tls, fingerprint = _tls(settings)
+    budget = Budget(_memory(settings), largest_send_queue(), 0 if tls is None else TLS_COST)
     trusted = Networks.parse(settings.trusted_proxy)
     pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="disk")
     looks = ThreadPoolExecutor(_LOOK_THREADS, thread_name_prefix="look")
@@ -82,7 +88,11 @@ def run(settings: Settings, reread: Callable[[], Settings]) -> int:
         with asyncio.Runner() as runner:
             port = listening.getsockname()[1]
             watched = listen_admin(settings.admin, port, lambda host, at: listen(host, at, MARK_MIN), log.warn)
-            server = Server(settings, reread, source, budget, trusted, listening, watched, pool, log)
+            elsewhere = settings.redirect_port
+            redirecting = None if elsewhere is None else listen(settings.host, elsewhere, MARK_MIN)
+            server = Server(
+                settings, reread, source, budget, trusted, listening, redirecting, watched, pool, log, tls, fingerprint
+            )
             return runner.run(server.serve())
     finally:
         log.close()
@@ -93,6 +103,22 @@ def run(settings: Settings, reread: Callable[[], Settings]) -> int:
 
 def _memory(settings: Settings) -> int:
     return default_memory() if settings.memory_bytes is None else settings.memory_bytes
+
+
+def _tls(settings: Settings) -> tuple[Tls | None, str]:
+    """What TLS is spoken with, if any, and the fingerprint of a certificate that was made for it. Loads ssl if so."""
+    if settings.tls_self_signed:
+        from freight.server.certificate import self_signed
+        from freight.server.tls import Tls
+
+        contexts, fingerprint = self_signed(settings.host)
+        return Tls(contexts), fingerprint
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        from freight.server.certificate import from_files
+        from freight.server.tls import Tls
+
+        return Tls(from_files(settings.tls_cert, settings.tls_key)), ""
+    return None, ""
 
 
 def _terms(settings: Settings) -> Terms:
@@ -135,9 +161,12 @@ class Server:
         budget: Budget,
         trusted: Networks,
         listening: socket.socket,
+        redirecting: socket.socket | None,
         watched: socket.socket | None,
         pool: ThreadPoolExecutor,
         log: Log,
+        tls: Tls | None,
+        fingerprint: str,
     ) -> None:
         self._settings = settings
         self._reread = reread
@@ -145,10 +174,14 @@ class Server:
         self._budget = budget
         self._trusted = trusted
         self._listening = listening
+        self._redirecting = redirecting  # the socket of plain HTTP, beside HTTPS
+        self._tls = tls
+        self._fingerprint = fingerprint
         self._watched = watched  # the admin listener's socket
         self._pool = pool
         self._log = log
         self._status = 0
+        self._redirect: Listener | None = None
         self._admin: Listener | None = None
         self._answers: Admin | None = None
         self._admin_transfers: Transfers | None = None
@@ -170,6 +203,7 @@ class Server:
             proxy_protocol=self._settings.proxy_protocol,
             trusted=self._trusted,
             pardon=self._pardon,
+            tls=self._tls,
         )
         self._listener = Listener(house, self._listening, self._log.warn, self._gate.call_next, self._crowd)
         self._stop: asyncio.Future[None] = loop.create_future()
@@ -180,12 +214,20 @@ class Server:
         self._listener.start()
         sweeper = loop.create_task(self._sweep())
         _calm_collector()
-        print(f"freight: serving {self._settings.path} at {_url(self._listening)}", flush=True)
+        scheme = "http" if self._tls is None else "https"
+        print(f"freight: serving {self._settings.path} at {_url(self._listening, scheme)}", flush=True)
         if self._watched is not None:
             self._open_admin(self._watched, house, meter)
             print(f"freight: admin at {_url(self._watched)}", flush=True)
+        if self._redirecting is not None:
+            self._open_redirect(self._redirecting, house)
+            print(f"freight: sending on to it from {_url(self._redirecting)}", flush=True)
+        if self._fingerprint:
+            print(f"freight: certificate of SHA-256 {self._fingerprint}, signed by nobody", flush=True)
         await self._stop
         self._gate.drain()
+        if self._redirect is not None:
+            await self._redirect.drain(_ADMIN_DRAIN_SECONDS)
         await self._listener.drain(self._settings.drain_seconds)
         sweeper.cancel()
         if self._admin is not None and self._admin_transfers is not None and self._answers is not None:
@@ -194,6 +236,14 @@ class Server:
             self._admin_transfers.close()
         self._transfers.close()
         return self._status
+
+    def _open_redirect(self, redirecting: socket.socket, house: House) -> None:
+        """Begin to send plain HTTP on to HTTPS. Its connections are paid for as those are."""
+        port: int = self._listening.getsockname()[1]
+        files = Redirect(house.transfers.send, port)
+        own = replace(house, files=files, tls=None)
+        self._redirect = Listener(own, redirecting, self._log.warn, self._gate.call_next, _pass_over)
+        self._redirect.start()
 
     def _open_admin(self, watched: socket.socket, house: House, meter: Meter) -> None:
         """Begin to answer questions about the server, from a budget of their own: ours may be spent."""
@@ -225,7 +275,9 @@ class Server:
             host,
             self._footprint.pardon,
         )
-        own = replace(house, files=admin, transfers=transfers, budget=budget, record=_forget, proxy_protocol=False)
+        own = replace(
+            house, files=admin, transfers=transfers, budget=budget, record=_forget, proxy_protocol=False, tls=None
+        )
         self._admin = Listener(replace(own, trusted=NOBODY), watched, self._log.warn, _nothing, _pass_over)
         self._admin.start()
 
@@ -251,6 +303,8 @@ class Server:
 
     def _reload(self) -> None:
         """SIGHUP: what is live of the settings is taken over, for who runs too; all else is told."""
+        if self._tls is not None:
+            self._renew(self._tls)
         try:
             settings, waiting = reload(self._settings, self._reread())
             self._budget.resize(_memory(settings))
@@ -265,11 +319,21 @@ class Server:
         needs = f"; {', '.join(waiting)} only with a restart" if waiting else ""
         self._log.warn(f"the settings were read again{needs}")
 
+    def _renew(self, tls: Tls) -> None:
+        try:
+            tls.renew()
+        except Unservable as error:
+            self._log.warn(f"the certificate is as it was: {error}")
+        else:
+            self._log.warn("the certificate was read again")
+
     async def _sweep(self) -> None:
         """One coarse look at everything that waits, instead of a timer for each."""
         while True:
             await asyncio.sleep(min(_SWEEP_SECONDS, self._gate.terms.idle_seconds / 4))
             self._listener.expire()
+            if self._redirect is not None:
+                self._redirect.expire()
             if self._admin is not None:
                 self._admin.expire()
             if self._admin_transfers is not None:
@@ -291,6 +355,6 @@ def _pass_over(crowded: bool) -> None:
     """Nobody is sent away for the sake of who looks."""
 
 
-def _url(listening: socket.socket) -> str:
+def _url(listening: socket.socket, scheme: str = "http") -> str:
     host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}/" if listening.family == socket.AF_INET6 else f"http://{host}:{port}/"
+    return f"{scheme}://[{host}]:{port}/" if listening.family == socket.AF_INET6 else f"{scheme}://{host}:{port}/"

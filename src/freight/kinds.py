@@ -24,6 +24,7 @@ class Kind(Enum):
     """What a setting's text means."""
 
     PATH = "path"
+    FILE = "file"
     TEXT = "text"
     NUMBER = "number"
     SIZE = "size"  # read as bytes; the field ends in _bytes
@@ -173,6 +174,7 @@ class _Form(NamedTuple):
 
 _FORMS = {
     Kind.PATH: _Form(_path),
+    Kind.FILE: _Form(_path),
     Kind.TEXT: _Form(_filled),
     Kind.NUMBER: _Form(_whole),
     Kind.SIZE: _Form(parse_size, format_size, "_bytes"),

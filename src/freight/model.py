@@ -184,7 +184,8 @@ class Running:
     ``of_bytes`` is its promised length, None where none was stated; ``rate_bytes_per_second`` is what the client took
     lately; ``window_bytes`` is how much of its memory the kernel may have for it, None: as much as it likes;
     ``kernel_queue_bytes`` is what it does hold; ``blocked_on`` is whom it waits for; ``began`` is when it began, in
-    seconds by a clock of the server's own: with client and target it tells a download from all others.
+    seconds by a clock of the server's own: with client and target it tells a download from all others; ``wire`` is what
+    is spoken with the client.
     """
 
     client: str
@@ -197,6 +198,7 @@ class Running:
     seconds: float
     blocked_on: Literal["client", "disk"]
     began: float = 0.0
+    wire: str = "http/1.1"
 
 
 @dataclass(frozen=True, slots=True)

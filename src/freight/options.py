@@ -56,9 +56,15 @@ def _parameter(setting: Setting) -> click.Parameter:
         [setting.option, key],
         help=f"{setting.help}  [default: {setting.default}]",
         metavar=None if setting.choices else setting.metavar,
-        type=click.Choice(setting.choices) if setting.choices else None,
+        type=_type(setting),
         multiple=setting.kind is Kind.NETWORKS,
     )
+
+
+def _type(setting: Setting) -> click.ParamType[Any] | None:
+    if setting.choices:
+        return click.Choice(setting.choices)
+    return click.Path() if setting.kind is Kind.FILE else None  # so that a shell completes it
 
 
 def given(values: Mapping[str, Any]) -> dict[str, Given]:

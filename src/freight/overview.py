@@ -94,6 +94,7 @@ class Overview:
             seconds=seconds,
             blocked_on="disk" if pump.fetching else "client",
             began=pump.began,
+            wire=exchange.sink.wire,
         )
 
     def _snapshot(self, sums: _Sums, rows: list[Running]) -> Snapshot:

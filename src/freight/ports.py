@@ -53,12 +53,13 @@ class Sink(Protocol):
     """One answer's way out: a wire's framing over a socket. Nothing here waits or buffers.
 
     ``account`` is the connection's with the budget; ``taken`` counts the bytes the kernel took, of all its exchanges.
-    ``zero_copy``: no byte of a file comes by the process on its way.
+    ``zero_copy``: what is sent of a file is never in the process; ``wire``: what is spoken, as ``/status`` names it.
     """
 
     account: Account
     taken: int
     zero_copy: bool
+    wire: str
 
     def segments(self, plan: Plan, size: int | None) -> Iterator[bytes | Span]:
         """The answer's head and body in order: literal bytes, and spans of the representation (``size`` bytes long).

@@ -152,6 +152,41 @@ SETTINGS = (
         help="Every connection begins with a PROXY protocol header, of version 1 or 2, that says whose it is.",
     ),
     Setting(
+        name="tls-cert",
+        kind=Kind.FILE,
+        default="none",
+        metavar="FILE",
+        help="Serve by HTTPS, with this certificate: PEM, those that sign it behind it. SIGHUP has it and its key read "
+        "again. none: plain HTTP.",
+        words={"none": None},
+    ),
+    Setting(
+        name="tls-key",
+        kind=Kind.FILE,
+        default="none",
+        metavar="FILE",
+        help="The key of --tls-cert: PEM, without a passphrase.",
+        words={"none": None},
+    ),
+    Setting(
+        name="tls-self-signed",
+        kind=Kind.FLAG,
+        default="false",
+        metavar="",
+        help="Serve by HTTPS, with a certificate made at the start that nobody has signed, for trying it out. Its "
+        "fingerprint is printed.",
+    ),
+    Setting(
+        name="redirect-port",
+        kind=Kind.NUMBER,
+        default="none",
+        metavar="NUMBER",
+        help="Another TCP port, where plain HTTP is sent on to HTTPS. 0 takes a free one and says which. none: there "
+        "is no such port.",
+        high=PORT_MAX,
+        words={"none": None},
+    ),
+    Setting(
         name="no-length",
         kind=Kind.FLAG,
         default="false",
@@ -208,6 +243,10 @@ class Settings:
     admin: Address | Literal["auto"] | None
     trusted_proxy: tuple[str, ...]
     proxy_protocol: bool
+    tls_cert: Path | None
+    tls_key: Path | None
+    tls_self_signed: bool
+    redirect_port: int | None
     no_length: bool
     follow_links: bool
     hidden: bool
@@ -243,6 +282,7 @@ def _check_together(settings: Settings, named: Callable[[str], str]) -> None:
     """Refuse what makes sense alone but not together. All settings of a rule are live, or none: see ``reload``."""
     if settings.port and settings.admin == Address(settings.host, settings.port):
         raise Unservable(f"{named('admin')}: {settings.admin} is where files are served; take another port")
+    _check_tls(settings, named)
     least = settings.min_rate_bytes_per_second
     for name, most in (
         ("rate", settings.rate_bytes_per_second),
@@ -253,3 +293,17 @@ def _check_together(settings: Settings, named: Callable[[str], str]) -> None:
                 f"{named(name)}: {format_rate(most)} is less than the {format_rate(least)} of {named('min-rate')}: "
                 "every download would be let go"
             )
+
+
+def _check_tls(settings: Settings, named: Callable[[str], str]) -> None:
+    pair = {"tls-cert": settings.tls_cert, "tls-key": settings.tls_key}
+    for name, path in pair.items():
+        if path is not None and settings.tls_self_signed:
+            raise Unservable(f"{named(name)}: {named('tls-self-signed')} makes a certificate of its own; leave out one")
+    if len(missing := [name for name, path in pair.items() if path is None]) == 1:
+        raise Unservable(f"{named(missing[0])}: is missing, while there is the other of the pair")
+    if settings.redirect_port is not None:
+        if settings.tls_cert is None and not settings.tls_self_signed:
+            raise Unservable(f"{named('redirect-port')}: there is no HTTPS to send to; give {named('tls-cert')} too")
+        if settings.redirect_port and settings.redirect_port == settings.port:
+            raise Unservable(f"{named('redirect-port')}: {settings.port} is where HTTPS is spoken; take another port")

@@ -26,6 +26,9 @@ class ScriptedSink:
     has not taken is held, byte by byte: this kernel keeps no books.
     """
 
+    zero_copy = True
+    wire = "memory"
+
     def __init__(self, script: Iterable[int | OSError] = ()) -> None:
         self.account = Account()
         self.zero_copy = True

@@ -54,6 +54,7 @@ def test_the_object_has_what_the_snapshot_has_in_these_words(snapshot: Snapshot)
                     "kernel_queue": 30_000,
                     "seconds": 60.123457,
                     "blocked_on": "client",
+                    "wire": "http/1.1",
                 },
                 {
                     "client": "2001:db8::1",
@@ -65,6 +66,7 @@ def test_the_object_has_what_the_snapshot_has_in_these_words(snapshot: Snapshot)
                     "kernel_queue": 0,
                     "seconds": 0.0,
                     "blocked_on": "disk",
+                    "wire": "http/1.1",
                 },
             ],
             "running_omitted": 2,

@@ -50,7 +50,7 @@ def test_without_a_question_it_is_about_the_default_of_a_server_here(capsys: pyt
         (["--rtt", "0"], "--rtt: must be more than 0"),
         (["--rtt", "fast"], "--rtt: 'fast' is not a time"),
         (["--rate", "fast"], "--rate: 'fast' is not a rate"),
-        (["--mix", "tls=1"], "--mix: there is no kind 'tls'; known is clear"),
+        (["--mix", "quic=1"], "--mix: there is no kind 'quic'; known is clear, tls"),
         (["huge.csv"], "unexpected extra argument"),
     ],
 )

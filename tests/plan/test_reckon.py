@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freight.errors import Unservable
-from freight.flow.budget import CONNECTION_COST, LEAST_MEMORY, WINDOW_MIN, Budget
+from freight.flow.budget import CONNECTION_COST, LEAST_MEMORY, TLS_COST, WINDOW_MIN, Budget
 from freight.plan import reckon
 from freight.plan.reckon import CLEAR, CLIENTS_MAX, Question, Row, answer, clients_of, least_memory, parse_mix
 
@@ -109,6 +109,11 @@ def test_too_little_memory_is_said_as_the_server_says_it() -> None:
         list(answer(Question((), (1000,), LARGEST, CLEAR)))
 
 
+def test_of_a_server_that_speaks_tls_the_plan_says_what_its_budget_does() -> None:
+    room = Budget(30 * MB, LARGEST, TLS_COST).slots
+    assert room - 4 <= clients_of(30 * MB, parse_mix("tls=1"), LARGEST) <= room < Budget(30 * MB, LARGEST).slots
+
+
 @pytest.mark.parametrize("text", ["clear=1", "clear=0.2", " clear=20 "])
 def test_parts_of_a_mix_are_of_any_scale(text: str) -> None:
     assert parse_mix(text) == CLEAR
@@ -117,8 +122,8 @@ def test_parts_of_a_mix_are_of_any_scale(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("tls=1", "there is no kind 'tls'; known is clear"),
-        ("", "there is no kind ''; known is clear"),
+        ("quic=1", "there is no kind 'quic'; known is clear, tls"),
+        ("", "there is no kind ''; known is clear, tls"),
         ("clear", "is not a part"),
         ("clear=-1", "is not a part"),
         ("clear=nan", "is not a part"),
@@ -133,9 +138,8 @@ def test_a_mix_without_sense_says_what_is_known(text: str, said: str) -> None:
 
 
 def test_a_kind_with_a_cost_of_its_own_is_one_more_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of the connections cost three more each: so fewer run in the same memory."""
-    kinds = dict(reckon.KINDS) | {"heavy": lambda budget, count: Budget.opened(budget, 4 * count)}
-    monkeypatch.setattr(reckon, "KINDS", kinds)
+    """Half of the connections cost three times as much more: so fewer run in the same memory."""
+    monkeypatch.setattr(reckon, "KINDS", {**reckon.KINDS, "heavy": 3 * CONNECTION_COST})
     mix = parse_mix("clear=1,heavy=1")
     assert clients_of(20 * MB, mix, LARGEST) < clients_of(20 * MB, CLEAR, LARGEST)
     memory_bytes = least_memory(500, mix, LARGEST)

@@ -303,6 +303,14 @@ def test_a_large_frame_is_offered_and_not_asked_for() -> None:
     assert session.frame_bytes == 64 * 1024
 
 
+def test_over_tls_the_preface_alone_says_nothing() -> None:
+    """RFC 9113 section 3.2: there ALPN says it."""
+    inbound = Inbound("", Limits(), "https")
+    inbound.feed(HELLO)
+    with pytest.raises(Exception, match=r"only HTTP/1\.0 and HTTP/1\.1"):
+        inbound.next()
+
+
 def test_a_block_of_fields_may_come_in_parts(cut: Callable[[bytes], list[bytes]]) -> None:
     data = block(*ASKED)
     said = HELLO + frame(1, 1, 1, data[:3]) + frame(9, 0, 1, data[3:4]) + frame(9, 4, 1, data[4:])

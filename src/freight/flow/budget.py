@@ -5,8 +5,8 @@ queue is bounded. So what is counted here is what the kernel really holds (``wme
 unsent, and the bookkeeping around both), asked of each socket before more is handed to it. Nothing is handed over that
 has not been counted first, so the sum holds at every instant and not only on the average::
 
-    connections x CONNECTION_COST + those that do not run x WAITING_COST + all that is pinned
-        + producers x their cost + what is kept for small answers  <=  memory
+    connections x their cost + those that do not run x WAITING_COST + those that shake hands x HANDSHAKE_COST
+        + all that is pinned + producers x their cost + what is kept for small answers  <=  memory
 
 Whoever runs has a window of WINDOW_MIN. What is free beyond that is *lent*: to who drains it, up to a pool, by the
 call. A loan is over when its bytes have left the kernel, which is looked at when the next one asks.
@@ -27,10 +27,19 @@ WINDOW_MIN = 30 * KIB
 CONNECTION_COST = 5 * KIB
 """What one open connection costs in bytes of the process, running or idle; tests/load holds it to what is measured."""
 
+TLS_COST = 17 * KIB
+"""What a connection that speaks TLS costs besides: OpenSSL's state of it (docs/decisions/014)."""
+
+HANDSHAKE_COST = 32 * KIB
+"""What one may cost besides until it has shaken hands, in bytes: OpenSSL's buffers of messages and records."""
+
+HANDSHAKE_SHARE = 8
+"""One in so many bytes is the most that all who shake hands take besides: it bounds how many do at once."""
+
 WAITING_COST = 3 * KIB // 2
 """What one that does not run may cost besides, in bytes: a place in the line, or a short answer on its way out."""
 
-MULTIPLEX_COST = 32 * KIB
+MULTIPLEX_COST = 24 * KIB
 """What a connection of HTTP/2 costs besides, in bytes of the process: its state, two tables of HPACK, a frame."""
 
 STREAM_COST = 6 * KIB
@@ -92,7 +101,6 @@ Should all of it end with clients that stand still, what is left is still a wind
 DRAINED_BYTES = 4 * KIB
 """With so much or less in the kernel a transfer has drained all it had."""
 
-_ASKING_COST = CONNECTION_COST + WAITING_COST
 _LOAN = FAST_WINDOW - WINDOW_MIN  # a whole one
 _MANY = 1 << 20  # as many as may come
 _RECLAIMED_AT_MOST = 512  # loans looked at to let one more in: a quarter of a millisecond
@@ -102,10 +110,13 @@ _RECLAIMED_AT_ONCE = 4  # loans looked at when room is short: the oldest, which 
 class Budget(Ledger):
     """Divides ``memory_bytes``. ``largest``: what the kernel lets one send queue grow to by itself, in bytes.
 
+    ``besides``: what a connection costs beyond CONNECTION_COST, by what it speaks.
+
     Raises :class:`~freight.errors.Unservable` for less memory than one client and its small answers need.
     """
 
     __slots__ = (
+        "_cost",
         "_crowd",
         "_express",
         "_float",
@@ -118,6 +129,7 @@ class Budget(Ledger):
         "_process",
         "connections",
         "express_slots",
+        "handshakes",
         "listing_entries",
         "memory_bytes",
         "multiplexed",
@@ -126,14 +138,16 @@ class Budget(Ledger):
         "producers",
         "running",
         "scarce",
+        "shaking",
         "slots",
         "streams",
         "waiting",
     )
 
-    def __init__(self, memory_bytes: int, largest: int) -> None:
+    def __init__(self, memory_bytes: int, largest: int, besides: int = 0) -> None:
         super().__init__()
-        self.connections = self.running = self.waiting = self.producers = 0
+        self._cost = CONNECTION_COST + besides
+        self.connections = self.running = self.waiting = self.producers = self.shaking = 0
         self.multiplexed = self.streams = 0  # connections of HTTP/2, and the streams of them all
         self._process = 0  # bytes that it has grown by, as far as is known
         self._express = 0  # of those who run, who have an express slot
@@ -142,20 +156,20 @@ class Budget(Ledger):
 
     def resize(self, memory_bytes: int) -> None:
         """Divide another memory from now on. Who runs goes on; raises Unservable where it is too little."""
-        if memory_bytes < LEAST_MEMORY:
-            raise Unservable(
-                f"memory: {format_size(memory_bytes)} is too little; the least is {format_size(LEAST_MEMORY)}"
-            )
-        each = WINDOW_MIN + CONNECTION_COST
+        least = least_memory(self._cost)
+        if memory_bytes < least:
+            raise Unservable(f"memory: {format_size(memory_bytes)} is too little; the least is {format_size(least)}")
+        each = WINDOW_MIN + self._cost
         door = memory_bytes // DOOR_SHARE
         self.memory_bytes = memory_bytes
+        self.handshakes = max(_LEAST_HANDSHAKES, memory_bytes // HANDSHAKE_SHARE // HANDSHAKE_COST)
         self.express_slots = max(_LEAST_EXPRESS, door // 4 // each)
-        self.slots = (memory_bytes - max(door, _LEAST_DOOR)) // each
+        self.slots = (memory_bytes - max(door, _least_door(self._cost))) // each
         share = memory_bytes // PRODUCER_SHARE
         self.piece_bytes = min(PIECE_BYTES, max(_LEAST_PIECE, share // 8))
         self.listing_entries = min(LISTING_ENTRIES, max(_LEAST_ENTRIES, (share - 2 * self.piece_bytes) // ENTRY_COST))
         self.producer_cost = 2 * self.piece_bytes + self.listing_entries * ENTRY_COST
-        self._for_asking = max(door, _LEAST_DOOR) - self.express_slots * WINDOW_MIN - self.producer_cost
+        self._for_asking = max(door, _least_door(self._cost)) - self.express_slots * WINDOW_MIN - self.producer_cost
         self._crowd = min(CROWD, self.slots)
         self._divide()
 
@@ -165,10 +179,10 @@ class Budget(Ledger):
         self._kept = max(0, self.express_slots - self._express) * WINDOW_MIN
         if not self.producers:
             self._kept += self.producer_cost
-        self._kept += max(0, self._for_asking - (self.connections - self.running) * _ASKING_COST)
+        self._kept += max(0, self._for_asking - self._asking() * (self._cost + WAITING_COST))
         self._for_windows = self.memory_bytes - self._kept - self._spent()
         pool = self._for_windows - max(self.running, self._crowd) * WINDOW_MIN
-        pool -= max(0, self._crowd - self.connections) * CONNECTION_COST
+        pool -= max(0, self._crowd - self.connections) * self._cost
         self._pool, self._float = pool, max(pool, self.memory_bytes // FLOAT_SHARE)
         self.scarce = pool < self._float
         if self._largest * self.running <= pool:
@@ -188,17 +202,22 @@ class Budget(Ledger):
         self.waiting += count
         self._divide()
 
+    def shook(self, count: int) -> None:
+        """So many more, or fewer, have still to shake hands."""
+        self.shaking += count
+        self._divide()
+
     def can_open(self) -> bool:
         """Whether one more connection can be paid for: so that a part of the slots is left, whoever comes to wait.
 
         So many as the door has room for always can, as that is kept for them.
         """
-        asking = self.connections + 1 - self.running
-        if asking * _ASKING_COST <= self._for_asking:
-            return self._spent() + self.pinned + _ASKING_COST <= self.memory_bytes  # after a resize it may be gone
+        asking, asking_cost = self._asking() + 1, self._cost + WAITING_COST
+        if asking * asking_cost <= self._for_asking:
+            return self._spent() + self.pinned + asking_cost <= self.memory_bytes  # after a resize it may be gone
         least = max(0, self.slots // FLOOR_SHARE + 1 - self.running) * WINDOW_MIN
         # Within what those who left have not given back it costs nothing more.
-        return self._fits(max(0, _ASKING_COST - self.slack_bytes) + least)
+        return self._fits(max(0, asking_cost - self.slack_bytes) + least)
 
     def shared(self, multiplexed: int, streams: int = 0) -> None:
         """So many connections of HTTP/2 more, or fewer, and so many streams."""
@@ -208,7 +227,10 @@ class Budget(Ledger):
 
     def can_share(self, *, stream: bool) -> bool:
         """Whether a stream more can be paid for, or else a connection's being of HTTP/2."""
-        return self._fits(max(0, (STREAM_COST + WAITING_COST if stream else MULTIPLEX_COST) - self.slack_bytes))
+        cost = STREAM_COST + WAITING_COST if stream else MULTIPLEX_COST
+        if stream and (self._asking() + 1) * (self._cost + WAITING_COST) <= self._for_asking:
+            return self._spent() + self.pinned + cost <= self.memory_bytes  # it is kept at the door
+        return self._fits(max(0, cost - self.slack_bytes))
 
     def can_run(self, *, express: bool = False, produced: bool = False) -> bool:
         """Whether one more transfer's window can be paid for; ``express``: it is kept; ``produced``: and a producer."""
@@ -236,8 +258,13 @@ class Budget(Ledger):
         return max(self._process, self._of_connections()) + self.producers * self.producer_cost
 
     def _of_connections(self) -> int:
-        cost = self.connections * CONNECTION_COST + self.multiplexed * MULTIPLEX_COST + self.streams * STREAM_COST
-        return cost + max(0, self.connections + self.streams - self.running) * WAITING_COST
+        cost = self.connections * self._cost + self.shaking * HANDSHAKE_COST
+        cost += self.multiplexed * MULTIPLEX_COST + self.streams * STREAM_COST
+        return cost + max(0, self._asking()) * WAITING_COST
+
+    def _asking(self) -> int:
+        """How many connections, and streams, do not run."""
+        return self.connections + self.streams - self.running
 
     @property
     def slack_bytes(self) -> int:
@@ -251,7 +278,9 @@ class Budget(Ledger):
         """
         counted = self._of_connections()
         grown = process_bytes - min(ONCE_BYTES, self.memory_bytes // ONCE_SHARE)
-        self._process = max(counted, min(grown, counted + (self.memory_bytes - LEAST_MEMORY) // GROWN_SHARE))
+        self._process = max(
+            counted, min(grown, counted + (self.memory_bytes - least_memory(self._cost)) // GROWN_SHARE)
+        )
         self._divide()
 
     # What each has in the kernel
@@ -327,7 +356,21 @@ class Budget(Ledger):
 _LEAST_ENTRIES = 32
 _LEAST_PIECE = 4 * KIB
 _LEAST_PRODUCER = 2 * _LEAST_PIECE + _LEAST_ENTRIES * ENTRY_COST
+_LEAST_HANDSHAKES = 8
 _LEAST_EXPRESS = 2  # a listing, and a small answer beside it
-_LEAST_DOOR = _LEAST_EXPRESS * WINDOW_MIN + 4 * _ASKING_COST + _LEAST_PRODUCER
-LEAST_MEMORY = -(-(_LEAST_DOOR + WINDOW_MIN + CONNECTION_COST) // (64 * KIB)) * 64 * KIB
-"""The least memory that works, in bytes: one download, a listing and a small answer beside it, and some who ask."""
+
+
+def _least_door(cost: int) -> int:
+    return _LEAST_EXPRESS * WINDOW_MIN + 4 * (cost + WAITING_COST) + _LEAST_PRODUCER
+
+
+def least_memory(cost: int = CONNECTION_COST) -> int:
+    """The least memory that works, in bytes: one download, a listing and a small answer beside it, and some who ask.
+
+    ``cost``: of a connection.
+    """
+    return -(-(_least_door(cost) + WINDOW_MIN + cost) // (64 * KIB)) * 64 * KIB
+
+
+LEAST_MEMORY = least_memory()
+"""The same where nothing but clear text is spoken."""

@@ -45,4 +45,5 @@ def _running(each: Running) -> dict[str, Any]:
         "kernel_queue": each.kernel_queue_bytes,
         "seconds": round(each.seconds, _PRECISION),
         "blocked_on": each.blocked_on,
+        "wire": each.wire,
     }

@@ -23,6 +23,7 @@ Examples:
   freight plan --memory 20MB,64MiB,1GiB              what these carry
   freight plan --clients 500 --rtt 40ms --rate 1Gbit/s
   freight plan --clients 100000 --memory 256MiB      how many nodes
+  freight plan --memory 64MiB --mix tls=1            what it carries by HTTPS
   freight plan --clients 500 --json | jq '.rows[] | select(.asked).memory_bytes'""",
 )
 @click.option("--clients", multiple=True, metavar="N,...", help="How many download at once, on all nodes together.")
@@ -34,7 +35,7 @@ Examples:
     metavar="KIND=PART,...",
     default="clear=1",
     show_default=True,
-    help="Which part of the connections is of which kind. The kinds are clear, HTTP/1 without TLS, and http2, a "
+    help="Which part of the connections is of which kind. Kinds are clear, HTTP/1 without TLS; tls; and http2, a "
     "connection of HTTP/2 with one download.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object, in bytes and seconds.")

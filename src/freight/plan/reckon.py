@@ -8,28 +8,30 @@ So a change of the budget is a change of the plan, and a plan cannot promise wha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import islice, repeat
 from typing import Literal, cast
 
 from freight.account import Account
 from freight.errors import Unservable
-from freight.flow.budget import LEAST_MEMORY, TRUSTED_BYTES, WINDOW_MIN, Budget
+from freight.flow.budget import (
+    CONNECTION_COST,
+    MULTIPLEX_COST,
+    STREAM_COST,
+    TLS_COST,
+    TRUSTED_BYTES,
+    WINDOW_MIN,
+    Budget,
+)
+from freight.flow.budget import least_memory as least_of
 from freight.ports import Sink
 
 CLIENTS_MAX = 100_000
 """The most one node is planned for: ten times as many as the tests hold at once."""
 
-
-def _open_multiplexed(budget: Budget, count: int) -> None:
-    budget.opened(count)
-    budget.shared(count, count)
-
-
-KINDS: Mapping[str, Callable[[Budget, int], None]] = {"clear": Budget.opened, "http2": _open_multiplexed}
-"""Kinds of connections, and how a budget is told of so many more: a kind with a cost of its own is one more line."""
+KINDS: Mapping[str, int] = {"clear": 0, "tls": TLS_COST, "http2": MULTIPLEX_COST + STREAM_COST}
+"""Kinds of connections, and what each costs beyond CONNECTION_COST: a kind with a cost of its own is one more line."""
 
 Mix = tuple[tuple[str, float], ...]
 """Which part of the clients is of which kind; the parts come to 1."""
@@ -96,7 +98,7 @@ def with_memory(question: Question, memory_bytes: int) -> Question:
 def answer(question: Question) -> Iterator[Row]:
     """The rows of an answer. Raises :class:`~freight.errors.Unservable` for less memory than a server takes."""
     if not question.clients:
-        for memory, asked in _with_neighbours(question.memory_bytes, LEAST_MEMORY):
+        for memory, asked in _with_neighbours(question.memory_bytes, least_of(CONNECTION_COST + besides(question.mix))):
             yield _row(question, asked, clients_of(memory, question.mix, question.largest_bytes), memory)
         return
     for clients, asked in _with_neighbours(question.clients, 1):
@@ -111,18 +113,24 @@ def answer(question: Question) -> Iterator[Row]:
 @lru_cache(maxsize=64)  # of a given memory it is asked for each row
 def clients_of(memory_bytes: int, mix: Mix, largest_bytes: int) -> int:
     """How many downloads run at once in so much memory, of as many as like to come."""
-    budget = Budget(memory_bytes, largest_bytes)
-    return len(_come(budget, min(budget.slots, CLIENTS_MAX), mix))
+    budget = Budget(memory_bytes, largest_bytes, besides(mix))
+    return len(_come(budget, min(budget.slots, CLIENTS_MAX)))
+
+
+def besides(mix: Mix) -> int:
+    """What a connection costs beyond CONNECTION_COST on the average of a mix, in bytes."""
+    return math.ceil(sum(KINDS[kind] * part for kind, part in mix))
 
 
 def least_memory(clients: int, mix: Mix, largest_bytes: int) -> int:
     """The least memory, in bytes, in which so many run at once, in a number of three digits."""
-    short, enough = LEAST_MEMORY - 1, LEAST_MEMORY
-    while Budget(enough, largest_bytes).slots < clients:
+    enough = least_of(CONNECTION_COST + besides(mix))
+    short = enough - 1
+    while Budget(enough, largest_bytes, besides(mix)).slots < clients:
         short, enough = enough, 2 * enough
     while enough - short > 1:
         middle = (short + enough) // 2
-        if Budget(middle, largest_bytes).slots < clients:
+        if Budget(middle, largest_bytes, besides(mix)).slots < clients:
             short = middle
         else:
             enough = middle
@@ -148,8 +156,8 @@ def _row(question: Question, asked: bool, clients: int, memory_bytes: int) -> Ro
     mix, largest = question.mix, question.largest_bytes
     nodes = -(-clients // clients_of(memory_bytes, mix, largest))
     each = -(-clients // nodes)
-    budget = Budget(memory_bytes, largest)
-    queues = _come(budget, each, mix)
+    budget = Budget(memory_bytes, largest, besides(mix))
+    queues = _come(budget, each)
     # What waiting cost them is spent until it has been given back, but held it is not.
     process = budget.spent_bytes() - len(queues) * WINDOW_MIN - budget.slack_bytes
     bounded = _fill(budget, queues, largest)
@@ -166,7 +174,7 @@ def _row(question: Question, asked: bool, clients: int, memory_bytes: int) -> Ro
         bounded=bounded,
         held_least_bytes=process + int(each * WINDOW_MIN * _FILLED),
         held_lent_bytes=process + budget.pinned,
-        still=len(_come(Budget(memory_bytes, largest), each, mix, still=True)),
+        still=len(_come(Budget(memory_bytes, largest, besides(mix)), each, still=True)),
         rate_bytes_per_second=rate,
         bound_by=bound_by,
     )
@@ -196,18 +204,18 @@ class _Queue:
         return self.account.pinned
 
 
-def _come(budget: Budget, clients: int, mix: Mix, *, still: bool = False) -> list[Sink]:
+def _come(budget: Budget, clients: int, *, still: bool = False) -> list[Sink]:
     """Clients come, so many together as a server accepts together; the queues of those that run, until one does not.
 
     ``still``: each fills the window of a newcomer and takes nothing any more, before the next one comes.
     """
     queues: list[Sink] = []
-    kinds = _kinds(clients, mix)
-    while together := list(islice(kinds, _TOGETHER)):
-        for kind in together:
+    for begun in range(0, clients, _TOGETHER):
+        together = range(begun, min(clients, begun + _TOGETHER))
+        for _ in together:
             if not budget.can_open():
                 return queues
-            KINDS[kind](budget, 1)
+            budget.opened()
         for _ in together:
             if len(queues) >= budget.slots or not budget.can_run():
                 return queues
@@ -227,16 +235,6 @@ def _fill(budget: Budget, queues: Sequence[Sink], largest_bytes: int) -> bool:
         bounded = bounded or bool(window)
         budget.note(queue, int(window * _FILLED) if window else largest_bytes)
     return bounded
-
-
-def _kinds(clients: int, mix: Mix) -> Iterator[str]:
-    """The kind of each client: whole numbers of each, that come to ``clients``."""
-    told, part = 0, 0.0
-    for kind, share in mix:
-        part += share
-        count = round(clients * part) - told
-        told += count
-        yield from repeat(kind, count)
 
 
 def parse_mix(text: str) -> Mix:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from freight.flow.budget import CONNECTION_COST, WAITING_COST, WINDOW_MIN
-from freight.plan.reckon import Question, Row
+from freight.plan.reckon import Question, Row, besides
 from freight.quantities import brief_rate, brief_size, chosen_size, format_size
 
 _COLUMNS: dict[str, Callable[[Row], str]] = {
@@ -47,16 +47,17 @@ def table(question: Question, rows: Sequence[Row]) -> str:
         for mark, line in zip(marks, cells, strict=True)
     ]
     legend = [_LEGEND, *([_LEGEND_OF_LINK] if of_link else [])]
-    return "\n".join([*lines, "", *legend, "", reckoned(question.largest_bytes)])
+    return "\n".join([*lines, "", *legend, "", reckoned(question)])
 
 
-def reckoned(largest_bytes: int) -> str:
+def reckoned(question: Question) -> str:
     """Whose figures these are."""
+    cost = CONNECTION_COST + besides(question.mix)
     return (
         f"Reckoned by the budget that the server itself runs with: a window of at least\n"
-        f"{format_size(WINDOW_MIN)} in the kernel and {format_size(CONNECTION_COST)} in the process for who runs, "
-        f"{format_size(CONNECTION_COST + WAITING_COST)} for who waits;\n"
-        f"a send queue of {format_size(largest_bytes)} at most is this host's (net.ipv4.tcp_wmem)."
+        f"{format_size(WINDOW_MIN)} in the kernel and {format_size(cost)} in the process for who runs, "
+        f"{format_size(cost + WAITING_COST)} for who waits;\n"
+        f"a send queue of {format_size(question.largest_bytes)} at most is this host's (net.ipv4.tcp_wmem)."
     )
 
 
@@ -65,7 +66,7 @@ def as_json(question: Question, rows: Sequence[Row]) -> str:
     asked = asdict(question) | {"mix": dict(question.mix)}
     costs = {
         "window_least_bytes": WINDOW_MIN,
-        "connection_bytes": CONNECTION_COST,
+        "connection_bytes": CONNECTION_COST + besides(question.mix),
         "waiting_bytes": WAITING_COST,
         "largest_bytes": asked.pop("largest_bytes"),
     }

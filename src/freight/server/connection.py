@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from freight.core.client import NOBODY, Networks, canonical, true_client
@@ -23,13 +24,16 @@ from freight.server.sink import ClearSink
 from freight.wire.events import Preface
 from freight.wire.http1 import Inbound, Limits
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # loaded where they are used: the one with h2, the other with ssl
     from freight.server.streams import Streams
+    from freight.server.tls import Tls
 
 _HEAD_SECONDS = 10.0  # an honest head is one packet; this is for the worst of mobile links
 _LINGER_SECONDS = 2.0
+_PLENTY = 4096  # bytes: more than a PROXY header has
 _FIN_BYTES = 1  # our own end counts as a byte until it is acknowledged
 _RESET = struct.pack("ii", 1, 0)  # struct linger: on, no time. close(2) then sends RST and drops the send queue
+_NOT_SECURED = "not-secured"  # how the log says that there was no handshake
 
 Asked = tuple[str, str, tuple[int, int], str]
 """What the log says of a request: method, target, version, Range."""
@@ -42,7 +46,8 @@ NOTHING: Asked = ("-", "-", (1, 1), "")
 class House:
     """What all connections share. ``record`` is told every exchange's end. ``proxy_protocol``: connections begin with
     a PROXY header, from the ``trusted`` only if there are any; those may say who a request's client is. ``pardon`` is
-    told by how much the process has grown for a module that was needed.
+    told by how much the process has grown for a module that was needed. ``tls``: what is spoken from then on, None:
+    clear text.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -55,6 +60,7 @@ class House:
     proxy_protocol: bool = False
     trusted: Networks = NOBODY
     pardon: Callable[[int], None] = lambda grown_bytes: None
+    tls: Tls | None = None
 
     @property
     def idle_seconds(self) -> float:
@@ -105,6 +111,9 @@ class Crowd(Protocol):
     def busy(self, connection: Connection) -> None:
         """It has a whole request to answer."""
 
+    def secured(self, connection: Connection) -> None:
+        """It has shaken hands, where it had to."""
+
     def closed(self, connection: Connection) -> None:
         """It has closed its socket."""
 
@@ -135,13 +144,13 @@ class Connection:
         self._peer = self._client = canonical(client)  # whose connection it is; who the present request's client is
         self._trusted = house.trusted  # who may say so
         self._crowd = crowd
-        self._inlet = Inlet(connected, Inbound(self._peer, house.limits), house)
+        self._inlet = Inlet(connected, self._inbound(), house)
         self._sink = ClearSink(connected, house.clock)
         self._request: Request | None = None  # read and not yet answered
         self._asked = NOTHING  # what the log says of it
         self._streams: Streams | None = None  # it speaks HTTP/2
         self._seen = 0  # what the peer had taken when its time was last over
-        self.idle_since = 0.0
+        self.idle_since = house.loop.time()
         self.task: asyncio.Task[None] | None = None  # the loop holds only weak references to tasks
 
     def exchanges(self) -> Iterator[Exchange]:
@@ -160,7 +169,7 @@ class Connection:
         abortive = True  # unless all that was promised has gone out
         try:
             self._rest()
-            if not self._house.proxy_protocol or await self._begin():
+            if (not self._house.proxy_protocol or await self._begin()) and await self._secure(self._house.tls):
                 while await self._read_request():
                     self._crowd.busy(self)
                     await self._respond()
@@ -185,16 +194,49 @@ class Connection:
         started = house.clock.monotonic()
         inlet.allow(house.head_seconds)
         try:
-            origin = await wait_origin(self._peer, house.trusted, inlet.receive)
+            # Byte by byte where TLS follows: what stands behind the header is OpenSSL's to read.
+            most = _PLENTY if house.tls is None else 1
+            origin = await wait_origin(self._peer, house.trusted, partial(inlet.receive, most))
         except ProtocolError:
             self._record(started, NOT_PROXIED)
             return False
         if origin is None:
             return False
         self._peer, self._trusted = origin.client, origin.trusted
-        inlet.inbound = Inbound(self._peer, house.limits)
+        inlet.inbound = self._inbound()
         inlet.inbound.feed(origin.ahead)
         return True
+
+    def _inbound(self) -> Inbound:
+        return Inbound(self._peer, self._house.limits, "http" if self._house.tls is None else "https")
+
+    async def _secure(self, tls: Tls | None) -> bool:
+        """Shake hands, where TLS is spoken. False where that came to nothing: who then speaks HTTP in clear is told."""
+        if tls is None:
+            return True
+        if self._inlet.draining:
+            return False
+        started = self._house.clock.monotonic()
+        self._inlet.allow(self._house.head_seconds)
+        self._inlet.close()
+        stream = self._socket = tls.wrap(self._socket)
+        self._sink = tls.sink(stream, self._house.clock)
+        self._inlet.turn_to(stream)
+        try:
+            while not self._inlet.evicted and await self._inlet.wait_readable():
+                if await tls.step(stream):
+                    self._crowd.secured(self)
+                    return True
+        except ConnectionAbortedError:
+            self._record(started, _NOT_SECURED)
+        except ConnectionRefusedError:
+            self._socket = socket.socket(fileno=stream.detach())
+            self._socket.setblocking(False)
+            self._inlet.turn_to(self._socket)
+            self._sink = ClearSink(self._socket, self._house.clock)
+            await self._refuse(ProtocolError(400, "plain HTTP was sent to a port that speaks HTTPS"))
+            await self._linger()
+        return False
 
     async def _respond(self) -> None:
         started, ended = self._house.clock.monotonic(), "complete"
@@ -324,7 +366,7 @@ class Connection:
 
         That reset would take away the end of the answer from a client that has not read it yet (RFC 9112 section 9.6).
         """
-        self._socket.shutdown(socket.SHUT_WR)
+        self._sink.finish()
         self._inlet.allow(self._house.linger_seconds)
         while await self._inlet.receive():
             if self._house.loop.time() > self._inlet.deadline:

@@ -90,14 +90,18 @@ class Inlet:
                 return None
             inbound.feed(data)
 
-    async def receive(self) -> bytes | None:
+    async def receive(self, most: int = _RECEIVE_BYTES) -> bytes | None:
         """What has come: b"" at the end of the stream, None when the deadline passed first."""
         while True:
             try:
-                return self._socket.recv(_RECEIVE_BYTES)
+                return self._socket.recv(most)
             except BlockingIOError:
-                if not await self._wait_readable():
+                if not await self.wait_readable():
                     return None
+
+    def turn_to(self, connected: socket.socket) -> None:
+        """Read another socket from now on, which has the same descriptor."""
+        self._socket = connected
 
     def close(self) -> None:
         """Watch the socket no more: to be called before it is closed."""
@@ -105,7 +109,8 @@ class Inlet:
             self._watching = False
             self._patience.loop.remove_reader(self._socket.fileno())
 
-    async def _wait_readable(self) -> bool:
+    async def wait_readable(self) -> bool:
+        """Wait until bytes may have come; False when the deadline passed first."""
         loop = self._patience.loop
         self._waiter = loop.create_future()
         if not self._watching:

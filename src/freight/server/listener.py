@@ -21,6 +21,7 @@ _BACK_OFF_SECONDS = 0.2
 _RECEIVE_BYTES = 8 * 1024  # the kernel doubles it
 _GRACE_SECONDS = 1.0  # who has just come, or was just answered, is not sent away: its request may be on its way
 _EVICTED_AT_ONCE = 16
+_SHAKING_EVICTED_AT_ONCE = 128  # those who stand still in a handshake: nobody has been promised anything yet
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -70,6 +71,7 @@ class Listener:
         self._crowded = crowded
         self._connections: set[Connection] = set()
         self._idle: OrderedDict[Connection, None] = OrderedDict()  # who waits for a request, the longest first
+        self._shaking: OrderedDict[Connection, None] = OrderedDict()  # of those, who has still to shake hands
         self._exhausted = False  # said once until accepting works again
         self._full = False  # the budget has no room for another connection
         self._emptied = asyncio.Event()
@@ -119,9 +121,16 @@ class Listener:
         """See :class:`~freight.server.connection.Crowd`."""
         self._idle.pop(connection, None)
 
+    def secured(self, connection: Connection) -> None:
+        """See :class:`~freight.server.connection.Crowd`."""
+        if connection in self._shaking:
+            del self._shaking[connection]
+            self._house.budget.shook(-1)
+
     def closed(self, connection: Connection) -> None:
         """See :class:`~freight.server.connection.Crowd`."""
         self._idle.pop(connection, None)
+        self.secured(connection)
         self._connections.discard(connection)
         connection.release()
         self._house.budget.opened(-1)
@@ -160,9 +169,13 @@ class Listener:
     def _accept(self) -> None:
         budget = self._house.budget
         for _ in range(_ACCEPT_AT_ONCE):
+            if len(self._shaking) >= budget.handshakes:
+                self._evict(self._shaking, _SHAKING_EVICTED_AT_ONCE)
+                self._pause()
+                return
             if not budget.can_open():
                 self._full = True
-                self._evict()
+                self._evict(self._idle)
                 self._crowded(True)
                 self._pause()
                 return
@@ -188,19 +201,23 @@ class Listener:
         if not self._exhausted:
             self._exhausted = True
             self._warn(f"cannot accept more connections for now: {error.strerror} (see ulimit -n)")
-        self._evict()
+        self._evict(self._idle)
         self._pause()
 
-    def _evict(self) -> None:
-        """Send away who has been idle for longest."""
+    def _evict(self, idle: OrderedDict[Connection, None], most: int = _EVICTED_AT_ONCE) -> None:
+        """Send away, of these, who has been idle for longest."""
         late = self._house.loop.time() - _GRACE_SECONDS
-        oldest = [each for each in islice(self._idle, _EVICTED_AT_ONCE) if each.idle_since <= late]
+        oldest = [each for each in islice(idle, most) if each.idle_since <= late]
         # Who is still taking the end of an answer goes only where nobody else can.
         for connection in [each for each in oldest if not each.sink.held()] or oldest:
-            self._idle.pop(connection)
+            self._idle.pop(connection, None)
+            self.secured(connection)
             connection.evict()
 
     def _serve(self, connection: Connection) -> None:
         self._connections.add(connection)
+        if self._house.tls is not None:
+            self._shaking[connection] = None
+            self._house.budget.shook(1)
         # One context for all: a copy for each would cost memory, and nothing here sets context variables.
         connection.task = self._house.loop.create_task(connection.run(), context=self._context)

@@ -24,7 +24,9 @@ _SO_BUF_LOCK = 72
 _QUIET, _QUIET_AT, _QUIET_STOP = struct.Struct("=I").unpack_from, 56, 60  # of struct tcp_info: in milliseconds
 _LINK = struct.Struct("=IIIQ").unpack_from  # of struct tcp_info: the least delay in us, two more, bytes a second
 _LINK_AT, _LINK_STOP = 148, 168
-_MARK_MAX = 1 << 30
+MARK_MOST = 1 << 30
+"""A mark beyond all that a host allows, in bytes."""
+
 _SIOCOUTQ = 0x5411  # bytes of the send queue that the peer has not acknowledged: tcp(7)
 _ANSWER = array("i", [0])  # ioctl's; the loop is one thread
 _MSG_MORE = socket.MSG_MORE if sys.platform == "linux" else 0
@@ -45,8 +47,10 @@ class ClearSink:
         "promised",
         "status",
         "taken",
-        "zero_copy",
     )
+
+    zero_copy = True
+    wire = "http/1.1"
 
     def __init__(self, connected: socket.socket, clock: Clock) -> None:
         self._socket = connected
@@ -54,7 +58,6 @@ class ClearSink:
         self._mark: int | None = 0  # as inherited from the listening socket
         self.account = Account()
         self.taken = 0  # bytes the kernel took, of all exchanges
-        self.zero_copy = True
         self._version = (1, 1)
         self._keep_alive = False
         self.status = 0  # of the present exchange; 0: its head has not been made
@@ -127,6 +130,10 @@ class ClearSink:
         """See :class:`freight.ports.Sink`: it is alone."""
         return False
 
+    def finish(self) -> None:
+        """Say that no more comes."""
+        self._socket.shutdown(socket.SHUT_WR)
+
     def fileno(self) -> int:
         """See :class:`freight.ports.Sink`."""
         return self._socket.fileno()
@@ -138,7 +145,7 @@ def bound(stream: socket.socket, mark: int | None) -> None:
     The kernel doubles what SO_SNDBUF is given, and takes ``net.core.wmem_max`` at most; SO_BUF_LOCK (since Linux 5.16)
     lets it decide again. Without that a bounded socket stays at the most there is.
     """
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MARK_MAX if mark is None else mark // 2)
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MARK_MOST if mark is None else mark // 2)
     if mark is None:
         try:
             stream.setsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK, 0)

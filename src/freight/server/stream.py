@@ -35,8 +35,10 @@ class StreamSink:
         "stream",
         "taken",
         "wants",
-        "zero_copy",
     )
+
+    zero_copy = False
+    wire = "h2c"
 
     def __init__(self, stream: int, multiplex: Multiplex, clock: Clock) -> None:
         self.stream = stream
@@ -46,7 +48,6 @@ class StreamSink:
         self.priority = priority.DEFAULT
         self.mark: int | None = 0  # none of its own yet
         self.wants = False  # somebody waits to send
-        self.zero_copy = False
         self.gone = False  # the client has reset it
         self.taken = self.body_at = 0
         self.status = 0  # 0: its head has not been made

@@ -103,7 +103,8 @@ class Inbound:
         self._content: Discard | None = None
         self._refusal: tuple[int, str] | None = None
         self._ended = False
-        self._fresh = True  # nothing has been made of its bytes yet: it may speak HTTP/2
+        # Nothing has been made of its bytes yet: it may speak HTTP/2; over TLS that is for ALPN to say.
+        self._fresh = scheme == "http"
 
     @property
     def idle(self) -> bool:

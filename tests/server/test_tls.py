@@ -1,0 +1,297 @@
+"""HTTPS as its clients and its operator see it: handshakes, certificates, ends, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import ExitStack
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from certificates import Pair, make_pair, trusting, trusting_all
+from serving import HUGE_BYTES as SIZE
+from serving import Client, Served, run_python, until
+
+Serve = Callable[..., Served]
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+STALLED_HANDSHAKES = 300  # several times as many as may shake hands at once in the default memory
+
+
+def failure(*arguments: str) -> str:
+    """The one line with which a server does not start."""
+    ended = run_python("-m", "freight", "serve", "--port", "0", "--admin", "none", *arguments)
+    assert ended.returncode == 2 and ended.stderr.count("\n") == 1 and not ended.stdout
+    return ended.stderr
+
+
+def strict(server: Served) -> ssl.SSLSocket:
+    """A client that has asked for a body up to the connection's end, and takes no end for one but TLS's own."""
+    plain = socket.create_connection((server.host, server.port))
+    client = trusting_all().wrap_socket(plain, suppress_ragged_eofs=False)
+    client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    return client
+
+
+def drained(client: ssl.SSLSocket) -> int:
+    return sum(iter(lambda: len(client.recv(1 << 18)), 0))
+
+
+def fingerprint(client: Client) -> bytes:
+    assert isinstance(client.socket, ssl.SSLSocket)
+    return sha256(client.socket.getpeercert(binary_form=True) or b"").digest()
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=str)
+def test_a_client_that_trusts_the_certificate_has_the_file(
+    huge: Path, serve: Serve, pair: Pair, version: ssl.TLSVersion
+) -> None:
+    server = serve(huge, *pair.flags)
+    context = trusting(pair)
+    context.minimum_version = context.maximum_version = version
+    context.set_alpn_protocols(["http/1.1"])
+    with Client(server.host, server.port, tls=context) as client:
+        assert isinstance(client.socket, ssl.SSLSocket)
+        assert client.socket.selected_alpn_protocol() == "http/1.1"
+        client.get("/", "Range: bytes=5-14")
+        assert client.answer().content == bytes(10)
+        client.get("/")  # on the same connection
+        assert len(client.answer().content) == SIZE
+    server.await_log("GET /", f"{SIZE}/{SIZE}", "complete")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1], ids=str)
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+def test_older_versions_are_not_spoken(huge: Path, serve: Serve, pair: Pair, version: ssl.TLSVersion) -> None:
+    server = serve(huge, *pair.flags)
+    context = trusting_all(version)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.raises(ssl.SSLError):
+        Client(server.host, server.port, tls=context)
+    server.await_log("- -", "not-secured")
+
+
+@pytest.mark.parametrize("cipher", ["AES256-SHA", "ECDHE-ECDSA-AES256-SHA", "AES128-GCM-SHA256"])
+def test_ciphers_without_forward_secrecy_or_authenticated_encryption_are_not_spoken(
+    huge: Path, serve: Serve, pair: Pair, cipher: str
+) -> None:
+    server = serve(huge, *pair.flags)
+    context = trusting_all(ssl.TLSVersion.TLSv1_2)
+    context.set_ciphers(cipher)
+    with pytest.raises(ssl.SSLError):
+        Client(server.host, server.port, tls=context)
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=str)
+def test_a_session_is_resumed(huge: Path, serve: Serve, pair: Pair, version: ssl.TLSVersion) -> None:
+    server = serve(huge, *pair.flags)
+    context = trusting_all(version)
+    with Client(server.host, server.port, tls=context) as first:
+        first.get("/", "Range: bytes=0-9")
+        first.answer()
+        assert isinstance(first.socket, ssl.SSLSocket)
+        session = first.socket.session
+    plain = socket.create_connection((server.host, server.port))
+    with context.wrap_socket(plain, server_hostname="localhost", session=session) as second:
+        assert second.session_reused
+
+
+def test_a_body_ends_with_a_close_notify_where_the_connection_does(huge: Path, serve: Serve, pair: Pair) -> None:
+    """Without one, who knows no length could not tell it from a cut (RFC 8446 section 6.1)."""
+    server = serve(huge, "--no-length", *pair.flags)
+    with strict(server) as client:
+        assert drained(client) > SIZE  # an end without a word would raise
+
+
+def test_a_body_that_is_cut_ends_by_reset_without_a_close_notify(huge: Path, serve: Serve, pair: Pair) -> None:
+    """Python's ssl says of a reset too that it is an end in violation of the protocol; clients/test_https asks curl."""
+    server = serve(huge, "--no-length", *pair.flags)
+    with strict(server) as client:
+        assert client.recv(1000)
+        os.truncate(huge, 1_000_000)
+        with pytest.raises((ConnectionResetError, ssl.SSLEOFError)):
+            drained(client)
+    assert server.await_log("GET /").endswith((" changed", " short-read"))
+
+
+def test_plain_http_to_the_port_of_https_is_told_so(huge: Path, serve: Serve, pair: Pair) -> None:
+    server = serve(huge, *pair.flags)
+    with Client(server.host, server.port) as client:
+        client.get("/")
+        answer = client.answer()
+        assert (answer.status, answer.fields["connection"]) == (400, "close")
+        assert b"speaks HTTPS" in answer.content
+        assert client.rest() == b""
+    server.await_log("- -", "400", "refused")
+
+
+def test_tls_to_a_port_of_plain_http_fails_and_harms_nobody(huge: Path, serve: Serve) -> None:
+    server = serve(huge)
+    with pytest.raises(ssl.SSLError):
+        Client(server.host, server.port, tls=trusting_all())
+    assert server.get("/", "Range: bytes=0-9").content == bytes(10)
+
+
+@pytest.mark.parametrize("nonsense", [b"\x16\x03\x01\xff\xff" + bytes(200), b"\0" * 500, os.urandom(300)])
+def test_nonsense_for_a_handshake_ends_that_connection_only(
+    huge: Path, serve: Serve, pair: Pair, nonsense: bytes
+) -> None:
+    server = serve(huge, *pair.flags, "--idle-timeout", "2s")
+    with socket.create_connection((server.host, server.port)) as plain:
+        plain.sendall(nonsense)
+        plain.settimeout(20)
+        try:
+            while plain.recv(1000):
+                pass
+        except ConnectionResetError:
+            pass
+    assert server.get("/", "Range: bytes=0-9").content == bytes(10)
+
+
+def test_slow_handshakes_keep_nobody_out(huge: Path, serve: Serve, pair: Pair, clients: ExitStack) -> None:
+    """Many more than may shake hands at once say half a word, and are sent away for who says all of it."""
+    server = serve(huge, *pair.flags, admin=True)
+    for _ in range(STALLED_HANDSHAKES):
+        idle = clients.enter_context(socket.create_connection((server.host, server.port)))
+        idle.sendall(b"\x16\x03\x01\x02\x00")
+    assert server.get("/", "Range: bytes=0-9").content == bytes(10)
+    assert server.gate()["running"] == 0
+
+
+def test_a_handshake_that_is_not_finished_is_given_up(huge: Path, serve: Serve, pair: Pair) -> None:
+    server = serve(huge, *pair.flags, "--idle-timeout", "1s")
+    with socket.create_connection((server.host, server.port)) as idle:
+        idle.settimeout(20)
+        assert idle.recv(1) == b""
+
+
+def test_sighup_brings_a_new_certificate_and_who_runs_goes_on(huge: Path, serve: Serve, tmp_path: Path) -> None:
+    pair = make_pair(tmp_path, "old")
+    server = serve(huge, *pair.flags)
+    with server.begin() as client:
+        first, old = client.take(100_000), fingerprint(client)
+        new = make_pair(tmp_path, "new", "rsa")
+        new.cert.rename(pair.cert)
+        new.key.rename(pair.key)
+        server.signal(signal.SIGHUP)
+        server.await_log("the certificate was read again")
+        with server.connect() as other:
+            assert fingerprint(other) != old
+        assert first + client.take(SIZE - 100_000) == bytes(SIZE)
+        pair.key.write_text("nonsense")
+        server.signal(signal.SIGHUP)
+        assert "has no private key in PEM" in server.await_log("the certificate is as it was")
+        assert server.get("/", "Range: bytes=0-9").status == 206
+
+
+def test_a_pair_that_is_none_is_named_at_the_start(huge: Path, tmp_path: Path) -> None:
+    one, other = make_pair(tmp_path, "one"), make_pair(tmp_path, "other")
+    locked, late = make_pair(tmp_path, "locked", passphrase="secret"), make_pair(tmp_path, "late", late=True)
+    flags = ("--tls-cert", str(one.cert), "--tls-key")
+    assert f"tls-key: {other.key} is not the key of the certificate in {one.cert}" in failure(
+        str(huge), *flags, str(other.key)
+    )
+    assert f"tls-key: {locked.key} needs a passphrase" in failure(str(huge), *locked.flags)
+    assert f"tls-cert: the certificate in {late.cert} has expired" in failure(str(huge), *late.flags)
+    assert f"tls-key: {one.cert} has no private key in PEM" in failure(str(huge), *flags, str(one.cert))
+    assert "tls-key: cannot read /nowhere: No such file" in failure(str(huge), *flags, "/nowhere")
+    assert "tls-key: is missing" in failure(str(huge), "--tls-cert", str(one.cert))
+    assert "--tls-self-signed makes a certificate of its own" in failure(str(huge), "--tls-self-signed", *one.flags)
+    assert "--redirect-port: there is no HTTPS" in failure(str(huge), "--redirect-port", "0")
+
+
+def test_a_certificate_of_its_own_is_told_by_its_fingerprint(huge: Path, serve: Serve) -> None:
+    server = serve(huge, "--tls-self-signed")
+    said = server._next_line()
+    assert said.startswith("freight: certificate of SHA-256 ")
+    with server.connect() as client:
+        assert said.split()[4].rstrip(",") == fingerprint(client).hex(":").upper()
+        client.get("/", "Range: bytes=0-9")
+        assert client.answer().content == bytes(10)
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "status", "location"),
+    [
+        ("/a%20b?x=y", "example.org:8080", 308, "https://example.org:{port}/a%20b?x=y"),
+        ("/", "[::1]", 308, "https://[::1]:{port}/"),
+        ("//evil.example/x", "localhost", 308, "https://localhost:{port}//evil.example/x"),
+        ("/", "exa%6dple.org", 400, None),
+        ("/", "", 400, None),
+        ("/", "a b", 400, None),
+    ],
+)
+def test_plain_http_is_sent_on_to_https(
+    huge: Path, serve: Serve, pair: Pair, target: str, host: str, status: int, location: str | None
+) -> None:
+    server = serve(huge, *pair.flags, "--redirect-port", "0")
+    port = int(server._next_line().rstrip("/\n").rsplit(":", 1)[1])
+    with Client(server.host, port, named=host) as client:
+        client.get(target)
+        answer = client.answer()
+        assert (answer.status, answer.fields["connection"]) == (status, "close")
+        assert answer.fields.get("location") == (location and location.format(port=server.port))
+        assert client.rest() == b""
+
+
+def test_a_proxy_header_comes_before_the_handshake(huge: Path, serve: Serve, pair: Pair) -> None:
+    server = serve(huge, *pair.flags, "--proxy-protocol")
+    with socket.create_connection((server.host, server.port)) as plain:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        spoken = trusting_all().wrap_bio(incoming, outgoing)
+        with pytest.raises(ssl.SSLWantReadError):
+            spoken.do_handshake()
+        plain.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.1 40000 443\r\n" + outgoing.read())  # in one packet
+        while True:
+            incoming.write(plain.recv(1 << 16))
+            try:
+                spoken.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                pass
+        spoken.write(b"GET / HTTP/1.1\r\nHost: x\r\nRange: bytes=0-9\r\n\r\n")
+        plain.sendall(outgoing.read())
+        server.await_log("192.0.2.7", "GET /", "206")
+
+
+def test_the_status_names_the_wire_of_a_download_and_copies_are_no_zero_copies(
+    huge: Path, serve: Serve, pair: Pair
+) -> None:
+    server = serve(huge, *pair.flags, admin=True)
+    with server.begin() as client:
+        client.take(100_000)
+        (running,) = server.status()["transfers"]["running"]
+        assert running["wire"] == "http/1.1+tls"
+        assert server.status()["transfers"]["zero_copy_bytes_total"] == 0
+        client.take(SIZE - 100_000)
+    server.await_log("complete")
+    transfers = server.status()["transfers"]
+    assert (transfers["bytes_total"], transfers["zero_copy_bytes_total"]) == (SIZE, 0)
+
+
+def test_who_is_asked_to_stop_finishes_what_runs(huge: Path, serve: Serve, pair: Pair) -> None:
+    server = serve(huge, *pair.flags)
+    with server.begin() as client, socket.create_connection((server.host, server.port)):  # one that never says a word
+        client.take(100_000)
+        server.signal()
+        assert len(client.take(SIZE - 100_000)) == SIZE - 100_000
+    assert server.wait() == 0
+
+
+def test_openssl_is_loaded_only_where_it_is_needed(huge: Path, serve: Serve, pair: Pair) -> None:
+    clear, sealed = serve(huge), serve(huge, *pair.flags)
+    loaded = [("libssl" in Path(f"/proc/{server.pid}/maps").read_text()) for server in (clear, sealed)]
+    assert loaded == [False, True]
+
+
+def test_closed_connections_leave_nothing_behind(huge: Path, serve: Serve, pair: Pair) -> None:
+    server = serve(huge, *pair.flags)
+    idle = server.descriptors()
+    for _ in range(3):
+        with server.begin() as client:
+            client.reset()
+    until(lambda: server.descriptors() == idle, "all descriptors are closed")
