@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -52,7 +53,7 @@ class Received:
 
 class Speaker:
     """One connection. ``window`` is the client's, for each stream and for all together; ``frame_bytes`` the largest
-    frame that it takes; ``receive_bytes`` its SO_RCVBUF.
+    frame that it takes; ``receive_bytes`` its SO_RCVBUF; ``tls``: it speaks so over TLS.
     """
 
     def __init__(
@@ -64,12 +65,16 @@ class Speaker:
         frame_bytes: int = 16384,
         receive_bytes: int | None = None,
         grows: bool = True,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.socket = socket.socket(socket.AF_INET6 if ":" in served.host else socket.AF_INET)
         if receive_bytes is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.settimeout(PATIENCE_SECONDS)
         self.socket.connect((served.host, served.port))
+        if tls is not None:
+            tls.set_alpn_protocols(["h2"])
+            self.socket = tls.wrap_socket(self.socket)
         self.h2 = H2Connection(H2Configuration(client_side=True, header_encoding="latin-1"))
         self.h2.local_settings.update({SettingCodes.ENABLE_PUSH: 0, SettingCodes.MAX_FRAME_SIZE: frame_bytes})
         self.h2.local_settings.acknowledge()

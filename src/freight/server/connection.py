@@ -296,6 +296,10 @@ class Connection:
     async def _read_request(self) -> bool:
         """Read the next request's head. False at the end, however it comes."""
         self._client = self._peer
+        if self._sink.multiplexed:
+            self._inlet.allow(self._house.head_seconds)
+            await self._multiplex(await self._inlet.receive())
+            return False
         try:
             head = await self._inlet.read_head()
         except ProtocolError as error:
@@ -315,7 +319,7 @@ class Connection:
         self._sink.begin(request.version, head.keep_alive and not self._inlet.draining)
         return True
 
-    async def _multiplex(self, ahead: bytes) -> None:
+    async def _multiplex(self, ahead: bytes | None) -> None:
         """Speak HTTP/2 from here on. A thread imports it: what it needs takes longer than a turn of the loop may."""
         house = self._house
         before = private_bytes()

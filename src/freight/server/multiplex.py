@@ -16,7 +16,7 @@ import select
 
 from freight.core.priority import Precedence
 from freight.flow.rounds import FAILED, Rounds
-from freight.ports import Sink
+from freight.server.sink import ClearSink
 from freight.server.stream import StreamSink
 from freight.wire import frames
 from freight.wire.http2 import Session
@@ -49,7 +49,7 @@ class Multiplex:
         "way",
     )
 
-    def __init__(self, way: Sink, session: Session, loop: asyncio.AbstractEventLoop, rounds: Rounds) -> None:
+    def __init__(self, way: ClearSink, session: Session, loop: asyncio.AbstractEventLoop, rounds: Rounds) -> None:
         self.way = way
         self.session = session
         self.moved = 0  # bytes of content, of all streams
@@ -157,13 +157,18 @@ class Multiplex:
         """Send what is to be sent besides content, as far as the kernel takes it now."""
         out = self.session.out
         try:
-            while out:
-                del out[: self.way.send(bytes(out), False)]
+            while out or self.way.owed:
+                del out[: self.way.pour(bytes(out), False)]
         except OSError:
             pass  # full, or the peer has gone, which the reader finds
         if len(out) <= OUT_BYTES // 2:
             self._wake_drained()
         self._watch()
+
+    @property
+    def left_bytes(self) -> int:
+        """What has been made, and has still to reach the kernel."""
+        return len(self.session.out) + self.way.owed
 
     def _wake_drained(self) -> None:
         if self._drained is not None and not self._drained.done():
@@ -172,7 +177,7 @@ class Multiplex:
     async def wait_drained(self, most_bytes: int, seconds: float) -> bool:
         """Wait until so little is left besides content, or less. False: not within so many seconds."""
         deadline = self._loop.time() + seconds
-        while len(self.session.out) > most_bytes and self._fd >= 0:
+        while self.left_bytes > most_bytes and self._fd >= 0:
             self._drained = self._loop.create_future()
             try:
                 async with asyncio.timeout_at(deadline):
@@ -184,7 +189,7 @@ class Multiplex:
         return True
 
     def _watch(self) -> None:
-        interest = select.EPOLLOUT if self.session.out or self._turns else 0
+        interest = select.EPOLLOUT if self.left_bytes or self._turns else 0
         if interest != self._interest and self._fd >= 0:
             self._interest = interest
             if interest:
@@ -229,7 +234,7 @@ class Multiplex:
     def _hand_over(self, stream: StreamSink, at: int, stop: int, count: int, frame: int, more: bool) -> int:
         session = self.session
         _BUFFER[:at] = session.out
-        sent = self.way.send(_BUFFER[:stop], more)
+        sent = self.way.pour(_BUFFER[:stop], more)
         if sent <= at:
             del session.out[:sent]
             raise BlockingIOError

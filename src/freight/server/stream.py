@@ -35,16 +35,17 @@ class StreamSink:
         "stream",
         "taken",
         "wants",
+        "wire",
     )
 
     zero_copy = False
-    wire = "h2c"
 
     def __init__(self, stream: int, multiplex: Multiplex, clock: Clock) -> None:
         self.stream = stream
         self._multiplex = multiplex
         self._clock = clock
         self.account = multiplex.way.account
+        self.wire = "h2c" if multiplex.way.zero_copy else "h2"
         self.priority = priority.DEFAULT
         self.mark: int | None = 0  # none of its own yet
         self.wants = False  # somebody waits to send
@@ -91,7 +92,7 @@ class StreamSink:
 
     def _count(self, taken: int) -> int:
         self.taken += taken
-        self._through = self._multiplex.way.taken + len(self._multiplex.session.out)
+        self._through = self._multiplex.way.taken + self._multiplex.left_bytes
         return taken
 
     def bound(self, mark: int | None) -> None:
@@ -101,7 +102,7 @@ class StreamSink:
 
     def held(self) -> int:
         """See :class:`freight.ports.Sink`: of the connection, with what waits for the kernel to take it."""
-        return self._multiplex.way.held() + len(self._multiplex.session.out)
+        return self._multiplex.way.held() + self._multiplex.left_bytes
 
     def quiet_seconds(self) -> float:
         """See :class:`freight.ports.Sink`."""

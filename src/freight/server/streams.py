@@ -78,8 +78,8 @@ class Streams:
         for stream in list(self._streams.values()):
             yield Exchange(stream.client, stream.asked[1], stream.sink)
 
-    async def run(self, ahead: bytes) -> None:
-        """Serve it to its end. The socket is the caller's to close."""
+    async def run(self, ahead: bytes | None) -> None:
+        """Serve it to its end. The socket is the caller's to close. ``ahead`` has come already (see Inlet.receive)."""
         house = self._house
         if not house.budget.can_share(stream=False):
             self._session.go_away()
