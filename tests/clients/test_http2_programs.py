@@ -107,3 +107,24 @@ def test_h2load_has_all_it_asks_for(wire: Wire, there: Path, here: Path, window:
     assert "800 succeeded, 0 failed, 0 errored" in said
     found = re.search(r"\((\d+)\) data", said)
     assert found is not None and int(found[1]) == 800 * 1_000_000
+
+
+@pytest.mark.needs("curl")
+@pytest.mark.parametrize("wire", ["h2"], indirect=True)
+def test_curl_has_eight_ranges_at_once_by_one_connection(wire: Wire, there: Path, here: Path) -> None:
+    """Over TLS only: with prior knowledge curl 7.88 fails at several at once, whoever serves."""
+    expected = make_content(there / "large.bin", LARGE_BYTES)
+    served = wire.serve(there / "large.bin")
+    part = -(-LARGE_BYTES // 8)
+    asked = []
+    for number in range(8):
+        first = number * part
+        last = min(first + part, LARGE_BYTES) - 1
+        asked += ["-:"] * bool(asked)
+        asked += [*CURL[1:], *wire.options, "-w", "%{num_connects} ", "-o", f"{number}", "-r", f"{first}-{last}"]
+        asked += [wire.url(served)]
+    ended = run("curl", "-q", "-Z", *asked, within=here)
+    assert ended.returncode == 0, ended.stderr
+    assert sorted(ended.stdout.split()) == [b"0"] * 7 + [b"1"]
+    whole = b"".join((here / f"{number}").read_bytes() for number in range(8))
+    assert hashlib.sha256(whole).hexdigest() == expected

@@ -32,13 +32,14 @@ class Footprint:
 
         Who is leaving still holds some of it.
         """
-        before, self._slack_bytes = self._slack_bytes, self._measure()
+        before, self._slack_bytes = self._slack_bytes, self.measure()
         self._kept_bytes = min(self._kept_bytes, self._slack_bytes)
         worth = min(_SLACK_BYTES, self._budget.memory_bytes // _SLACK_SHARE)
         if self._kept_bytes + worth < self._slack_bytes <= before:
             await self._loop.run_in_executor(self._pool, give_back, self._budget.connections <= _FEW_CONNECTIONS)
-            self._slack_bytes = self._kept_bytes = self._measure()
+            self._slack_bytes = self._kept_bytes = self.measure()
 
-    def _measure(self) -> int:
+    def measure(self) -> int:
+        """Tell the budget; the slack that it then has, in bytes. It takes some microseconds."""
         self._budget.grown(private_bytes() - self._began_bytes)
         return self._budget.slack_bytes
