@@ -479,3 +479,21 @@ def test_there_is_an_end_of_streams_where_there_is_one_of_memory() -> None:
         assert count < 1000
     assert not budget.can_share(stream=False)
     assert budget.spent_bytes() <= budget.memory_bytes
+
+
+def test_a_window_that_was_promised_is_found_where_others_have_less_than_is_known() -> None:
+    """The process costs more than is reckoned, so not every promise can be kept; but what has gone is looked for."""
+    budget: Any = Budget(20_000_000, LARGEST)
+    queues = []
+    while budget.running < budget.slots:
+        queues.append(run_one(budget))
+        fill(budget, queues[-1], moved=0)
+    last = queues.pop()
+    last.bytes = 0
+    budget.note(last, 0)
+    budget.grown(budget.connections * CONNECTION_COST + 2_000_000)
+    assert budget.tight and budget.window(last, 0, TRUSTED_BYTES, False) < WINDOW_MIN
+    for queue in queues:
+        queue.bytes //= 2
+        budget.look(queue)
+    assert not budget.tight and budget.window(last, 0, TRUSTED_BYTES, False) >= WINDOW_MIN

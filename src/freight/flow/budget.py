@@ -278,9 +278,8 @@ class Budget(Ledger):
         """
         counted = self._of_connections()
         grown = process_bytes - min(ONCE_BYTES, self.memory_bytes // ONCE_SHARE)
-        self._process = max(
-            counted, min(grown, counted + (self.memory_bytes - least_memory(self._cost)) // GROWN_SHARE)
-        )
+        most = (self.memory_bytes - least_memory(self._cost)) // GROWN_SHARE
+        self._process = max(counted, min(grown, counted + most))
         self._divide()
 
     # What each has in the kernel
@@ -330,6 +329,15 @@ class Budget(Ledger):
                 return window
         lent = max(account.base, lendable - self.lent)
         return max(held, min(most, lent, held + self._for_windows - self.pinned)) or 1  # 0 would be no bound
+
+    @property
+    def tight(self) -> bool:
+        """Whether somebody may find less than its own window, which is promised: a process costs more than is reckoned.
+
+        What others are known to have may then be more than they have: what was handed over within their own windows is
+        not looked at again when it goes.
+        """
+        return self._for_windows - self.pinned < WINDOW_MIN
 
     def measure(self, sink: Sink) -> None:
         """Ask how much its link takes at a time, which decides whether it may have more than FAST_WINDOW."""

@@ -50,6 +50,12 @@ class Ledger:
         """A connection has closed, and the kernel holds nothing for it."""
         self.note(sink, 0)
 
+    def look(self, sink: Sink) -> None:
+        """Ask the kernel what a connection has, which may be less than is known."""
+        held = sink.held()
+        if held < sink.account.pinned:
+            self.note(sink, held)
+
     def reclaim(self, count: int) -> None:
         """Look at the ``count`` oldest loans and take back what has left the kernel.
 

@@ -105,6 +105,8 @@ class Transfers:
                 before = waiting.seen
                 error = waiting.judge(now, patience, terms.least_rate)
                 taken += max(0, waiting.seen - before) if before >= 0 else 0
+                if self._budget.tight:
+                    self._budget.look(waiting.sink)
                 if error is not None:
                     waiting.end(error)
                     wanted = max(0, wanted - 1)
