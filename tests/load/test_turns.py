@@ -52,7 +52,7 @@ def test_a_client_with_64_connections_gets_no_more_turns_than_one_with_1(
     until(lambda: inside(server) == 550 and server.gate()["waiting"] > 0, "all places are taken")
     crowd.end("slow", at="asking")
     until(lambda: server.gate()["waiting"] == 0, "nobody waits any more")
-    crowd.end("slow", at="running", most=10)
+    crowd.end("slow", at="running", most=5)
     download = {"targets": GIANT, "span": LARGE, "stall": 256 * KIB, "hold": 0.1, "receive": 64 * KIB, "again": True}
     crowd.join(Group(name="greedy", count=64, sources=("127.0.0.10",), **download))
     crowd.wait_count("greedy", "asking", 50)
