@@ -46,6 +46,7 @@ _POOL_THREADS = 4  # enough to keep a disk busy; a thread is made when it is nee
 _LOOK_THREADS = 2  # looking a path up must not wait behind megabytes
 _SWEEP_SECONDS = 1.0
 _REDIRECT_DRAIN_SECONDS = 1.0
+_MEASURES = 4  # looks at the process's memory in that time
 
 
 class SystemClock:
@@ -245,6 +246,7 @@ class Server:
             record=self._log.record,
             proxy_protocol=self._settings.proxy_protocol,
             trusted=self._made.trusted,
+            pardon=self._pardon,
             tls=self._made.tls,
         )
         self._listener = Listener(house, self._made.listening, self._log.warn, self._gate.call_next, self._crowd)
@@ -316,6 +318,9 @@ class Server:
             self._log.warn,
         )
 
+    def _pardon(self, grown_bytes: int) -> None:
+        self._footprint.pardon(grown_bytes)
+
     def _crowd(self, crowded: bool) -> None:
         """More connections stand outside than there is memory for, or no more."""
         self._gate.crowded = crowded
@@ -367,7 +372,9 @@ class Server:
     async def _sweep(self) -> None:
         """One coarse look at everything that waits, instead of a timer for each."""
         while True:
-            await asyncio.sleep(min(_SWEEP_SECONDS, self._gate.terms.idle_seconds / 4))
+            for _ in range(_MEASURES):  # a crowd comes in less than a sweep
+                await asyncio.sleep(min(_SWEEP_SECONDS, self._gate.terms.idle_seconds / 4) / _MEASURES)
+                self._footprint.measure()
             self._listener.expire()
             if self._redirect is not None:
                 self._redirect.expire()

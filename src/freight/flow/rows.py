@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from typing import Self
 
-COUNTS = ("connections", "running", "waiting", "producers", "shaking", "express")
+COUNTS = ("connections", "running", "waiting", "producers", "shaking", "express", "multiplexed", "streams")
 """What a budget counts that costs the same for all; each has a column, in this order, from COUNTED on."""
 
 PINNED, LENT, CHANGES, PROCESS, READY, PID, SINCE, METER = 0, 1, 2, 3, 4, 5, 6, 24

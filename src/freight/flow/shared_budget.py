@@ -78,7 +78,7 @@ class SharedBudget(Budget):
 
     def _own_cost(self) -> int:
         own = dict(zip(COUNTS, self._mine[COUNTED:], strict=False))
-        return self._cost_of(own["connections"], own["running"], own["shaking"])
+        return self._cost_of(*(own[name] for name in ("connections", "running", "shaking", "multiplexed", "streams")))
 
     def _refresh(self) -> None:
         """Read again what the others have."""
@@ -115,10 +115,24 @@ class SharedBudget(Budget):
         with self._rows:
             self._refresh()
             can = super().can_open()
-            if can:  # the others see it from now on; here it is counted when it has come
-                self._mine[_CONNECTIONS] = self.connections - self._theirs["connections"] + 1
-                self._mine[CHANGES] += 1
+            if can:
+                self._claim("connections")
         return can
+
+    def can_share(self, *, stream: bool) -> bool:
+        """See :class:`Budget`."""
+        with self._rows:
+            self._refresh()
+            can = super().can_share(stream=stream)
+            if can:
+                self._claim("streams" if stream else "multiplexed")
+        return can
+
+    def _claim(self, name: str) -> None:
+        """One more is to come: the others see it from now on, here it is counted when it has come."""
+        column = COUNTED + COUNTS.index(name)
+        self._mine[column] = getattr(self, name) - self._theirs[name] + 1
+        self._mine[CHANGES] += 1
 
     def can_run(self, *, express: bool = False, produced: bool = False) -> bool:
         """See :class:`Budget`. To be asked, and what it allows done, under the lock."""

@@ -67,7 +67,11 @@ def add_up(
             baseline_bytes=besides_bytes + sum(one.memory.baseline_bytes for one in each),
             kernel_send_bytes=sum(one.memory.kernel_send_bytes for one in each),
         ),
-        connections=ConnectionsUse(open=sum(one.connections.open for one in each)),
+        connections=ConnectionsUse(
+            open=sum(one.connections.open for one in each),
+            http2=max(one.connections.http2 for one in each),  # each knows all of these, by the budget
+            streams=max(one.connections.streams for one in each),
+        ),
         gate=GateUse(
             slots=each[0].gate.slots,
             running=sum(one.gate.running for one in each),
