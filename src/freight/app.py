@@ -147,8 +147,11 @@ def _serve_together(made: Made, budget: Budget, workers: int) -> int:
         memory, largest = _memory(made.settings), largest_send_queue()
         return _serve(made, member.budget(memory, largest, _besides(made.tls)), member)
 
+    accepting = [each for each in (made.listening, made.redirecting) if each is not None]
     open_log = partial(_open_log, made.settings)
-    return run_crew(workers, work, made.watched, made.settings, budget, SystemClock(), open_log, made.announce, _say)
+    return run_crew(
+        workers, work, accepting, made.watched, made.settings, budget, SystemClock(), open_log, made.announce, _say
+    )
 
 
 def _open_log(settings: Settings) -> Log:

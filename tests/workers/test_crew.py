@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,15 @@ def begun() -> Iterator[Callable[[Served], Client]]:
 def running(server: Served) -> Counter[int]:
     """How many downloads each worker runs, by pid."""
     return Counter(each["worker"] for each in server.status()["transfers"]["running"])
+
+
+def refuses(server: Served) -> bool:
+    """Whether nobody can connect."""
+    try:
+        socket.create_connection((server.host, server.port), 5).close()
+    except OSError:
+        return True
+    return False
 
 
 def is_there(pid: int) -> bool:
@@ -131,6 +141,7 @@ def test_sigterm_finishes_what_runs_in_every_worker(
     server.signal(signal.SIGTERM)
     until(lambda: server.ask_admin("/readyz").status == 503, "it is not ready any more")
     assert server.status()["draining"] is True
+    until(lambda: refuses(server), "new connections are refused")
     content = file.read_bytes()
     assert all(client.take(FILE_BYTES) == content for client in clients)
     assert server.wait() == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from freight import __version__
@@ -26,6 +26,7 @@ from freight.workers.totals import as_time, as_transfers
 def run_crew(
     workers: int,
     work: Callable[[Member], int],
+    accepting: Sequence[socket.socket],
     watched: socket.socket | None,
     settings: Settings,
     budget: Budget,
@@ -36,7 +37,9 @@ def run_crew(
 ) -> int:
     """Run so many workers, each of which does ``work``, and a desk at the admin listener's socket; the exit status.
 
-    ``budget`` is one that is like theirs. ``begun`` is called when all serve; ``say`` writes a line for the operator.
+    ``accepting``: the sockets that all workers accept from. Who connects while they drain is to be refused, so nobody
+    else may keep them open then. ``budget`` is one that is like theirs. ``begun`` is called when all serve; ``say``
+    writes a line for the operator.
     """
     rows = Rows(workers)
     pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(workers)]
@@ -44,7 +47,12 @@ def run_crew(
 
     blank = _blank(budget, clock)
 
+    def let_go() -> None:
+        for listening in accepting:
+            listening.close()
+
     def answer(watched: socket.socket) -> int:
+        let_go()
         log = open_log()
         desk = Desk(rows, [asking for asking, _ in pairs], blank, clock)
         with asyncio.Runner() as runner:
@@ -57,7 +65,7 @@ def run_crew(
     gc.collect()
     gc.freeze()  # what is there now is every process's: a collector that looks at it would make it each one's own
     desk = None if watched is None else partial(answer, watched)
-    return Supervisor(rows, [partial(serve, member) for member in members], desk, say, begun).run()
+    return Supervisor(rows, [partial(serve, member) for member in members], desk, say, begun, let_go).run()
 
 
 def _blank(budget: Budget, clock: Clock) -> Snapshot:

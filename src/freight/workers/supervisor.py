@@ -42,7 +42,7 @@ class _Place:
 @dataclass(slots=True)
 class Supervisor:
     """Runs ``works``, a worker for each row, and ``desk``, if any, beside them; ``say`` is told what an operator should
-    know. ``begun`` is called once, when all workers serve.
+    know. ``begun`` is called once, when all workers serve; ``stopping`` when no more are to be started.
     """
 
     rows: Rows
@@ -50,6 +50,7 @@ class Supervisor:
     desk: Callable[[], int] | None
     say: Callable[[str], None]
     begun: Callable[[], None]
+    stopping: Callable[[], None] = lambda: None
     _places: list[_Place] = field(default_factory=list)
     _stopping: int = 0  # how often we were told to
     _status: int = 0
@@ -87,6 +88,7 @@ class Supervisor:
         elif number != signal.SIGCHLD:
             self._stopping += 1
             self.rows.common[DRAINING] = 1
+            self.stopping()
             if self._stopping > 1:
                 self._status = _SIGNALLED + number
             self._tell(signal.SIGTERM)
