@@ -157,7 +157,7 @@ class Connection:
     async def _begin(self) -> bool:
         """Learn whose connection it is. False where that cannot be told: no answer then, as it may not be HTTP."""
         house, inlet = self._house, self._inlet
-        if inlet.draining:
+        if inlet.over:
             return False
         started = house.clock.monotonic()
         inlet.allow(house.head_seconds)
@@ -182,7 +182,7 @@ class Connection:
         """Shake hands, where TLS is spoken. False where that came to nothing: who then speaks HTTP in clear is told."""
         if tls is None:
             return True
-        if self._inlet.draining:
+        if self._inlet.over:
             return False
         started = self._house.clock.monotonic()
         self._inlet.allow(self._house.head_seconds)
@@ -251,11 +251,11 @@ class Connection:
         self.idle_since = self._house.loop.time()
         self._crowd.idle(self)
 
-    def drain(self) -> None:
-        """Let the present exchange be the last; close at once when there is none."""
-        self._inlet.draining = True
+    def drain(self, grace_seconds: float) -> None:
+        """Let the present exchange be the last, or one that begins so soon; close at once when there is none."""
+        self._inlet.drain(grace_seconds)
         self._sink.refuse_next()
-        if self._inlet.inbound.idle:
+        if self._inlet.inbound.idle and self._inlet.over:
             self._inlet.give_up()
 
     async def _read_request(self) -> bool:
