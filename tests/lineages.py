@@ -1,0 +1,51 @@
+"""A server and those that came after it by hand-over: who they are, and that none is left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+
+from serving import Served, until
+
+
+class Lineage:
+    """The processes of a server, the first one and its successors, as its log names them."""
+
+    def __init__(self, first: Served) -> None:
+        self.first = first
+        self.pids = [first.pid]
+
+    def hand_over(self) -> int:
+        """Have the last one hand over, and wait until it has; the process that serves now."""
+        os.kill(self.pids[-1], signal.SIGUSR2)
+        line = self.first.await_log("handed over to process", count=len(self.pids))
+        self.pids.append(int(re.findall(r"process (\d+)", line)[0]))
+        return self.pids[-1]
+
+    def end(self) -> int:
+        """Ask the last one to stop, and wait until all have ended; the first one's exit status."""
+        os.kill(self.pids[-1], signal.SIGTERM)
+        for pid in self.pids[1:]:
+            until(lambda pid=pid: not runs(pid), f"process {pid} has ended")  # type: ignore[misc]
+        return self.first.wait()
+
+    def close(self) -> None:
+        """End whatever still runs."""
+        for pid in self.pids[1:]:
+            if runs(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that one has started and not waited for."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def runs(pid: int) -> bool:
+    """Whether a process runs freight; one that has ended and was not waited for does not."""
+    try:
+        return b"freight" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
