@@ -25,6 +25,7 @@ from freight.options import ARGUMENTS, NOTATION, given, parameters
 from freight.plan.command import plan
 from freight.quantities import format_size, parse_size
 from freight.settings import SETTINGS
+from freight.stamp.command import stamp
 from freight.top.command import top
 
 DONE, FAILED, MISUSED = 0, 1, 2
@@ -225,6 +226,7 @@ Examples:
 )
 
 freight.add_command(plan)
+freight.add_command(stamp)
 freight.add_command(top)
 
 
