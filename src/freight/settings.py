@@ -140,8 +140,8 @@ SETTINGS = (
         kind=Kind.ADDRESS,
         default="none",
         metavar="HOST:PORT",
-        help="Where a load balancer asks how much room there is here, by HAProxy's agent-check. none: there is no such "
-        "listener.",
+        help="Where load balancers ask how much room there is here, as the agent checks of HAProxy do. none: there is "
+        "no such listener.",
         words={"none": None},
     ),
     Setting(
