@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,9 @@ from serving import HUGE_BYTES, Client, Served, until
 
 Serve = Callable[..., Served]
 Found = Callable[[Served], Lineage]
+
+# Runs a command with another interpreter than the one that it names first.
+_BY_ANOTHER_NAME = "import os, sys; os.execv(sys.argv[1], [sys.argv[1], *sys.argv[3:]])"
 
 
 @pytest.fixture
@@ -205,6 +210,38 @@ def test_who_drains_after_it_has_handed_over_ends_at_once_by_the_second_signal(
         assert running.take(1 << 20) == bytes(1 << 20)
         server.signal()
         assert lineage.end() == 128 + signal.SIGTERM
+
+
+@pytest.mark.needs("unshare")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a namespace of processes")
+def test_process_1_of_a_container_goes_on(huge: Path, serve: Serve) -> None:
+    """With it all others there would end."""
+    server = serve(huge, within=("unshare", "--pid", "--fork", "--kill-child"))
+    (first,) = children(server.pid)
+    os.kill(first, signal.SIGUSR2)
+    assert "it is process 1 of its container" in server.await_log("this server goes on")
+    assert server.get("/", "Range: bytes=0-9").content == bytes(10)
+
+
+@pytest.mark.parametrize("change", ["an interpreter that is gone", "no descriptors"])
+def test_what_cannot_be_started_is_said(tmp_path: Path, huge: Path, serve: Serve, change: str) -> None:
+    """The interpreter was taken away; or there are no descriptors to spare."""
+    if change == "no descriptors":
+        server = serve(huge, "--idle-timeout", "1h", nofile=32)
+        with ExitStack() as clients:
+            for _ in range(40):
+                clients.enter_context(server.connect(receive_bytes=4096)).get("/")
+            server.await_log("cannot accept more connections")
+            server.signal(signal.SIGUSR2)
+            server.await_log("this server goes on", "Too many open files")
+        return
+    python = tmp_path / "python"
+    python.symlink_to(sys.executable)
+    server = serve(huge, within=(sys.executable, "-c", _BY_ANOTHER_NAME, str(python)))
+    python.unlink()
+    server.signal(signal.SIGUSR2)
+    assert server.await_log("this server goes on").endswith(f"{python} could not be started")
+    assert server.get("/", "Range: bytes=0-9").content == bytes(10)
 
 
 def test_told_to_stop_while_it_hands_over_it_leaves_nobody_behind(huge: Path, serve: Serve) -> None:

@@ -22,6 +22,7 @@ READY = b"ready\n"
 
 _START_SECONDS = 60.0  # a start takes half a second; this is for a machine in trouble
 _END_SECONDS = 5.0
+_FIRST_PROCESS = 1
 _NOT_STARTED = 127  # a shell's convention: there is no such command
 
 
@@ -30,14 +31,9 @@ async def hand_over(sockets: Mapping[str, socket.socket]) -> tuple[int, socket.s
 
     Raises Unservable when it does not come up. Cancelled, it ends what it has started.
     """
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    try:
-        with theirs:
-            process = _start({**sockets, PREDECESSOR: theirs})
-    except OSError as error:
-        ours.close()
-        raise Unservable(f"no process could be started: {error.strerror}") from None
+    if os.getpid() == _FIRST_PROCESS:
+        raise Unservable("it is process 1 of its container, which ends with it; have a new container take its place")
+    ours, process = _begin(sockets)
     try:
         async with asyncio.timeout(_START_SECONDS):
             said = await asyncio.get_running_loop().sock_recv(ours, len(READY))
@@ -68,6 +64,21 @@ def announce(predecessor: socket.socket, then: Callable[[], None]) -> None:
         pass  # it has gone meanwhile, which the end of the stream tells
     predecessor.setblocking(False)
     loop.add_reader(predecessor, ended)
+
+
+def _begin(sockets: Mapping[str, socket.socket]) -> tuple[socket.socket, int]:
+    """Our end of the stream, non-blocking, and the new process. Raises Unservable where the system has no more."""
+    try:
+        ours, theirs = socket.socketpair()
+    except OSError as error:
+        raise Unservable(f"no process could be started: {error.strerror}") from None
+    ours.setblocking(False)
+    try:
+        with theirs:
+            return ours, _start({**sockets, PREDECESSOR: theirs})
+    except OSError as error:
+        ours.close()
+        raise Unservable(f"no process could be started: {error.strerror}") from None
 
 
 def _start(passed: Mapping[str, socket.socket]) -> int:

@@ -83,12 +83,12 @@ class Service:
             self._notifier = None
 
     async def _hand_over(self, stop: Callable[[], None]) -> None:
-        from freight.server.handover import hand_over
-
         self.reloading()
         try:
+            from freight.server.handover import hand_over
+
             process, stream = await hand_over(self._sockets)
-        except Unservable as error:
+        except (Unservable, OSError, ImportError) as error:  # the last two: what hands over could not be loaded
             self._warn(f"this server goes on: {error}")
             self.ready()
             return
