@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from serving import Served, until
@@ -36,6 +38,33 @@ class Lineage:
         for pid in self.pids[1:]:
             if runs(pid):
                 os.kill(pid, signal.SIGKILL)
+
+
+class Loop:
+    """Asks again and again until it is told to stop. ``ask`` is told which time it is, and says if it was right."""
+
+    def __init__(self, ask: Callable[[int], bool]) -> None:
+        self._ask = ask
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.answered = 0
+        self.failed: list[str] = []
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                if self._ask(self.answered):
+                    self.answered += 1
+                else:
+                    self.failed.append("a wrong answer")
+            except Exception as error:
+                self.failed.append(repr(error))
+
+    def stop(self) -> None:
+        """Stop, and wait for the last answer."""
+        self._stop.set()
+        self._thread.join()
 
 
 def children(pid: int) -> list[int]:

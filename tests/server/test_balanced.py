@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from balancer import Balancer
-from lineages import Lineage
+from lineages import Lineage, Loop
 from serving import HUGE_BYTES, Client, Served, until
 
 pytestmark = pytest.mark.needs("haproxy")
@@ -84,9 +84,24 @@ def test_who_drains_has_a_weight_of_0_and_a_new_one_in_its_place_has_its_own_bac
 
 
 def test_a_hand_over_is_nothing_that_the_balancer_sees(nodes: list[Served], balancer: Balancer) -> None:
+    """One connection through it is used again and again, and so are its own to the nodes."""
     lineage = Lineage(nodes[1])
     try:
-        lineage.hand_over()
+        with Client("127.0.0.1", balancer.port) as kept:
+
+            def ask(_: int) -> bool:
+                kept.get("/huge.bin", "Range: bytes=0-9")
+                return kept.answer().content == bytes(10)
+
+            loop = Loop(ask)
+            try:
+                for _ in range(3):
+                    answered = loop.answered
+                    lineage.hand_over()
+                    until(lambda answered=answered: loop.answered > answered + 50, "it goes on")  # type: ignore[misc]
+            finally:
+                loop.stop()
+            assert loop.failed == []
         before = taken(balancer)
         for _ in range(9):
             with Client("127.0.0.1", balancer.port) as client:

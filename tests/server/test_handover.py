@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 from crowds import Crowd, Group
 from freight.sample import verify, write_sample
 from gauges import KIB
-from lineages import Lineage, children, runs
+from lineages import Lineage, Loop, children, runs
 from netns import HERE
 from serving import HUGE_BYTES, Client, Served, until
 
@@ -41,33 +40,15 @@ def found(serve: Serve) -> Iterator[Found]:
         lineage.close()
 
 
-class Loop:
-    """Asks for a few bytes again and again, each time on a new connection, until it is told to stop."""
+def asks(server: Served) -> Callable[[int], bool]:
+    """Asks for a few bytes on a new connection; whether they were right."""
 
-    def __init__(self, server: Served) -> None:
-        self._server = server
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.answered = 0
-        self.failed: list[str] = []
-        self._thread.start()
+    def ask(number: int) -> bool:
+        start = number % 1000 * 64
+        answer = server.get("/site.csv", f"Range: bytes={start}-{start + 999}")
+        return answer.status == 206 and verify(answer.content, start)
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            start = self.answered % 1000 * 64
-            try:
-                answer = self._server.get("/site.csv", f"Range: bytes={start}-{start + 999}")
-            except Exception as error:
-                self.failed.append(repr(error))
-                continue
-            if answer.status == 206 and verify(answer.content, start):
-                self.answered += 1
-            else:
-                self.failed.append(f"{answer.status}, {len(answer.content)} bytes")
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
+    return ask
 
 
 def test_200_downloads_and_a_loop_of_connections_live_through_10_upgrades(
@@ -81,7 +62,7 @@ def test_200_downloads_and_a_loop_of_connections_live_through_10_upgrades(
         crowd.join(Group(name="long", count=200, span=8 << 20, pace=100 * KIB, **one))
         crowd.wait_count("long", "running", 200)
         crowd.join(Group(name="short", count=10, span=2 << 20, stall=KIB, hold=0.5, again=True, **one))
-        loop = Loop(server)
+        loop = Loop(asks(server))
         try:
             for upgrade in range(10):
                 answered, whole = loop.answered, crowd.counts("short")["whole"]
