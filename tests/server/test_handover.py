@@ -126,6 +126,21 @@ def test_who_had_connected_and_not_asked_yet_is_answered_by_who_accepted_it(
     assert lineage.end() == 0
 
 
+def test_who_had_not_shaken_hands_yet_does_so_with_who_accepted_it(huge: Path, serve: Serve, found: Found) -> None:
+    server = serve(huge, "--tls-self-signed", "--drain", "1h", "--idle-timeout", "1h")
+    lineage = found(server)
+    assert server.tls is not None
+    idle = server.descriptors()
+    with socket.create_connection((server.host, server.port), 20) as new:
+        until(lambda: server.descriptors() > idle, "it was accepted")
+        lineage.hand_over()
+        with server.tls.wrap_socket(new, server_hostname="localhost") as secured:
+            secured.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nRange: bytes=0-9\r\n\r\n")
+            answer = b"".join(iter(lambda: secured.recv(4096), b""))
+    assert answer.endswith(bytes(10)) and b"Connection: close" in answer
+    assert lineage.end() == 0
+
+
 def test_who_waits_in_line_keeps_its_place(huge: Path, serve: Serve, found: Found) -> None:
     server = serve(huge, "--per-client", "1", "--drain", "1h", "--max-wait", "1h", admin=True)
     lineage = found(server)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from freight.server.notify import Notifier
+from freight.server.service import Service
 from lineages import Lineage
 from serving import HUGE_BYTES, PATIENCE_SECONDS, Served
 
@@ -105,17 +105,18 @@ def test_the_watchdog_is_kept_calm(huge: Path, serve: Serve, manager: Manager, m
         manager.hear("WATCHDOG=1")
 
 
-def test_a_loop_that_stands_still_keeps_nobody_calm(manager: Manager) -> None:
+def test_a_loop_that_stands_still_keeps_nobody_calm(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "20000")
+
     async def stand_still() -> None:
-        environment = os.environ | {"WATCHDOG_USEC": "20000"}
-        notifier = Notifier(lambda: "still", environment)
-        notifier.ready()
+        service = Service({}, None, lambda: "still", print)
+        service.begun()
         manager.hear("WATCHDOG=1")
         time.sleep(0.2)  # noqa: ASYNC251 - ten times as long as the watchdog has patience
         assert not manager.has_more()
         await asyncio.sleep(0.05)
         assert manager.has_more()
-        notifier.close()
+        service.close()
 
     asyncio.run(stand_still())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import time
@@ -18,8 +17,8 @@ _MICROSECONDS = 1_000_000
 class Notifier:
     """Tells what becomes of this server. ``look`` says in a line what it does; it is told again when that has changed.
 
-    What keeps the watchdog calm is sent by the loop, so a loop that stands still is noticed. Nothing here waits or
-    fails: who does not take a message is told with the next one.
+    What keeps the watchdog calm goes with :meth:`tick`, which is the loop's to call every ``tick_seconds``, so that one
+    that stands still is noticed. Nothing here waits or fails: who does not take a message is told with the next one.
     """
 
     def __init__(self, look: Callable[[], str], environment: Mapping[str, str]) -> None:
@@ -28,17 +27,14 @@ class Notifier:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._look = look
         self._watchdog_seconds = _watchdog(environment)
-        self._tick_seconds = min(_TICK_SECONDS, (self._watchdog_seconds or _TICK_SECONDS) / 2)
+        self.tick_seconds = min(_TICK_SECONDS, (self._watchdog_seconds or _TICK_SECONDS) / 2)
         self._owed: list[str] = []
         self._shown = ""
         self._stopping = False
-        self._timer: asyncio.TimerHandle | None = None
 
     def ready(self) -> None:
         """It serves, or serves on after it was told something new."""
         self._say("READY=1")
-        if self._timer is None:
-            self._tick()
 
     def reloading(self) -> None:
         """It is about to read its settings, or to hand over; :meth:`ready` says that this is done."""
@@ -56,13 +52,11 @@ class Notifier:
         self.close()
 
     def close(self) -> None:
-        """Say no more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        """Say no more; a second time does nothing."""
         self._socket.close()
 
-    def _tick(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._tick_seconds, self._tick)
+    def tick(self) -> None:
+        """Say that we are alive, and what goes on."""
         news = ["WATCHDOG=1"] if self._watchdog_seconds else []
         if self._stopping:
             news.append(self._extension())

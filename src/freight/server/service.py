@@ -38,6 +38,7 @@ class Service:
         self._stopping = False
         self._succession: asyncio.Task[None] | None = None
         self._notifier = _notifier(look)
+        self._timer: asyncio.TimerHandle | None = None
         self.succeeded = False
         """Whether another process accepts in our place."""
 
@@ -59,6 +60,8 @@ class Service:
         """We serve."""
         if self._notifier is not None:
             self._notifier.ready()
+            if self._timer is None:
+                self._tick()
 
     def stopping(self) -> None:
         """We were told to stop. A successor that is not ready by now is to be none."""
@@ -78,9 +81,16 @@ class Service:
 
     def close(self) -> None:
         """Say no more."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._notifier is not None:
             self._notifier.close()
             self._notifier = None
+
+    def _tick(self) -> None:
+        if self._notifier is not None:
+            self._notifier.tick()
+            self._timer = asyncio.get_running_loop().call_later(self._notifier.tick_seconds, self._tick)
 
     async def _hand_over(self, stop: Callable[[], None]) -> None:
         self.reloading()
@@ -96,7 +106,7 @@ class Service:
         self._warn(f"handed over to process {process}")
         if self._notifier is not None:
             self._notifier.succeeded(process)
-            self._notifier = None
+        self.close()
         stream.close()
         stop()
 
