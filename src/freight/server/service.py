@@ -53,12 +53,12 @@ class Service:
 
     def reloading(self) -> None:
         """Something is about to change; :meth:`ready` says that it has, or has not."""
-        if self._notifier is not None:
+        if self._notifier is not None and not self._stopping:
             self._notifier.reloading()
 
     def ready(self) -> None:
         """We serve."""
-        if self._notifier is not None:
+        if self._notifier is not None and not self._stopping:
             self._notifier.ready()
             if self._timer is None:
                 self._tick()
