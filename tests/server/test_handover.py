@@ -18,6 +18,7 @@ from gauges import KIB
 from lineages import Lineage, Loop, children, runs
 from netns import HERE
 from serving import HUGE_BYTES, Client, Served, until
+from speaking import Speaker
 
 Serve = Callable[..., Served]
 Found = Callable[[Served], Lineage]
@@ -138,6 +139,24 @@ def test_who_had_not_shaken_hands_yet_does_so_with_who_accepted_it(huge: Path, s
             secured.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nRange: bytes=0-9\r\n\r\n")
             answer = b"".join(iter(lambda: secured.recv(4096), b""))
     assert answer.endswith(bytes(10)) and b"Connection: close" in answer
+    assert lineage.end() == 0
+
+
+def test_over_http2_what_runs_is_finished_and_all_else_is_sent_on(huge: Path, serve: Serve, found: Found) -> None:
+    """By GOAWAY: a connection that had a download, and one that had connected and had said nothing yet."""
+    server = serve(huge, "--drain", "1h", "--idle-timeout", "1h")
+    lineage = found(server)
+    idle = server.descriptors()
+    with socket.create_connection((server.host, server.port), 20) as new, Speaker(server, grows=False) as speaker:
+        running = speaker.ask()
+        speaker.wait(lambda: speaker.received[running].content)
+        until(lambda: server.descriptors() >= idle + 2, "both were accepted")
+        lineage.hand_over()
+        late = Speaker(server, made=new)
+        assert late.get("/", ("range", "bytes=0-9")).content == bytes(10)
+        late.wait(lambda: len(late.goaways) == 2)
+        assert len(speaker.answer(running).content) == HUGE_BYTES
+        assert len(speaker.goaways) == 2
     assert lineage.end() == 0
 
 
