@@ -106,8 +106,8 @@ def test_out_of_descriptors_it_still_says_so(huge: Path, serve: Serve, clients: 
 
 
 def test_a_server_without_an_agent_loads_nothing_of_it() -> None:
-    """Nor of what hands over, or tells a service manager."""
+    """Nor of what tells a service manager, where there is none."""
     script = "import sys; import freight.app; print(*sys.modules)"
     loaded = set(run_python("-c", script).stdout.split())
     assert "freight.server.service" in loaded
-    assert not {f"freight.server.{name}" for name in ("agent", "handover", "notify")} & loaded
+    assert not {f"freight.server.{name}" for name in ("agent", "notify")} & loaded

@@ -1,6 +1,7 @@
 """This server as others manage it: what the service manager is told, and who comes after it.
 
-What does that is loaded when it is wanted: most servers have no manager that listens, and few hand over.
+What tells a manager is loaded where there is one. What hands over is loaded from the start: by the time that it is
+wanted, another version of it may be installed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from freight.errors import Unservable
+from freight.server.handover import announce, hand_over
 
 if TYPE_CHECKING:
     from freight.server.notify import Notifier
@@ -47,8 +49,6 @@ class Service:
         if self._predecessor is None:
             self.ready()
         else:
-            from freight.server.handover import announce
-
             announce(self._predecessor, self.ready)
 
     def reloading(self) -> None:
@@ -95,10 +95,8 @@ class Service:
     async def _hand_over(self, stop: Callable[[], None]) -> None:
         self.reloading()
         try:
-            from freight.server.handover import hand_over
-
             process, stream = await hand_over(self._sockets)
-        except (Unservable, OSError, ImportError) as error:  # the last two: what hands over could not be loaded
+        except Unservable as error:
             self._warn(f"this server goes on: {error}")
             self.ready()
             return
