@@ -56,9 +56,10 @@ def serve() -> Iterator[Callable[..., Served]]:
         admin: bool = False,
         place: Place = HERE,
         within: tuple[str, ...] = (),
+        pass_fds: tuple[int, ...] = (),
     ) -> Served:
         everything = (os.fspath(path), *arguments)
-        servers.append(Served(everything, host or place.host, nofile, log_fd, admin, place, within))
+        servers.append(Served(everything, host or place.host, nofile, log_fd, admin, place, within, pass_fds))
         return servers[-1]
 
     yield start
