@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import resource
 import signal
 import socket
@@ -24,21 +25,23 @@ from freight.flow.footprint import Footprint
 from freight.flow.gate import Gate, Terms
 from freight.flow.limits import default_memory, largest_send_queue, usable_cpus
 from freight.flow.meter import Meter
-from freight.flow.pump import MARK_MIN
 from freight.flow.transfer import Transfers
-from freight.observe.admin import listen_admin
 from freight.observe.log import Log, json_line, text_line
 from freight.observe.process import ProcessMemory
 from freight.overview import Overview
+from freight.server import inherited
 from freight.server.connection import House
-from freight.server.listener import Listener, listen
+from freight.server.listener import Listener
 from freight.server.redirect import Redirect
+from freight.server.service import Service
 from freight.settings import Settings
+from freight.sockets import Sockets, open_sockets
 from freight.sources.local import LocalSource
 from freight.watching import Watching
 from freight.wire.http1 import Limits
 
 if TYPE_CHECKING:
+    from freight.server.agent import Agent, Room
     from freight.server.tls import Tls
     from freight.workers.member import Member
 
@@ -47,6 +50,7 @@ _LOOK_THREADS = 2  # looking a path up must not wait behind megabytes
 _SWEEP_SECONDS = 1.0
 _REDIRECT_DRAIN_SECONDS = 1.0
 _MEASURES = 4  # looks at the process's memory in that time
+_GRACE_SECONDS = 5.0  # whoever came to us just before we handed over gets an answer, if it asks by then
 
 
 class SystemClock:
@@ -64,18 +68,16 @@ class SystemClock:
 @dataclass(frozen=True, slots=True)
 class Made:
     """What a server is made of, whichever process serves. ``reread`` gathers the settings anew, from where they came,
-    and raises Unservable when they are not sensible. ``listening`` is where files are served, ``redirecting`` the
-    socket of plain HTTP beside HTTPS, ``watched`` the admin listener's; ``fingerprint`` is that of a certificate made
-    for this server, if any.
+    and raises Unservable when they are not sensible. ``predecessor`` is the stream to who hands over to us, if any;
+    ``fingerprint`` that of a certificate made for this server.
     """
 
     settings: Settings
     reread: Callable[[], Settings]
     source: LocalSource
     trusted: Networks
-    listening: socket.socket
-    redirecting: socket.socket | None
-    watched: socket.socket | None
+    sockets: Sockets
+    predecessor: socket.socket | None
     pool: ThreadPoolExecutor
     tls: Tls | None
     fingerprint: str
@@ -83,11 +85,13 @@ class Made:
     def announce(self) -> None:
         """Say where all is."""
         scheme = "http" if self.tls is None else "https"
-        print(f"freight: serving {self.settings.path} at {_url(self.listening, scheme)}", flush=True)
-        if self.watched is not None:
-            print(f"freight: admin at {_url(self.watched)}", flush=True)
-        if self.redirecting is not None:
-            print(f"freight: sending on to it from {_url(self.redirecting)}", flush=True)
+        print(f"freight: serving {self.settings.path} at {_url(self.sockets.files, scheme)}", flush=True)
+        if self.sockets.admin is not None:
+            print(f"freight: admin at {_url(self.sockets.admin)}", flush=True)
+        if self.sockets.redirect is not None:
+            print(f"freight: sending on to it from {_url(self.sockets.redirect)}", flush=True)
+        if self.sockets.agent is not None:
+            print(f"freight: agent-check at {_url(self.sockets.agent, 'tcp')}", flush=True)
         if self.fingerprint:
             print(f"freight: certificate of SHA-256 {self.fingerprint}, signed by nobody", flush=True)
 
@@ -112,13 +116,11 @@ def run(settings: Settings, reread: Callable[[], Settings]) -> int:
         entries_at_once=budget.listing_entries,
         piece_bytes=budget.piece_bytes,
     )
+    passed = inherited.take(os.environ)
+    predecessor = passed.pop(inherited.PREDECESSOR, None)
     try:
-        listening = listen(settings.host, settings.port, MARK_MIN)
-        port = listening.getsockname()[1]
-        watched = listen_admin(settings.admin, port, lambda host, at: listen(host, at, MARK_MIN), _say)
-        elsewhere = settings.redirect_port
-        redirecting = None if elsewhere is None else listen(settings.host, elsewhere, MARK_MIN)
-        made = Made(settings, reread, source, trusted, listening, redirecting, watched, pool, tls, fingerprint)
+        sockets = open_sockets(settings, passed, _say)
+        made = Made(settings, reread, source, trusted, sockets, predecessor, pool, tls, fingerprint)
         workers = usable_cpus() if settings.workers is None else settings.workers
         return _serve(made, budget, None) if workers == 1 else _serve_together(made, budget, workers)
     finally:
@@ -138,19 +140,29 @@ def _serve(made: Made, budget: Budget, member: Member | None) -> int:
 
 
 def _serve_together(made: Made, budget: Budget, workers: int) -> int:
-    """Serve in so many processes; the exit status. ``budget`` is one that is like theirs."""
+    """Serve in so many processes; the exit status. ``budget`` is one that is like theirs. They do not hand over."""
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     from freight.workers.crew import run_crew
 
     def work(member: Member) -> int:
-        if made.watched is not None:
-            made.watched.close()  # the desk's
+        if made.sockets.admin is not None:
+            made.sockets.admin.close()  # the desk's
         memory, largest = _memory(made.settings), largest_send_queue()
         return _serve(made, member.budget(memory, largest, _besides(made.tls)), member)
 
-    accepting = [each for each in (made.listening, made.redirecting) if each is not None]
+    accepting = [each for each in (made.sockets.files, made.sockets.redirect, made.sockets.agent) if each is not None]
     open_log = partial(_open_log, made.settings)
     return run_crew(
-        workers, work, accepting, made.watched, made.settings, budget, SystemClock(), open_log, made.announce, _say
+        workers,
+        work,
+        accepting,
+        made.sockets.admin,
+        made.settings,
+        budget,
+        SystemClock(),
+        open_log,
+        made.announce,
+        _say,
     )
 
 
@@ -227,6 +239,9 @@ class Server:
         self._log = log
         self._member = member
         self._status = 0
+        self._signals = 0  # that said stop
+        self._agent: Agent | None = None
+        self._service: Service | None = None  # one of several workers has none
         self._redirect: Listener | None = None
         self._watching: Watching | None = None
 
@@ -252,7 +267,7 @@ class Server:
             pardon=self._pardon,
             tls=self._made.tls,
         )
-        self._listener = Listener(house, self._made.listening, self._log.warn, self._gate.call_next, self._crowd)
+        self._listener = Listener(house, self._made.sockets.files, self._log.warn, self._gate.call_next, self._crowd)
         self._stop: asyncio.Future[None] = loop.create_future()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._end, number)
@@ -261,36 +276,76 @@ class Server:
         self._listener.start()
         sweeper = loop.create_task(self._sweep())
         _calm_collector()
-        if self._made.redirecting is not None:
-            self._open_redirect(self._made.redirecting, house)
+        sockets = self._made.sockets
+        if sockets.redirect is not None:
+            self._open_redirect(sockets.redirect, house)
+        if sockets.agent is not None and (member is None or member.leads):
+            self._open_agent(sockets.agent)
         if member is not None:
             member.begin(self._look_over(house, meter))
         else:
-            if self._made.watched is not None:
-                self._open_admin(self._made.watched, house, self._look_over(house, meter))
+            self._service = Service(sockets.named(), self._made.predecessor, self._said, self._log.warn)
+            loop.add_signal_handler(signal.SIGUSR2, self._service.succeed, self._cease)
+            if sockets.admin is not None:
+                self._open_admin(sockets.admin, house, self._look_over(house, meter))
             self._made.announce()
+            self._service.begun()
         await self._stop
         if member is not None:
             member.cease()
-        self._gate.drain()
-        if self._redirect is not None:
-            await self._redirect.drain(_REDIRECT_DRAIN_SECONDS)
-        await self._listener.drain(self._settings.drain_seconds)
+        await self._drain()
         sweeper.cancel()
-        if self._watching is not None:
-            await self._watching.drain()
         if member is not None:
             member.publish()
         self._transfers.close()
         return self._status
 
+    async def _drain(self) -> None:
+        """Finish what runs. Where another process accepts in our place it answers at once on the other ports too."""
+        succeeded = self._service is not None and self._service.succeeded
+        if succeeded:
+            await self._close_beside()
+        else:
+            self._gate.drain()
+        if self._redirect is not None:
+            await self._redirect.drain(_REDIRECT_DRAIN_SECONDS)
+        await self._listener.drain(self._settings.drain_seconds, _GRACE_SECONDS if succeeded else 0)
+        await self._close_beside()
+        if self._service is not None:
+            self._service.close()
+
+    async def _close_beside(self) -> None:
+        """Close what is there for who watches and who balances; a second time nothing is left to close."""
+        if self._agent is not None:
+            self._agent.close()
+            self._agent = None
+        if self._watching is not None:
+            await self._watching.drain()
+            self._watching = None
+
+    def _said(self) -> str:
+        """What is going on, in a line."""
+        gate = self._gate.statistics()
+        draining = "; draining" if self._stop.done() else ""
+        return f"running {gate.running} of {gate.slots}, waiting {gate.waiting}{draining}"
+
     def _open_redirect(self, redirecting: socket.socket, house: House) -> None:
         """Begin to send plain HTTP on to HTTPS. Its connections are paid for as those are."""
-        port: int = self._made.listening.getsockname()[1]
+        port: int = self._made.sockets.files.getsockname()[1]
         files = Redirect(house.transfers.send, port)
         own = replace(house, files=files, tls=None)
         self._redirect = Listener(own, redirecting, self._log.warn, self._gate.call_next, _pass_over)
         self._redirect.start()
+
+    def _open_agent(self, listening: socket.socket) -> None:
+        """Begin to tell load balancers how much room there is."""
+        from freight.server.agent import Agent, Room
+
+        def look() -> Room:
+            most = self._budget.slots + self._budget.express_slots
+            return Room(self._budget.room(), most, self._stop.done(), self._listener.exhausted)
+
+        self._agent = Agent(listening, look)
 
     def _look_over(self, house: House, meter: Meter) -> Overview:
         memory = ProcessMemory(house.clock)
@@ -333,16 +388,29 @@ class Server:
             self._gate.call_next()
 
     def _end(self, number: int) -> None:
+        self._signals += 1
         if not self._stop.done():
-            self._stop.set_result(None)
-        else:
+            if self._service is not None:
+                self._service.stopping()
+            self._cease()
+        elif self._signals > 1:  # the first is nothing new to who drains because another is in its place
             self._status = 128 + number
             self._listener.abort()
             if self._watching is not None:
                 self._watching.abort()
 
+    def _cease(self) -> None:
+        self._stop.set_result(None)
+
     def _reload(self) -> None:
         """SIGHUP: what is live of the settings is taken over, for who runs too; all else is told."""
+        if self._service is not None:
+            self._service.reloading()
+        self._change()
+        if self._service is not None:
+            self._service.ready()
+
+    def _change(self) -> None:
         if self._made.tls is not None:
             self._renew(self._made.tls)
         try:
