@@ -206,6 +206,7 @@ class Server:
         )
         self._listener = Listener(house, self._listening, self._log.warn, self._gate.call_next, self._crowd)
         self._stop: asyncio.Future[None] = loop.create_future()
+        self._hurry = asyncio.Event()  # a second signal
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._end, number)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
@@ -224,10 +225,11 @@ class Server:
         if self._fingerprint:
             print(f"freight: certificate of SHA-256 {self._fingerprint}, signed by nobody", flush=True)
         await self._stop
+        await self._wait_unasked()
         self._gate.drain()
         if self._redirect is not None:
             await self._redirect.drain(_ADMIN_DRAIN_SECONDS)
-        await self._listener.drain(self._settings.drain_seconds)
+        await self._listener.drain(0 if self._hurry.is_set() else self._settings.drain_seconds)
         sweeper.cancel()
         if self._admin is not None and self._admin_transfers is not None and self._answers is not None:
             self._answers.close()
@@ -235,6 +237,14 @@ class Server:
             self._admin_transfers.close()
         self._transfers.close()
         return self._status
+
+    async def _wait_unasked(self) -> None:
+        """Serve on for the delay of the drain, while /readyz says no: who balances has to see that first."""
+        try:
+            async with asyncio.timeout(self._settings.drain_delay_seconds):
+                await self._hurry.wait()
+        except TimeoutError:
+            pass
 
     def _open_redirect(self, redirecting: socket.socket, house: House) -> None:
         """Begin to send plain HTTP on to HTTPS. Its connections are paid for as those are."""
@@ -293,6 +303,7 @@ class Server:
             self._stop.set_result(None)
         else:
             self._status = 128 + number
+            self._hurry.set()
             self._listener.abort()
             if self._admin is not None:
                 self._admin.abort()
