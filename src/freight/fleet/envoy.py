@@ -32,7 +32,7 @@ def write(fleet: Description) -> str:
     )
     clusters = [_cluster(fleet, "files", _CONSISTENT)]
     if fleet.hot:
-        clusters.append(_cluster(fleet, "hot", {"lb_policy": "LEAST_REQUEST"}))
+        clusters.append(_cluster(fleet, "hot", _SPREAD))
     bootstrap = {
         **({} if fleet.stats is None else {"admin": {"address": _address(fleet.stats.host, fleet.stats.port)}}),
         "overload_manager": {"resource_monitors": [_bounded_connections()]},
@@ -135,10 +135,12 @@ def _sent_away(fleet: Description) -> dict[str, Any]:
     return {"mappers": [{"filter": code, "headers_to_add": [field]}]}
 
 
+_AT_ONCE = {"update_merge_window": "0s"}  # a node that stops is left out now; by default only after a second
+_SPREAD: dict[str, Any] = {"lb_policy": "LEAST_REQUEST", "common_lb_config": _AT_ONCE}
 _CONSISTENT: dict[str, Any] = {  # a file goes to the same node again, unless that one has much more than others
     "lb_policy": "RING_HASH",
     "ring_hash_lb_config": {"minimum_ring_size": 1024},
-    "common_lb_config": {"consistent_hashing_lb_config": {"hash_balance_factor": _LOAD_FACTOR}},
+    "common_lb_config": {**_AT_ONCE, "consistent_hashing_lb_config": {"hash_balance_factor": _LOAD_FACTOR}},
 }
 
 
