@@ -56,7 +56,7 @@ class Fleet:
     def __init__(self, serve: Callable[..., Served], folder: Path, roots: Sequence[Path]) -> None:
         self._serve = serve
         self._folder = folder
-        self._roots = roots
+        self.roots = roots
         self._arguments: tuple[str, ...] = ()
         self._engine: subprocess.Popen[bytes] | None = None
         self._log = (folder / "engine.log").open("wb")
@@ -83,7 +83,7 @@ class Fleet:
     def _start(self, at: int, within: tuple[str, ...]) -> Served:
         host = _HOSTS[at]
         listens = ("--port", str(self.port), "--admin", f"{host}:{self.port + 1000}", "--trusted-proxy", "127.0.0.1")
-        return self._serve(self._roots[at], *listens, *self._arguments, host=host, within=within)
+        return self._serve(self.roots[at], *listens, *self._arguments, host=host, within=within)
 
     def configure(self, engine: str, *options: str) -> Path:
         """The configuration that ``freight fleet`` writes for this fleet."""

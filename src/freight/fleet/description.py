@@ -20,6 +20,12 @@ from freight.quantities import format_seconds, format_size
 LISTS = frozenset({"nodes", "hot"})
 """Options of several texts: with commas between, given again, or an array in the file."""
 
+LOAD_FACTOR = 135
+"""A node has at most so many hundredths of the mean load before what comes for its files goes to the next one.
+
+Less spreads a hot file more evenly, and makes more nodes read each file.
+"""
+
 ADMIN_DISTANCE, AGENT_DISTANCE = 1000, 2000
 _HOT = re.compile(r"/[A-Za-z0-9/_.~%+@:,=-]*")  # what no engine's grammar gives a meaning to
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|[0-9A-Fa-f:.]+")

@@ -6,12 +6,11 @@ import math
 import socket
 from typing import Any
 
-from freight.fleet.description import Description, Node, requests_at_once, serve_words
+from freight.fleet.description import LOAD_FACTOR, Description, Node, requests_at_once, serve_words
 from freight.fleet.sheets import as_yaml
 
 _TYPES = "type.googleapis.com/envoy.extensions"
 _BUFFER_BYTES = 64 * 1024
-_LOAD_FACTOR = 125
 _CONNECTIONS_MAX = 50_000
 # What a slow client has not taken stays at the node, which counts it: the kernel would take 32 MiB of it here.
 _RECEIVE = {
@@ -140,7 +139,7 @@ _SPREAD: dict[str, Any] = {"lb_policy": "LEAST_REQUEST", "common_lb_config": _AT
 _CONSISTENT: dict[str, Any] = {  # a file goes to the same node again, unless that one has much more than others
     "lb_policy": "RING_HASH",
     "ring_hash_lb_config": {"minimum_ring_size": 1024},
-    "common_lb_config": {**_AT_ONCE, "consistent_hashing_lb_config": {"hash_balance_factor": _LOAD_FACTOR}},
+    "common_lb_config": {**_AT_ONCE, "consistent_hashing_lb_config": {"hash_balance_factor": LOAD_FACTOR}},
 }
 
 

@@ -11,10 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from freight.errors import Unservable
-from freight.fleet.description import Description, Node, requests_at_once, serve_words
-
-LOAD_FACTOR = 125
-"""A node has at most so many hundredths of the mean load before its files go to the next ("hash-balance-factor")."""
+from freight.fleet.description import LOAD_FACTOR, Description, Node, requests_at_once, serve_words
 
 CHECK_SECONDS, FALLS = 1, 2
 
@@ -108,6 +105,7 @@ def _backend(fleet: Description, name: str, policy: tuple[str, ...]) -> str:
     lines = [*policy, f"http-request deny deny_status 503 if {{ queue({name}) ge {fleet.queue} }}"]
     if any(node.admin_port for node in fleet.nodes):
         lines += ["option httpchk GET /readyz", "http-check expect status 200"]
+    # By default a node has 16 places on the ring, and some have twice as many files as others; now 1600.
     check = f"check inter {CHECK_SECONDS}s fastinter 250ms fall {FALLS} rise 1"
     wire = " proto h2 check-proto h1" if fleet.http2 else ""
     lines.append(f"default-server {check} maxconn {requests_at_once(fleet)}{wire}")
