@@ -160,10 +160,6 @@ class Fleet:
     def close(self) -> None:
         """End the engine; the nodes end with ``serve``."""
         if self._engine is not None:
-            self._engine.terminate()
-            try:
-                self._engine.wait(5)
-            except subprocess.TimeoutExpired:
-                self._engine.kill()
-                self._engine.wait()
+            self._engine.kill()  # asked to end, some wait for clients that are gone
+            self._engine.wait()
         self._log.close()

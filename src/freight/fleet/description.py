@@ -16,6 +16,7 @@ from freight.errors import Unservable
 from freight.flow.budget import Budget
 from freight.kinds import PORT_MAX, Address, Kind, Setting, parse_address
 from freight.quantities import format_seconds, format_size
+from freight.settings import SETTINGS
 
 LISTS = frozenset({"nodes", "hot"})
 """Options of several texts: with commas between, given again, or an array in the file."""
@@ -319,7 +320,8 @@ def serve_words(fleet: Description, node: Node, path: str, host: str | None = No
     words += ["--max-wait", format_seconds(fleet.max_wait_seconds), "--drain", format_seconds(fleet.drain_seconds)]
     words += ["--drain-delay", format_seconds(fleet.drain_delay_seconds)]
     for option, port in (("--admin", node.admin_port), ("--agent", node.agent_port)):
-        words += [] if port is None else [option, str(Address(host, port))]
+        known = any(setting.option == option for setting in SETTINGS)  # an agent comes with a later version
+        words += [option, str(Address(host, port))] if known and port is not None else []
     return [*words, "--trusted-proxy", ",".join(network.removesuffix("/32") for network in fleet.trusted_proxy)]
 
 
