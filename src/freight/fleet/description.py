@@ -21,7 +21,7 @@ from freight.settings import SETTINGS
 LISTS = frozenset({"nodes", "hot"})
 """Options of several texts: with commas between, given again, or an array in the file."""
 
-LOAD_FACTOR = 135
+LOAD_FACTOR = 125
 """A node has at most so many hundredths of the mean load before what comes for its files goes to the next one.
 
 Less spreads a hot file more evenly, and makes more nodes read each file.

@@ -51,7 +51,7 @@ ENGINES = (
     Engine(
         "haproxy",
         "Write a configuration of HAProxy.",
-        "The path decides which node has a file, so that it is in few page caches; a node that has a third more than "
+        "The path decides which node has a file, so that it is in few page caches; a node that has a quarter more than "
         "the mean load passes on what comes. Nodes say by themselves how much room they have, and that they stop. Who "
         "finds no room waits, in a line that is bounded.",
         (*_FRONT, "stats"),
@@ -70,7 +70,7 @@ ENGINES = (
     Engine(
         "envoy",
         "Write a bootstrap of Envoy.",
-        "The path decides which node has a file, so that it is in few page caches; a node that has a third more than "
+        "The path decides which node has a file, so that it is in few page caches; a node that has a quarter more than "
         "the mean load passes on what comes.",
         (*(name for name in _FRONT if name != "agent"), "stats"),
         (("envoy", "--mode", "validate", "-c", "FILE", "--log-level", "error"),),

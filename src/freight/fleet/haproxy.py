@@ -53,7 +53,6 @@ def _defaults(fleet: Description) -> str:
     lines = [
         "mode http",
         "log global",
-        "option httplog",
         "option dontlognull",
         "option forwardfor",
         "# How long somebody may stand still. How long a download takes has no limit, and no body is held back.",
@@ -71,7 +70,7 @@ def _defaults(fleet: Description) -> str:
         f'http-error status 503 content-type text/plain string "{sorry}\\n" hdr Retry-After {retry}',
     ]
     if fleet.tls_cert is None:
-        lines.insert(5, "option splice-response")
+        lines.insert(4, "option splice-response")
     return _section("defaults", lines)
 
 
@@ -79,7 +78,7 @@ def _frontend(fleet: Description) -> str:
     bind = f"bind {fleet.front}"
     if fleet.tls_cert is not None:
         bind += f" ssl crt {_quoted(_certificate(fleet.tls_cert, fleet.tls_key))} alpn h2,http/1.1 ssl-min-ver TLSv1.2"
-    lines = [bind, "http-request del-header forwarded"]
+    lines = [bind, "option httplog", "http-request del-header forwarded"]
     whole = [path for path in fleet.hot if not path.endswith("/")]
     beneath = [path for path in fleet.hot if path.endswith("/")]
     if whole:
@@ -106,7 +105,7 @@ def _backend(fleet: Description, name: str, policy: tuple[str, ...]) -> str:
     if any(node.admin_port for node in fleet.nodes):
         lines += ["option httpchk GET /readyz", "http-check expect status 200"]
     # By default a node has 16 places on the ring, and some have twice as many files as others; now 1600.
-    check = f"check inter {CHECK_SECONDS}s fastinter 250ms fall {FALLS} rise 1"
+    check = f"check inter {CHECK_SECONDS}s fastinter 250ms fall {FALLS} rise 1 weight 100"
     wire = " proto h2 check-proto h1" if fleet.http2 else ""
     lines.append(f"default-server {check} maxconn {requests_at_once(fleet)}{wire}")
     return _section(f"backend {name}", [*lines, *(_server(at, node) for at, node in enumerate(fleet.nodes, 1))])
@@ -131,7 +130,7 @@ resolvers host
 
 
 def _stats(fleet: Description) -> str:
-    lines = [f"bind {fleet.stats}", "stats enable", "stats uri /", "stats refresh 5s", "no log"]
+    lines = [f"bind {fleet.stats}", "stats enable", "stats uri /", "stats refresh 5s", "option dontlog-normal"]
     return _section("frontend stats", lines)
 
 
