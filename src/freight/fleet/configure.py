@@ -26,7 +26,7 @@ def configure(engine: Engine) -> click.Command:
     options = [option for option in OPTIONS if option.name in engine.options]
 
     def run(described: str | None, out: str | None, checked: bool, **values: Any) -> int | None:
-        texts = {} if described is None else _from_file(described)
+        texts = {} if described is None else from_file(described)
         fleet = read_description(texts | _given(options, values))
         text = engine.write(fleet)
         if checked and not _check(engine, text):
@@ -89,7 +89,7 @@ def _given(options: list[Setting], values: Mapping[str, Any]) -> dict[str, str]:
     return texts
 
 
-def _from_file(file: str) -> dict[str, str]:
+def from_file(file: str) -> dict[str, str]:
     """The texts of a TOML file whose keys are names of options. Raises Unservable, OSError where it cannot be read."""
     with open(file, "rb") as opened:
         data = opened.read(_FILE_BYTES_MAX + 1)
