@@ -16,8 +16,8 @@ import pytest
 
 from freight.cli import freight, main
 from freight.config import gather
-from freight.fleet.configure import from_file
 from freight.fleet.description import OPTIONS, read_description
+from freight.fleet.files import from_file
 from freight.kinds import Kind, Setting
 from freight.settings import SETTINGS
 

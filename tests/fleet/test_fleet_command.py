@@ -14,8 +14,9 @@ from certificates import Pair
 from freight.cli import freight, main
 from freight.errors import Unservable
 from freight.fleet.check import check
-from freight.fleet.description import OPTIONS, Address, Description, Node, read_description, serve_words, slots
+from freight.fleet.description import OPTIONS, Address, Description, Node, read_description, serve_words
 from freight.fleet.engines import ENGINES, Engine
+from freight.fleet.room import slots
 from freight.flow.budget import Budget
 
 PROGRAMS = {"compose": "docker-compose", "k8s": "kubernetes-validate"}

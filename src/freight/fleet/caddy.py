@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from freight.fleet.description import Description, requests_at_once, serve_words
+from freight.fleet.description import Description, serve_words
+from freight.fleet.room import requests_at_once
 from freight.quantities import format_seconds
 
 _DIAL, _HEALTH_INTERVAL, _AGAIN = "2s", "1s", "250ms"

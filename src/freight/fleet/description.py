@@ -13,12 +13,11 @@ from typing import Any, Literal
 
 from freight import __version__
 from freight.errors import Unservable
-from freight.flow.budget import Budget
 from freight.kinds import PORT_MAX, Address, Kind, Setting, parse_address
 from freight.quantities import format_seconds, format_size
 from freight.settings import SETTINGS
 
-LISTS = frozenset({"nodes", "hot"})
+LISTS = frozenset({"nodes", "hot", "trusted-proxy"})
 """Options of several texts: with commas between, given again, or an array in the file."""
 
 LOAD_FACTOR = 125
@@ -323,18 +322,3 @@ def serve_words(fleet: Description, node: Node, path: str, host: str | None = No
         known = any(setting.option == option for setting in SETTINGS)  # an agent comes with a later version
         words += [option, str(Address(host, port))] if known and port is not None else []
     return [*words, "--trusted-proxy", ",".join(network.removesuffix("/32") for network in fleet.trusted_proxy)]
-
-
-def slots(fleet: Description) -> int:
-    """How many downloads each node runs at once. Raises Unservable where its memory is too little for any."""
-    return _budget(fleet).slots
-
-
-def requests_at_once(fleet: Description) -> int:
-    """How many requests a node is sent at once: its slots, and the small answers that it sends beside them."""
-    budget = _budget(fleet)
-    return budget.slots + budget.express_slots
-
-
-def _budget(fleet: Description) -> Budget:
-    return Budget(fleet.memory_bytes, largest=0)

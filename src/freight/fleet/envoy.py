@@ -6,7 +6,8 @@ import math
 import socket
 from typing import Any
 
-from freight.fleet.description import LOAD_FACTOR, Description, Node, requests_at_once, serve_words
+from freight.fleet.description import LOAD_FACTOR, Description, Node, serve_words
+from freight.fleet.room import requests_at_once
 from freight.fleet.sheets import as_yaml
 
 _TYPES = "type.googleapis.com/envoy.extensions"

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from freight.errors import Unservable
-from freight.fleet.description import LOAD_FACTOR, Description, Node, requests_at_once, serve_words
+from freight.fleet.description import LOAD_FACTOR, Description, Node, serve_words
+from freight.fleet.room import requests_at_once
 
 CHECK_SECONDS, FALLS = 1, 2
 

@@ -10,8 +10,8 @@ import math
 from typing import Any
 
 from freight.errors import Unservable
-from freight.fleet.description import Description, Node, serve_words, slots
-from freight.fleet.room import container_bytes, grace_seconds, node_bytes
+from freight.fleet.description import Description, Node, serve_words
+from freight.fleet.room import container_bytes, grace_seconds, node_bytes, slots
 from freight.fleet.sheets import as_yaml
 
 _NAME = "freight"
