@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 import quic_client
-from fleet_nodes import Fleet
+from fleet_nodes import NODES, Fleet
 from programs import digest, make_content, run
 
-from certificates import Pair
+from certificates import Pair, trusting_all
+from serving import HUGE_BYTES, Client
 
 pytestmark = pytest.mark.needs("caddy", "curl")
 
@@ -18,10 +20,15 @@ SIZE = 5_000_000
 CUT = 1_234_567
 
 
-@pytest.fixture(params=["--no-http2", "--http2"])
+WIRES = {"--no-http2": "http/1.1", "--http2": "h2c"}
+
+
+@pytest.fixture(params=WIRES)
 def front(request: pytest.FixtureRequest, fleet: Fleet, root: Path, pair: Pair) -> Fleet:
     """Caddy with a certificate, whose nodes are spoken to by HTTP/1.1, or by HTTP/2 with prior knowledge."""
     make_content(root / "file.bin", SIZE)
+    (root / "huge.bin").touch()
+    os.truncate(root / "huge.bin", HUGE_BYTES)
     fleet.start_nodes()
     fleet.start_engine("caddy", "--tls-cert", str(pair.cert), "--tls-key", str(pair.key), request.param, tls=True)
     return fleet
@@ -43,6 +50,14 @@ def test_a_file_is_had_by_every_version_whole_and_from_where_it_was_cut(
     assert (whole.status, bytes(whole.content)) == (200, content)
     rest = quic_client.get(*front.front, "/file.bin", range=f"bytes={CUT}-", **{"if-range": whole.fields["etag"]})
     assert (rest.status, bytes(rest.content)) == (206, content[CUT:])
+
+
+def test_the_nodes_are_spoken_to_as_was_asked_for(front: Fleet, request: pytest.FixtureRequest) -> None:
+    with Client(*front.front, receive_bytes=64 << 10, tls=trusting_all()) as client:
+        client.get("/huge.bin")
+        assert client.head()[0] == 200
+        (running,) = (each for at in range(NODES) for each in front.status(at)["transfers"]["running"])
+    assert running["wire"] == WIRES[request.node.callspec.params["front"]]
 
 
 def test_who_comes_by_tcp_is_told_of_http3(front: Fleet) -> None:

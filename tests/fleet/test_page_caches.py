@@ -18,7 +18,7 @@ from serving import Client
 pytestmark = pytest.mark.needs("haproxy")
 
 FILES, FILE_BYTES = 200, 256 << 10
-REQUESTS, AT_ONCE, ZIPF = 2400, 24, 0.9
+REQUESTS, AT_ONCE, ZIPF = 3000, 24, 0.9
 CACHE_BYTES = 26 << 20  # of 50 MiB of files: a node has room for its own, and not for all
 ROBIN = "balance roundrobin"
 PROCESS_BYTES = 20 << 20
@@ -64,7 +64,7 @@ def read_bytes(fleet: Fleet) -> int:
 def test_of_what_round_robin_reads_from_disk_the_consistent_policy_reads_at_most_six_tenths(
     make_fleet: Callable[[Sequence[Path]], Fleet], copies: list[Path], cages: list[Cage], tmp_path: Path
 ) -> None:
-    """The same 2400 requests for 200 files by Zipf's law, first by the one, then by the other, from cold caches."""
+    """The same 3000 requests for 200 files by Zipf's law, first by the one, then by the other, from cold caches."""
     chosen = random.Random(1).choices(range(FILES), [rank**-ZIPF for rank in range(1, FILES + 1)], k=REQUESTS)
     consistent = read_by(make_fleet(copies), cages, chosen, lambda text: text)
     round_robin = read_by(make_fleet(copies), cages, chosen, lambda text: text.replace("balance uri path-only", ROBIN))
