@@ -83,6 +83,34 @@ def test_a_certificate_is_read_by_the_checker_and_one_that_is_missing_is_its_com
     assert written(capsys, *words, "--no-check")
 
 
+def test_a_bare_fleet_is_answered_by_the_manual(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fleet"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert all(engine.title in err for engine in ENGINES)
+
+
+@pytest.mark.parametrize(
+    ("engine", "was", "broken"),
+    [
+        pytest.param(name, was, broken, marks=pytest.mark.needs(PROGRAMS.get(name, name)), id=name)
+        for name, was, broken in (
+            ("haproxy", "mode http", "mode https"),
+            ("caddy", "lb_policy uri_hash", "lb_policy url_hash"),
+            ("envoy", "lb_policy: RING_HASH", "lb_policy: RING"),
+            ("compose", "restart:", "restarts:"),
+            ("k8s", "replicas: 3", "replicas: three"),
+        )
+    ],
+)
+def test_a_checker_sees_what_is_wrong(capsys: pytest.CaptureFixture[str], engine: str, was: str, broken: str) -> None:
+    text = written(capsys, engine, "--nodes", NODES, "--no-check")
+    checked = BY_NAME[engine]
+    assert check(checked.checkers, checked.suffix, text).complaint == ""
+    assert was in text
+    assert check(checked.checkers, checked.suffix, text.replace(was, broken)).complaint
+
+
 def test_where_no_checker_is_installed_that_is_said(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +124,7 @@ def test_what_a_checker_says_is_told_and_one_that_says_nothing_has_no_complaint(
     assert said.complaint == "line 3: wrong"
     assert check([("grep", "-q", "text", "FILE")], ".cfg", "text").complaint == ""
     assert check([("grep", "-q", "text", "FILE")], ".cfg", "other").complaint
+    assert check([("sh", "-c", "echo wrong", "-q")], ".cfg", "text").complaint == "wrong"
     assert check([("no-such-program", "FILE"), ("true", "FILE")], ".cfg", "text").by == "true FILE"
 
 
@@ -120,7 +149,10 @@ def test_the_file_of_o_appears_whole_and_is_left_alone_by_a_mistake(
     complaint(capsys, *words, "-o", str(out), "--queue", "many")
     assert out.read_text() == written(capsys, *words)
     assert list(tmp_path.iterdir()) == [out]
-    complaint(capsys, *words, "-o", str(tmp_path / "none" / "fleet.cfg"), status=1)
+    nowhere = tmp_path / "none" / "fleet.cfg"
+    assert complaint(capsys, *words, "-o", str(nowhere), status=1) == f"freight: {nowhere}: No such file or directory\n"
+    missing = complaint(capsys, "haproxy", "--from", str(nowhere))
+    assert missing == f"freight: --from: cannot read {nowhere}: No such file or directory\n"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 _PATIENCE_SECONDS = 60.0
 _BESIDE = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not in everybody's PATH
 _SAID_MAX = 600
+_ERROR = re.compile(r"\[ALERT\]|\[critical\]|^Error\b|\berror\b|\bERROR\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,14 @@ def _run(words: Sequence[str], directory: str) -> str:
         )
     except subprocess.TimeoutExpired:
         return f"{words[0]} did not end within {_PATIENCE_SECONDS:.0f} s"
-    if done.returncode == 0:
+    # Who was told to be quiet has a complaint if it says anything: not every wrapper passes on the status.
+    if done.returncode == 0 and not (done.stdout.strip() and {"-q", "--quiet"} & set(words)):
         return ""
-    said = " ".join(done.stdout.decode(errors="replace").split())
-    return said[-_SAID_MAX:] or f"{words[0]} ended with status {done.returncode}"
+    return _told(done.stdout.decode(errors="replace")) or f"it ended with status {done.returncode}"
+
+
+def _told(output: str) -> str:
+    """What is wrong, in a line: the first that an engine calls an error, or all where it calls none so."""
+    lines = [" ".join(line.split()) for line in output.splitlines()]
+    found = next((line for line in lines if _ERROR.search(line)), " ".join(lines))
+    return found[:_SAID_MAX]

@@ -38,11 +38,20 @@ def write(fleet: Description) -> str:
         "networks": {"default": {"ipam": {"config": [{"subnet": _SUBNET}]}}},
         "configs": {"haproxy": {"content": _configuration(fleet)}},
     }
-    return as_yaml(heading, data)
+    return as_yaml(heading, _literally(data))
+
+
+def _literally(data: Any) -> Any:
+    """The same, as what it is: compose reads ``$`` as the beginning of a variable's name unless there are two."""
+    if isinstance(data, dict):
+        return {key: _literally(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_literally(value) for value in data]
+    return data.replace("$", "$$") if isinstance(data, str) else data
 
 
 def _configuration(fleet: Description) -> str:
-    """HAProxy's, as it is in its container; compose reads ``$`` as the name of a variable unless there are two."""
+    """HAProxy's, as it is in its container."""
     inside = replace(
         fleet,
         front=Address("0.0.0.0", fleet.front.port),
@@ -51,7 +60,7 @@ def _configuration(fleet: Description) -> str:
         stats=Address("0.0.0.0", _STATS_PORT) if fleet.stats else None,
         trusted_proxy=(_SUBNET,),
     )
-    return haproxy.write(inside).replace("$", "$$")
+    return haproxy.write(inside)
 
 
 def _front(fleet: Description) -> dict[str, Any]:
@@ -59,8 +68,8 @@ def _front(fleet: Description) -> dict[str, Any]:
     volumes = []
     if fleet.tls_cert is not None:
         volumes = [
-            f"{fleet.tls_cert}:{_CERTIFICATE}:ro",
-            f"{fleet.tls_key or fleet.tls_cert}:{_CERTIFICATE}.key:ro",
+            _mounted(fleet.tls_cert, _CERTIFICATE),
+            _mounted(fleet.tls_key or fleet.tls_cert, f"{_CERTIFICATE}.key"),
         ]
     published = [f"{Address(fleet.front.host, port)}:{port}"]
     if fleet.stats is not None:
@@ -82,10 +91,14 @@ def _node(fleet: Description, node: Node) -> dict[str, Any]:
         "image": fleet.image,
         "restart": "unless-stopped",
         "command": serve_words(inside, node, "/data", host="0.0.0.0"),
-        "volumes": [f"{fleet.path}:/data:ro"],
+        "volumes": [_mounted(fleet.path, "/data")],
         "mem_limit": f"{container_bytes(fleet)}b",
         "stop_grace_period": f"{grace_seconds(fleet)}s",
         "read_only": True,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
     }
+
+
+def _mounted(source: Path, target: str) -> dict[str, Any]:
+    return {"type": "bind", "source": str(source), "target": target, "read_only": True}

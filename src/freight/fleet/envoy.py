@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import socket
 from typing import Any
 
 from freight.fleet.description import LOAD_FACTOR, Description, Node, serve_words
@@ -16,8 +15,8 @@ _CONNECTIONS_MAX = 50_000
 # What a slow client has not taken stays at the node, which counts it: the kernel would take 32 MiB of it here.
 _RECEIVE = {
     "description": "SO_RCVBUF",
-    "level": socket.SOL_SOCKET,
-    "name": socket.SO_RCVBUF,
+    "level": 1,  # SOL_SOCKET
+    "name": 8,  # SO_RCVBUF, as Linux numbers it
     "int_value": 256 * 1024,
     "state": "STATE_PREBIND",
 }

@@ -15,9 +15,12 @@ _BYTES_MAX = 1 << 20
 
 
 def from_file(file: str) -> dict[str, str]:
-    """The texts of a TOML file whose keys are names of options. Raises Unservable, OSError where it cannot be read."""
-    with open(file, "rb") as opened:
-        data = opened.read(_BYTES_MAX + 1)
+    """The texts of a TOML file whose keys are names of options. Raises Unservable."""
+    try:
+        with open(file, "rb") as opened:
+            data = opened.read(_BYTES_MAX + 1)
+    except OSError as error:
+        raise Unservable(f"--from: cannot read {file}: {error.strerror}") from None
     if len(data) > _BYTES_MAX:
         raise Unservable(f"{file}: is too long to be the description of a fleet")
     try:
@@ -52,8 +55,11 @@ def _text(option: Setting, value: object) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """The file appears, or changes, when all of it is there: somebody may be reading it."""
-    fd, made = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    """The file appears, or changes, when all of it is there: somebody may be reading it. Raises OSError."""
+    try:
+        fd, made = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     try:
         with os.fdopen(fd, "w", encoding="utf-8") as file:
             file.write(text)
