@@ -18,6 +18,13 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What measures has the machine for itself."""
+    for item in items:
+        if {"load", "lab"} & set(item.path.relative_to(item.config.rootpath).parts):
+            item.add_marker(pytest.mark.alone)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Hold ``@pytest.mark.needs("wget")`` to its word: skip by name where it is missing, fail where CI=true."""
     for mark in item.iter_markers("needs"):
@@ -49,9 +56,10 @@ def serve() -> Iterator[Callable[..., Served]]:
         admin: bool = False,
         place: Place = HERE,
         within: tuple[str, ...] = (),
+        pass_fds: tuple[int, ...] = (),
     ) -> Served:
         everything = (os.fspath(path), *arguments)
-        servers.append(Served(everything, host or place.host, nofile, log_fd, admin, place, within))
+        servers.append(Served(everything, host or place.host, nofile, log_fd, admin, place, within, pass_fds))
         return servers[-1]
 
     yield start

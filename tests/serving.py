@@ -54,7 +54,8 @@ class Served:
     """A server process on a free port, and what it says.
 
     ``nofile``: how many descriptors it may have. ``admin``: it has an admin listener, on a free port of 127.0.0.1.
-    ``place``: the network that it is in. ``within``: words before its command that lead elsewhere, as a cage's do.
+    ``place``: the network that it is in. ``within``: words before its command that lead elsewhere, as a cage's do;
+    ``pass_fds``: descriptors that they have too.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Served:
         admin: bool = False,
         place: Place = HERE,
         within: tuple[str, ...] = (),
+        pass_fds: tuple[int, ...] = (),
     ) -> None:
         def limit() -> None:
             if nofile is not None:
@@ -84,6 +86,7 @@ class Served:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if log_fd is None else log_fd,
             preexec_fn=limit,
+            pass_fds=pass_fds,
         )
         self.pid = self.process.pid
         if log_fd is None:

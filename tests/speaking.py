@@ -53,7 +53,7 @@ class Received:
 
 class Speaker:
     """One connection. ``window`` is the client's, for each stream and for all together; ``frame_bytes`` the largest
-    frame that it takes; ``receive_bytes`` its SO_RCVBUF; ``tls``: it speaks so over TLS.
+    frame that it takes; ``receive_bytes`` its SO_RCVBUF; ``tls``: it speaks so over TLS; ``made``: a connection to use.
     """
 
     def __init__(
@@ -66,12 +66,14 @@ class Speaker:
         receive_bytes: int | None = None,
         grows: bool = True,
         tls: ssl.SSLContext | None = None,
+        made: socket.socket | None = None,
     ) -> None:
-        self.socket = socket.socket(socket.AF_INET6 if ":" in served.host else socket.AF_INET)
+        self.socket = made or socket.socket(socket.AF_INET6 if ":" in served.host else socket.AF_INET)
         if receive_bytes is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.settimeout(PATIENCE_SECONDS)
-        self.socket.connect((served.host, served.port))
+        if made is None:
+            self.socket.connect((served.host, served.port))
         if tls is not None:
             tls.set_alpn_protocols(["h2"])
             self.socket = tls.wrap_socket(self.socket)

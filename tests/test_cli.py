@@ -63,6 +63,7 @@ def test_every_option_reaches_the_server(served: list[Settings], tmp_path: Path)
         "drain": "5s",
         "drain-delay": "2s",
         "admin": "[::1]:9080",
+        "agent": "[::1]:8081",
         "trusted-proxy": "10.0.0.0/8,::1",
         "tls-cert": "cert.pem",
         "tls-key": "key.pem",
@@ -280,6 +281,7 @@ def test_the_command_line_alone_loads_neither_the_loop_nor_the_parser(arguments:
     assert "freight.settings" in loaded
     assert not {"asyncio", "httptools", "ssl", "socket", "tomllib", "difflib", "freight.sample", "matplotlib"} & loaded
     assert {name for name in loaded if name.startswith("freight.lab.")} == {"freight.lab.command"}
+    assert {name for name in loaded if name.startswith("freight.stamp.")} == {"freight.stamp.command"}
     assert not {"rich", "http.client", "freight.plan.reckon", "freight.top.ask", "freight.top.terminal"} & loaded
 
 
@@ -301,6 +303,8 @@ def test_completion_prints_a_script_for_the_shell(shell: str, capsys: pytest.Cap
         ("settings --per-client-", "plain,--per-client-rate"),
         ("plan --cl", "plain,--clients"),
         ("top --on", "plain,--once"),
+        ("serve --ag", "plain,--agent"),
+        ("stamp --wr", "plain,--write"),
     ],
 )
 def test_completion_knows_the_options(

@@ -29,6 +29,7 @@ DEFAULTS = {
     "drain_seconds": 30.0,
     "drain_delay_seconds": 0.0,
     "admin": "auto",
+    "agent": None,
     "trusted_proxy": (),
     "proxy_protocol": False,
     "tls_cert": None,
@@ -127,6 +128,7 @@ def test_every_setting_has_a_manual_entry_of_whole_sentences(setting: Setting) -
         ("admin", "0.0.0.0:9100", "admin", Address("0.0.0.0", 9100)),
         ("admin", "[::1]:0", "admin", Address("::1", 0)),
         ("admin", "localhost:9100", "admin", Address("localhost", 9100)),
+        ("agent", "0.0.0.0:8081", "agent", Address("0.0.0.0", 8081)),
         ("trusted-proxy", "10.0.0.0/8", "trusted_proxy", ("10.0.0.0/8",)),
         ("trusted-proxy", "192.168.1.1, FD00::/8", "trusted_proxy", ("192.168.1.1/32", "fd00::/8")),
         ("proxy-protocol", "true", "proxy_protocol", True),
@@ -219,6 +221,8 @@ def test_a_refusal_names_the_origin_where_it_is_known() -> None:
     [
         ({"admin": "127.0.0.1:8080"}, "admin: 127.0.0.1:8080"),
         ({"admin": "[::1]:80", "host": "::1", "port": "80"}, r"admin: \[::1\]:80"),
+        ({"agent": "127.0.0.1:8080"}, "agent: 127.0.0.1:8080 is where files are served"),
+        ({"agent": "0.0.0.0:9", "admin": "0.0.0.0:9"}, "agent: 0.0.0.0:9 is where the admin listener is"),
         ({"rate": "1000/s"}, "rate: 1kB/s is less than the 1KiB/s of min-rate"),
         ({"per-client-rate": "1kB", "min-rate": "2kB"}, "per-client-rate: 1kB/s is less than the 2kB/s of min-rate"),
     ],
@@ -234,6 +238,7 @@ def test_what_makes_no_sense_together_is_refused_in_one_line(texts: dict[str, st
     [
         {"admin": "127.0.0.1:0", "port": "0"},
         {"admin": "127.0.0.2:8080"},
+        {"agent": "127.0.0.1:0", "admin": "127.0.0.1:0", "port": "0"},
         {"rate": "1KiB/s"},
         {"rate": "1B/s", "min-rate": "none"},
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import resource
 import signal
 import socket
@@ -23,23 +24,26 @@ from freight.flow.footprint import Footprint
 from freight.flow.gate import Gate, Terms
 from freight.flow.limits import default_memory, largest_send_queue
 from freight.flow.meter import Meter
-from freight.flow.pump import MARK_MIN
 from freight.flow.transfer import Transfers
 from freight.kinds import Address
 from freight.model import Entry
-from freight.observe.admin import Admin, listen_admin
+from freight.observe.admin import Admin
 from freight.observe.log import Log, json_line, text_line
 from freight.observe.outlet import VIEWERS, Outlet
 from freight.observe.process import ProcessMemory
 from freight.overview import Overview
+from freight.server import inherited
 from freight.server.connection import House
-from freight.server.listener import Listener, listen
+from freight.server.listener import Listener
 from freight.server.redirect import Redirect
+from freight.server.service import Service
 from freight.settings import Settings
+from freight.sockets import Sockets, open_sockets
 from freight.sources.local import LocalSource
 from freight.wire.http1 import Limits
 
 if TYPE_CHECKING:
+    from freight.server.agent import Agent, Room
     from freight.server.tls import Tls
 
 _POOL_THREADS = 4  # enough to keep a disk busy; a thread is made when it is needed first, and costs a stack
@@ -47,6 +51,7 @@ _LOOK_THREADS = 2  # looking a path up must not wait behind megabytes
 _SWEEP_SECONDS = 1.0
 _MEASURES = 4  # looks at the process's memory in that time
 _ADMIN_DRAIN_SECONDS = 1.0
+_GRACE_SECONDS = 5.0  # whoever came to us just before we handed over gets an answer, if it asks by then
 _ADMIN_IDLE_SECONDS = 60.0
 _ADMIN_MEMORY = LEAST_MEMORY + VIEWERS * (CONNECTION_COST + WAITING_COST + WINDOW_MIN)  # if all of them stand still
 
@@ -83,16 +88,14 @@ def run(settings: Settings, reread: Callable[[], Settings]) -> int:
         entries_at_once=budget.listing_entries,
         piece_bytes=budget.piece_bytes,
     )
-    listening = listen(settings.host, settings.port, MARK_MIN)
+    passed = inherited.take(os.environ)
+    predecessor = passed.pop(inherited.PREDECESSOR, None)
     log = Log(sys.stderr.fileno(), json_line if settings.log_format == "json" else text_line)
     try:
         with asyncio.Runner() as runner:
-            port = listening.getsockname()[1]
-            watched = listen_admin(settings.admin, port, lambda host, at: listen(host, at, MARK_MIN), log.warn)
-            elsewhere = settings.redirect_port
-            redirecting = None if elsewhere is None else listen(settings.host, elsewhere, MARK_MIN)
+            sockets = open_sockets(settings, passed, log.warn)
             server = Server(
-                settings, reread, source, budget, trusted, listening, redirecting, watched, pool, log, tls, fingerprint
+                settings, reread, source, budget, trusted, sockets, predecessor, pool, log, tls, fingerprint
             )
             return runner.run(server.serve())
     finally:
@@ -161,9 +164,8 @@ class Server:
         source: LocalSource,
         budget: Budget,
         trusted: Networks,
-        listening: socket.socket,
-        redirecting: socket.socket | None,
-        watched: socket.socket | None,
+        sockets: Sockets,
+        predecessor: socket.socket | None,
         pool: ThreadPoolExecutor,
         log: Log,
         tls: Tls | None,
@@ -174,14 +176,15 @@ class Server:
         self._source = source
         self._budget = budget
         self._trusted = trusted
-        self._listening = listening
-        self._redirecting = redirecting  # the socket of plain HTTP, beside HTTPS
+        self._sockets = sockets
+        self._predecessor = predecessor  # the stream to who hands over to us
         self._tls = tls
         self._fingerprint = fingerprint
-        self._watched = watched  # the admin listener's socket
         self._pool = pool
         self._log = log
         self._status = 0
+        self._signals = 0  # that said stop
+        self._agent: Agent | None = None
         self._redirect: Listener | None = None
         self._admin: Listener | None = None
         self._answers: Admin | None = None
@@ -206,39 +209,69 @@ class Server:
             pardon=self._pardon,
             tls=self._tls,
         )
-        self._listener = Listener(house, self._listening, self._log.warn, self._gate.call_next, self._crowd)
+        self._listener = Listener(house, self._sockets.files, self._log.warn, self._gate.call_next, self._crowd)
         self._stop: asyncio.Future[None] = loop.create_future()
         self._hurry = asyncio.Event()  # a second signal
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._end, number)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._service = Service(self._sockets.named(), self._predecessor, self._said, self._log.warn)
+        loop.add_signal_handler(signal.SIGUSR2, self._service.succeed, self._cease)
         self._footprint = Footprint(loop, self._pool, self._budget)
         self._listener.start()
         sweeper = loop.create_task(self._sweep())
         _calm_collector()
         scheme = "http" if self._tls is None else "https"
-        print(f"freight: serving {self._settings.path} at {_url(self._listening, scheme)}", flush=True)
-        if self._watched is not None:
-            self._open_admin(self._watched, house, meter)
-            print(f"freight: admin at {_url(self._watched)}", flush=True)
-        if self._redirecting is not None:
-            self._open_redirect(self._redirecting, house)
-            print(f"freight: sending on to it from {_url(self._redirecting)}", flush=True)
+        print(f"freight: serving {self._settings.path} at {_url(self._sockets.files, scheme)}", flush=True)
+        if self._sockets.admin is not None:
+            self._open_admin(self._sockets.admin, house, meter)
+            print(f"freight: admin at {_url(self._sockets.admin)}", flush=True)
+        if self._sockets.redirect is not None:
+            self._open_redirect(self._sockets.redirect, house)
+            print(f"freight: sending on to it from {_url(self._sockets.redirect)}", flush=True)
+        if self._sockets.agent is not None:
+            self._open_agent(self._sockets.agent)
+            print(f"freight: agent-check at {_url(self._sockets.agent, 'tcp')}", flush=True)
         if self._fingerprint:
             print(f"freight: certificate of SHA-256 {self._fingerprint}, signed by nobody", flush=True)
+        self._service.begun()
         await self._stop
-        await self._wait_unasked()
-        self._gate.drain()
+        await self._drain()
+        sweeper.cancel()
+        self._transfers.close()
+        return self._status
+
+    async def _drain(self) -> None:
+        """Finish what runs. Where another process accepts in our place it answers at once on the other ports too."""
+        succeeded = self._service.succeeded
+        if succeeded:
+            await self._close_beside()
+        else:
+            await self._wait_unasked()
+            self._gate.drain()
+        seconds = 0 if self._hurry.is_set() else self._settings.drain_seconds
         if self._redirect is not None:
             await self._redirect.drain(_ADMIN_DRAIN_SECONDS)
-        await self._listener.drain(0 if self._hurry.is_set() else self._settings.drain_seconds)
-        sweeper.cancel()
+        await self._listener.drain(seconds, _GRACE_SECONDS if succeeded else 0)
+        await self._close_beside()
+        self._service.close()
+
+    async def _close_beside(self) -> None:
+        """Close what is there for who watches and who balances; a second time nothing is left to close."""
+        if self._agent is not None:
+            self._agent.close()
+            self._agent = None
         if self._admin is not None and self._admin_transfers is not None and self._answers is not None:
             self._answers.close()
             await self._admin.drain(_ADMIN_DRAIN_SECONDS)
             self._admin_transfers.close()
-        self._transfers.close()
-        return self._status
+            self._admin = self._admin_transfers = None
+
+    def _said(self) -> str:
+        """What is going on, in a line."""
+        gate = self._gate.statistics()
+        draining = "; draining" if self._stop.done() else ""
+        return f"running {gate.running} of {gate.slots}, waiting {gate.waiting}{draining}"
 
     async def _wait_unasked(self) -> None:
         """Serve on for the delay of the drain, while /readyz says no: who balances has to see that first."""
@@ -250,11 +283,21 @@ class Server:
 
     def _open_redirect(self, redirecting: socket.socket, house: House) -> None:
         """Begin to send plain HTTP on to HTTPS. Its connections are paid for as those are."""
-        port: int = self._listening.getsockname()[1]
+        port: int = self._sockets.files.getsockname()[1]
         files = Redirect(house.transfers.send, port)
         own = replace(house, files=files, tls=None)
         self._redirect = Listener(own, redirecting, self._log.warn, self._gate.call_next, _pass_over)
         self._redirect.start()
+
+    def _open_agent(self, listening: socket.socket) -> None:
+        """Begin to tell load balancers how much room there is."""
+        from freight.server.agent import Agent, Room
+
+        def look() -> Room:
+            most = self._budget.slots + self._budget.express_slots
+            return Room(self._budget.room(), most, self._stop.done(), self._listener.exhausted)
+
+        self._agent = Agent(listening, look)
 
     def _open_admin(self, watched: socket.socket, house: House, meter: Meter) -> None:
         """Begin to answer questions about the server, from a budget of their own: ours may be spent."""
@@ -304,17 +347,27 @@ class Server:
             self._gate.call_next()
 
     def _end(self, number: int) -> None:
+        self._signals += 1
         if not self._stop.done():
-            self._stop.set_result(None)
-        else:
+            self._service.stopping()
+            self._cease()
+        elif self._signals > 1:  # the first is nothing new to who drains because another is in its place
             self._status = 128 + number
             self._hurry.set()
             self._listener.abort()
             if self._admin is not None:
                 self._admin.abort()
 
+    def _cease(self) -> None:
+        self._stop.set_result(None)
+
     def _reload(self) -> None:
         """SIGHUP: what is live of the settings is taken over, for who runs too; all else is told."""
+        self._service.reloading()
+        self._change()
+        self._service.ready()
+
+    def _change(self) -> None:
         if self._tls is not None:
             self._renew(self._tls)
         try:

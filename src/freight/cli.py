@@ -26,6 +26,7 @@ from freight.options import ARGUMENTS, NOTATION, given, parameters
 from freight.plan.command import plan
 from freight.quantities import format_size, parse_size
 from freight.settings import SETTINGS
+from freight.stamp.command import stamp
 from freight.top.command import top
 
 DONE, FAILED, MISUSED = 0, 1, 2
@@ -87,6 +88,7 @@ Examples:
   freight plan --clients 500             how much memory that takes
   freight fleet haproxy --nodes a:8080,b:8080   a balancer's configuration
   freight top                            a running server, in this terminal
+  freight stamp /data data.manifest      the same tags on every replica
   freight lab --quick                    what it costs on this machine, drawn
 
 \b
@@ -159,7 +161,8 @@ freight.add_command(
 
 A line on standard output says where it listens, and a second one where the admin listener does, if there is one. Each
 request is a line on standard error when it ends. Ctrl-C or SIGTERM lets running downloads finish, within --drain, and a
-second one ends at once. SIGHUP has the file of --config read again.
+second one ends at once. SIGHUP has the file of --config read again. SIGUSR2 starts this command anew and hands over to
+it: nobody is refused, and running downloads are finished as above.
 
 {NOTATION}""",
         epilog="""\b
@@ -228,6 +231,7 @@ Examples:
 
 freight.add_command(fleet)
 freight.add_command(plan)
+freight.add_command(stamp)
 freight.add_command(top)
 
 

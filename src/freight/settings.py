@@ -145,6 +145,15 @@ SETTINGS = (
         words={"auto": "auto", "none": None},
     ),
     Setting(
+        name="agent",
+        kind=Kind.ADDRESS,
+        default="none",
+        metavar="HOST:PORT",
+        help="Where load balancers ask how much room there is here, as the agent checks of HAProxy do. none: there is "
+        "no such listener.",
+        words={"none": None},
+    ),
+    Setting(
         name="trusted-proxy",
         kind=Kind.NETWORKS,
         default="none",
@@ -251,6 +260,7 @@ class Settings:
     drain_seconds: float
     drain_delay_seconds: float
     admin: Address | Literal["auto"] | None
+    agent: Address | None
     trusted_proxy: tuple[str, ...]
     proxy_protocol: bool
     tls_cert: Path | None
@@ -292,6 +302,11 @@ def _check_together(settings: Settings, named: Callable[[str], str]) -> None:
     """Refuse what makes sense alone but not together. All settings of a rule are live, or none: see ``reload``."""
     if settings.port and settings.admin == Address(settings.host, settings.port):
         raise Unservable(f"{named('admin')}: {settings.admin} is where files are served; take another port")
+    if settings.agent and settings.agent.port:
+        if settings.agent == Address(settings.host, settings.port):
+            raise Unservable(f"{named('agent')}: {settings.agent} is where files are served; take another port")
+        if settings.agent == settings.admin:
+            raise Unservable(f"{named('agent')}: {settings.agent} is where the admin listener is; take another port")
     _check_tls(settings, named)
     least = settings.min_rate_bytes_per_second
     for name, most in (

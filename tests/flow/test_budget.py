@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -442,6 +443,50 @@ def test_a_loan_is_worth_waiting_for_while_those_that_are_about_come_back(monkey
         queue.bytes = 0
         budget.note(queue, 0)
     assert budget.whole_loans() == counts[0]
+
+
+@pytest.mark.parametrize("memory", [LEAST_MEMORY, 1 << 20, 20_000_000, 64 << 20])
+def test_room_is_all_at_first_falls_with_each_that_runs_and_is_none_when_all_slots_are_taken(memory: int) -> None:
+    budget = Budget(memory, LARGEST)
+    rooms, queues = [budget.room()], []
+    while len(queues) < budget.slots:
+        queues.append(run_one(budget))
+        rooms.append(budget.room())
+    assert (rooms[0], rooms[-1]) == (1.0, 0.0)
+    assert all(after < before for before, after in itertools.pairwise(rooms))
+    for queue in queues:
+        budget.withdraw(queue)
+        budget.opened(-1)
+    assert budget.room() < 1  # what the process has grown by is spent until it is known to have gone back
+    budget.grown(0)
+    assert budget.room() == 1.0
+
+
+def test_what_is_lent_takes_room_only_from_the_moment_that_it_does_not_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1.0
+    monkeypatch.setattr("freight.flow.ledger.monotonic", lambda: now)
+    budget = Budget(20_000_000, LARGEST)
+    queues = [run_one(budget) for _ in range(50)]
+    before = budget.room()
+    for queue in queues:
+        fill(budget, queue)
+    assert budget.room() == before
+    for _ in range(2):
+        budget.reclaim(50)
+        now += 0.06
+    assert budget.stuck > 0
+    part = budget.stuck / budget.memory_bytes
+    assert budget.room() == pytest.approx(before - part, abs=0.02)
+    assert part > 0.04
+
+
+def test_small_answers_in_their_own_slots_take_little_of_the_room() -> None:
+    """Their windows are kept for them; a connection more is all that they are."""
+    budget = Budget(20_000_000, LARGEST)
+    queue: Any = Queue()
+    budget.opened()
+    budget.promise(queue, express=True)
+    assert budget.room() > 0.999
 
 
 def test_streams_of_a_connection_have_a_window_each_and_one_account() -> None:

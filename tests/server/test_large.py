@@ -7,7 +7,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from serving import Served
+
+pytestmark = pytest.mark.alone
 
 Serve = Callable[..., Served]
 

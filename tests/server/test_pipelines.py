@@ -12,6 +12,8 @@ from freight.flow.budget import FIRST_WINDOW
 from gauges import KIB, send_queues, socket_memory
 from serving import Client, Served, until
 
+pytestmark = pytest.mark.alone
+
 Serve = Callable[..., Served]
 
 RECEIVE_BYTES = 16 * KIB

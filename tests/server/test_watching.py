@@ -19,6 +19,8 @@ from gauges import KIB
 from netns import HERE
 from serving import Client, Served, until
 
+pytestmark = pytest.mark.alone
+
 Serve = Callable[..., Served]
 
 SIZE = 64_000_000

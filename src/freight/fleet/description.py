@@ -15,7 +15,6 @@ from freight import __version__
 from freight.errors import Unservable
 from freight.kinds import PORT_MAX, Address, Kind, Setting, parse_address
 from freight.quantities import format_seconds, format_size
-from freight.settings import SETTINGS
 
 LISTS = frozenset({"nodes", "hot", "trusted-proxy"})
 """Options of several texts: with commas between, given again, or an array in the file."""
@@ -319,6 +318,5 @@ def serve_words(fleet: Description, node: Node, path: str, host: str | None = No
     words += ["--max-wait", format_seconds(fleet.max_wait_seconds), "--drain", format_seconds(fleet.drain_seconds)]
     words += ["--drain-delay", format_seconds(fleet.drain_delay_seconds)]
     for option, port in (("--admin", node.admin_port), ("--agent", node.agent_port)):
-        known = any(setting.option == option for setting in SETTINGS)  # an agent comes with a later version
-        words += [option, str(Address(host, port))] if known and port is not None else []
+        words += [] if port is None else [option, str(Address(host, port))]
     return [*words, "--trusted-proxy", ",".join(network.removesuffix("/32") for network in fleet.trusted_proxy)]

@@ -249,6 +249,12 @@ class Budget(Ledger):
         """
         return self._spent() + self.running * WINDOW_MIN + max(0, self.lent - self.memory_bytes // FLOAT_SHARE)
 
+    def room(self) -> float:
+        """What part of the memory for downloads is free, from 0 to 1. A loan that moves comes back, so it is free."""
+        free = self.memory_bytes - self._kept - self._spent() - self.running * WINDOW_MIN - self.stuck
+        untaken = 1 - (self.running - self._express) / self.slots
+        return max(0.0, min(untaken, free / (self.slots * (WINDOW_MIN + self._cost))))
+
     def _fits(self, cost: int) -> bool:
         if self._kept + self.spent_bytes() + cost > self.memory_bytes:
             self.reclaim(_RECLAIMED_AT_MOST)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # loaded where they are used: the one with h2, the other with
 
 _HEAD_SECONDS = 10.0  # an honest head is one packet; this is for the worst of mobile links
 _LINGER_SECONDS = 2.0
+_LATE_SECONDS = 1.0
 _PLENTY = 4096  # bytes: more than a PROXY header has
 _FIN_BYTES = 1  # our own end counts as a byte until it is acknowledged
 _RESET = struct.pack("ii", 1, 0)  # struct linger: on, no time. close(2) then sends RST and drops the send queue
@@ -189,7 +190,7 @@ class Connection:
     async def _begin(self) -> bool:
         """Learn whose connection it is. False where that cannot be told: no answer then, as it may not be HTTP."""
         house, inlet = self._house, self._inlet
-        if inlet.draining:
+        if inlet.over:
             return False
         started = house.clock.monotonic()
         inlet.allow(house.head_seconds)
@@ -214,7 +215,7 @@ class Connection:
         """Shake hands, where TLS is spoken. False where that came to nothing: who then speaks HTTP in clear is told."""
         if tls is None:
             return True
-        if self._inlet.draining:
+        if self._inlet.over:
             return False
         started = self._house.clock.monotonic()
         self._inlet.allow(self._house.head_seconds)
@@ -283,14 +284,14 @@ class Connection:
         self.idle_since = self._house.loop.time()
         self._crowd.idle(self)
 
-    def drain(self) -> None:
-        """Let the present exchange be the last; close at once when there is none."""
-        self._inlet.draining = True
+    def drain(self, grace_seconds: float) -> None:
+        """Let the present exchange be the last, or one that begins so soon; close at once when there is none."""
+        self._inlet.drain(grace_seconds)
         if self._streams is not None:
-            self._streams.drain()
+            self._streams.drain()  # whatever is asked behind that may be asked anew elsewhere
             return
         self._sink.refuse_next()
-        if self._inlet.inbound.idle:
+        if self._inlet.inbound.idle and self._inlet.over:
             self._inlet.give_up()
 
     async def _read_request(self) -> bool:
@@ -335,7 +336,13 @@ class Connection:
             lambda: self._crowd.busy(self),
             self._rest,
         )
-        await self._streams.run(ahead)
+        # One that came just before we handed over may ask what it has to ask; then it is told to go elsewhere.
+        late = house.loop.call_later(_LATE_SECONDS, self._streams.drain) if self._inlet.draining else None
+        try:
+            await self._streams.run(ahead)
+        finally:
+            if late is not None:
+                late.cancel()
 
     def _take_request(self) -> Request:
         """The request, which is then its answerer's alone: it may let go of it while the answer flows."""

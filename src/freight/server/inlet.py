@@ -32,12 +32,22 @@ class Patience(Protocol):
 class Inlet:
     """Reads one socket, which is non-blocking and somebody else's to close. One coroutine reads at a time.
 
-    ``inbound`` makes heads of the bytes. ``draining``: no further request is to begin; ``evicted``: nothing is waited
-    for any more, and who is in the midst of a head is told nothing. When ``deadline`` is over is for :meth:`overdue` to
-    say and for :meth:`give_up` to end: there is no timer for each.
+    ``inbound`` makes heads of the bytes. ``draining``: no request is to begin but one that soon does; ``evicted``:
+    nothing is waited for any more, and who is in the midst of a head is told nothing. When ``deadline`` is over is for
+    :meth:`overdue` to say and for :meth:`give_up` to end: there is no timer for each.
     """
 
-    __slots__ = ("_patience", "_socket", "_waiter", "_watching", "deadline", "draining", "evicted", "inbound")
+    __slots__ = (
+        "_begin_by",
+        "_patience",
+        "_socket",
+        "_waiter",
+        "_watching",
+        "deadline",
+        "draining",
+        "evicted",
+        "inbound",
+    )
 
     def __init__(self, connected: socket.socket, inbound: Inbound, patience: Patience) -> None:
         self._socket = connected
@@ -45,6 +55,7 @@ class Inlet:
         self._waiter: asyncio.Future[bool] | None = None  # true: bytes may have come; false: time is up, or given up
         self._watching = False  # the loop tells us when bytes come
         self.inbound = inbound
+        self._begin_by = 0.0  # while draining, in seconds of the loop's clock
         self.deadline = 0.0
         self.draining = False
         self.evicted = False
@@ -52,6 +63,18 @@ class Inlet:
     def allow(self, seconds: float) -> None:
         """Let what is waited for next take so long."""
         self.deadline = self._patience.loop.time() + seconds
+
+    def drain(self, grace_seconds: float) -> None:
+        """Let no request begin from now on, but for one within ``grace_seconds``: it may be on its way."""
+        self.draining = True
+        self._begin_by = self._patience.loop.time() + grace_seconds
+        if self.inbound.idle:
+            self.deadline = min(self.deadline, self._begin_by)
+
+    @property
+    def over(self) -> bool:
+        """Whether no request may begin any more."""
+        return self.draining and self._patience.loop.time() >= self._begin_by
 
     def overdue(self, now: float) -> bool:
         """Whether something is waited for that should have come by now."""
@@ -76,10 +99,12 @@ class Inlet:
             if head is not None:
                 return head
             if inbound.idle:
-                if self.draining:
+                if self.over:
                     return None
                 started = False
                 self.allow(self._patience.idle_seconds)
+                if self.draining:
+                    self.deadline = min(self.deadline, self._begin_by)
             elif not started or (answered and not inbound.skipping):
                 started = True
                 self.allow(self._patience.head_seconds)

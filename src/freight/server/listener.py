@@ -41,12 +41,18 @@ def listen(host: str, port: int, mark: int) -> socket.socket:
         taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
         why = "the port is taken" if taken else getattr(error, "strerror", None) or "this is not an address"
         raise Unservable(f"cannot listen on {host} port {port}: {why}") from error
+    prepare(listening, mark)
+    return listening
+
+
+def prepare(listening: socket.socket, mark: int) -> None:
+    """Make a listening socket, whoever has bound it, as :func:`listen` says."""
     listening.setblocking(False)
+    listening.listen(_BACKLOG)
     # Both are inherited by what is accepted. The first: the last bytes of an answer go out at once.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     bound(listening, mark)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
-    return listening
 
 
 class Listener:
@@ -86,15 +92,23 @@ class Listener:
         """The connections at this moment; they may change while this goes on."""
         return iter(list(self._connections))
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether nobody can be accepted for want of descriptors."""
+        return self._exhausted
+
     def start(self) -> None:
         """Begin to accept."""
         self._resume()
 
-    async def drain(self, seconds: float) -> None:
-        """Accept no more; let what runs finish within ``seconds``, and end what is left abortively."""
+    async def drain(self, seconds: float, grace_seconds: float = 0.0) -> None:
+        """Accept no more; let what runs finish within ``seconds``, and end what is left abortively.
+
+        Where nothing runs yet, a request that begins within ``grace_seconds`` is answered.
+        """
         self._stop_accepting()
         for connection in list(self._connections):
-            connection.drain()
+            connection.drain(grace_seconds)
         try:
             async with asyncio.timeout(seconds):
                 await self._wait_empty()
@@ -182,6 +196,7 @@ class Listener:
             try:
                 connected, address = self._listening.accept()
             except BlockingIOError:
+                self._exhausted = False
                 if self._full:
                     self._full = False
                     self._crowded(False)

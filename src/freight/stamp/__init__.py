@@ -1,0 +1,1 @@
+"""``freight stamp``: the same times on every replica, by a manifest of what is right."""

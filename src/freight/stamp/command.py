@@ -1,0 +1,156 @@
+"""``freight stamp`` on the command line. What walks and reads is loaded when it is wanted."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from freight.errors import Unservable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from freight.sources.beneath import Root
+    from freight.stamp.compare import Finding
+    from freight.stamp.tree import Found
+
+DONE, DIFFER = 0, 1
+_SIGNALLED = 128  # a shell's convention: 128 + the number of the signal that ended the command
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    short_help="Give the files of replicas equal times, by a manifest.",
+    epilog="""\b
+Examples:
+  freight stamp /data --write data.manifest       on the node that has it right
+  freight stamp /data data.manifest --check       on each of the others
+  freight stamp /data data.manifest --dry-run     only say what differs
+  freight stamp /data data.manifest --json | jq -r 'select(.state=="missing").path'
+
+\b
+Exit status:
+  0    every file is there, agrees, and has its time
+  1    some differ, and are named
+  2    it could not be begun""",
+)
+@click.argument("directory", metavar="DIR", type=click.Path())
+@click.argument("manifest", required=False, metavar="[MANIFEST]", type=click.Path())
+@click.option("--write", metavar="MANIFEST", type=click.Path(), help="Write this manifest of what DIR has now.")
+@click.option("--check", is_flag=True, help="Compare contents too, by their digests, and not sizes only.")
+@click.option("--dry-run", "-n", is_flag=True, help="Set no times; say what would be set.")
+@click.option("--hidden", is_flag=True, help="Names that begin with a dot too.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line, and one that sums them up.")
+def stamp(
+    directory: str, manifest: str | None, write: str | None, check: bool, dry_run: bool, hidden: bool, as_json: bool
+) -> int:
+    """Give files the times that a manifest has for them, so that their entity tags are the same on every replica.
+
+    A tag is made of size and time of modification. DIR's files that agree with MANIFEST get its times; those that
+    differ, are missing, or are not in it are named and left as they are. Links are not followed.
+    """
+    if (manifest is None) == (write is None):
+        raise Unservable("stamp: give a MANIFEST to go by, or --write one; see freight stamp --help")
+    if write is not None and (check or dry_run):
+        raise Unservable("stamp: --check and --dry-run are for a MANIFEST to go by, not for --write")
+    from freight.sources.beneath import Root
+
+    try:
+        root = Root(directory)
+    except OSError as error:
+        raise Unservable(f"{directory}: {error.strerror}") from None
+    with root:
+        if write is not None:
+            return _write(root, directory, write, hidden, as_json)
+        assert manifest is not None
+        return _apply(root, directory, manifest, check, not dry_run, hidden, as_json)
+
+
+def _write(root: Root, directory: str, write: str, hidden: bool, as_json: bool) -> int:
+    from freight.stamp.files import within, write_manifest
+    from freight.stamp.tree import walk
+
+    def found() -> Iterator[Found]:
+        return walk(root, hidden, within(directory, write))
+
+    signal.signal(signal.SIGTERM, _end)  # by default it would end us without a chance to remove what is unfinished
+    total = sum(each.size for each in found()) if _has_bar() else 0
+    with _progress(f"reading {directory}", total) as read:
+        count, size = write_manifest(root, found(), write, read)
+    if as_json:
+        click.echo(json.dumps({"manifest": write, "files": count, "bytes": size}))
+    else:
+        click.echo(f"{write}: {count} files, {size} bytes")
+    return DONE
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(_SIGNALLED + number)
+
+
+def _apply(root: Root, directory: str, manifest: str, check: bool, change: bool, hidden: bool, as_json: bool) -> int:
+    from freight.stamp.compare import GOOD, State, compare
+    from freight.stamp.files import read_manifest, within
+    from freight.stamp.tree import walk
+
+    total = sum(each.size for each in read_manifest(manifest))  # all of it makes sense before any of it is done
+    states: Counter[State] = Counter()
+    with _progress(f"reading {directory}", total if check else 0) as read:
+        findings = compare(
+            root,
+            walk(root, hidden, within(directory, manifest)),
+            read_manifest(manifest),
+            check=check,
+            change=change,
+            read=read,
+        )
+        for finding in findings:
+            states[finding.state] += 1
+            if finding.state not in GOOD:
+                click.echo(_line(finding, as_json))
+    counts = {state.value: states[state] for state in State}
+    if as_json:
+        click.echo(json.dumps(counts | {"checked": "digest" if check else "size"}))
+    else:
+        shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        click.echo(f"{directory}: {shown or 'no files'}; compared by {'digest' if check else 'size'}")
+    return DONE if states.keys() <= GOOD else DIFFER
+
+
+def _line(finding: Finding, as_json: bool) -> str:
+    path = "/".join(finding.names)
+    if as_json:
+        return json.dumps({"path": path, "state": finding.state.value, "why": finding.why})
+    shown = path if path.isprintable() else repr(path)
+    return f"{finding.state.value:9}  {shown}" + (f" ({finding.why})" if finding.why else "")
+
+
+def _has_bar() -> bool:
+    return sys.stderr.isatty()
+
+
+@contextmanager
+def _progress(label: str, total: int) -> Iterator[Callable[[int], object]]:
+    """What is told how many bytes were read, and shows that on a terminal."""
+    if not (_has_bar() and total):
+        yield lambda _: None
+        return
+    from threading import Lock
+
+    lock = Lock()
+    bar = click.progressbar(length=total, label=label, file=sys.stderr, update_min_steps=max(1, total // 200))
+    with bar:
+
+        def read(count: int) -> None:
+            with lock:
+                bar.update(count)
+
+        yield read

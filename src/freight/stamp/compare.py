@@ -1,0 +1,129 @@
+"""A directory against a manifest: files whose content agrees get the manifest's times, all else is told.
+
+Digests are made by threads, a few files at a time, and what is told comes in the order of the paths nevertheless.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import Enum
+from threading import Event
+from typing import TypeVar
+
+from freight.sources.beneath import Root
+from freight.stamp.manifest import Names, Stamp, order
+from freight.stamp.tree import Found, digest, set_time
+
+THREADS = min(4, os.cpu_count() or 1)
+_AHEAD = 4 * THREADS  # files that are known and not yet told of
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+Read = Callable[[int], object]
+
+
+class State(Enum):
+    """What has become of a path."""
+
+    SAME = "same"  # it had its time already
+    STAMPED = "stamped"  # it has it now
+    UNSTAMPED = "unstamped"  # it would have it, had we not been told to change nothing
+    DIFFERENT = "different"
+    MISSING = "missing"  # it is in the manifest only
+    EXTRA = "extra"  # it is in the directory only
+    FAILED = "failed"
+
+
+GOOD = frozenset({State.SAME, State.STAMPED})
+"""What needs nobody's attention."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A path, what has become of it, and why where that does not say it."""
+
+    names: Names
+    state: State
+    why: str = ""
+
+
+def compare(
+    root: Root, found: Iterable[Found], stamps: Iterable[Stamp], *, check: bool, change: bool, read: Read
+) -> Iterator[Finding]:
+    """Every path of either, in order. ``check``: content is compared too; ``change``: times are set.
+
+    ``read`` is told, from any thread, how many bytes were read.
+    """
+
+    def settle(pair: tuple[Found | None, Stamp | None], read: Read) -> Finding:
+        return _settle(root, *pair, check=check, change=change, read=read)
+
+    return side_by_side(settle, _pairs(found, stamps), read)
+
+
+def side_by_side(work: Callable[[_T, Read], _R], items: Iterable[_T], read: Read) -> Iterator[_R]:
+    """``work`` of each, in order, done by THREADS; no more than a few are begun ahead.
+
+    It is given what tells ``read``, and ends it (InterruptedError) where we are ended: a file may have terabytes.
+    """
+    ended = Event()
+
+    def tell(count: int) -> None:
+        if ended.is_set():
+            raise InterruptedError
+        read(count)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        begun: deque[Future[_R]] = deque()
+        try:
+            for item in items:
+                begun.append(pool.submit(work, item, tell))
+                if len(begun) >= _AHEAD:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            ended.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _pairs(found: Iterable[Found], stamps: Iterable[Stamp]) -> Iterator[tuple[Found | None, Stamp | None]]:
+    """Both sides, which are in order, path by path."""
+    left, right = iter(found), iter(stamps)
+    one, other = next(left, None), next(right, None)
+    while one is not None or other is not None:
+        if other is None or (one is not None and order(one.names) < order(other.names)):
+            yield one, None
+            one = next(left, None)
+        elif one is None or order(other.names) < order(one.names):
+            yield None, other
+            other = next(right, None)
+        else:
+            yield one, other
+            one, other = next(left, None), next(right, None)
+
+
+def _settle(root: Root, found: Found | None, stamp: Stamp | None, *, check: bool, change: bool, read: Read) -> Finding:
+    if stamp is None:
+        assert found is not None
+        return Finding(found.names, State.EXTRA)
+    if found is None:
+        return Finding(stamp.names, State.MISSING)
+    if found.size != stamp.size:
+        return Finding(found.names, State.DIFFERENT, f"{found.size} bytes, not {stamp.size}")
+    try:
+        if check and (seen := digest(root, found, read)) != stamp.digest:
+            return Finding(found.names, State.DIFFERENT, "other content" if seen else "it changed meanwhile")
+        if found.mtime_ns == stamp.mtime_ns:
+            return Finding(found.names, State.SAME)
+        if not change:
+            return Finding(found.names, State.UNSTAMPED)
+        if set_time(root, found, stamp.mtime_ns):
+            return Finding(found.names, State.STAMPED)
+    except OSError as error:
+        return Finding(found.names, State.FAILED, error.strerror or type(error).__name__)
+    return Finding(found.names, State.FAILED, "it changed meanwhile, or its file system does not keep nanoseconds")

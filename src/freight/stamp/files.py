@@ -1,0 +1,81 @@
+"""A manifest as a file: read line by line, and written so that it is there when it is whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+from freight.errors import Unservable
+from freight.sources.beneath import Root
+from freight.stamp import manifest
+from freight.stamp.compare import Read, side_by_side
+from freight.stamp.manifest import LINE_BYTES_MAX, Names, Stamp
+from freight.stamp.tree import Found, digest
+
+
+def read_manifest(path: str) -> Iterator[Stamp]:
+    """The files of a manifest. Raises Unservable for one that is none, with its path and the line."""
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise Unservable("is not a regular file")
+            yield from manifest.read(_lines(file))
+    except OSError as error:
+        raise Unservable(f"{path}: {error.strerror}") from None
+    except Unservable as error:
+        raise Unservable(f"{path}: {error}") from None
+
+
+def write_manifest(root: Root, found: Iterable[Found], path: str, read: Read) -> tuple[int, int]:
+    """Read all that is ``found`` and write its manifest; how many files, and their bytes.
+
+    Whatever is raised on the way leaves what was there before. Raises Unservable for a file that changes meanwhile.
+    """
+    path = os.path.realpath(path)
+    partial = os.path.join(os.path.dirname(path), f".freight-{os.urandom(8).hex()}.part")
+    count = size = 0
+
+    def settle(each: Found, read: Read) -> Stamp:
+        return _stamp(root, each, read)
+
+    try:
+        with open(partial, "x", encoding="ascii") as file:
+            print(manifest.head(), file=file)
+            for stamp in side_by_side(settle, found, read):
+                print(manifest.write(stamp), file=file)
+                count, size = count + 1, size + stamp.size
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException as error:
+        if os.path.lexists(partial):
+            os.unlink(partial)
+        if isinstance(error, OSError) and error.filename == partial:
+            error.filename = path
+        raise
+    return count, size
+
+
+def within(directory: str, path: str) -> tuple[Names, ...]:
+    """The names of ``path`` beneath the directory, if it is there: a manifest is not one of the files."""
+    relative = os.path.relpath(os.path.realpath(path), os.path.realpath(directory))
+    names = tuple(relative.split(os.sep))
+    return () if os.pardir in names else (names,)
+
+
+def _stamp(root: Root, found: Found, read: Read) -> Stamp:
+    path = "/".join(found.names)
+    try:
+        made = digest(root, found, read)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+    if made is None:
+        raise Unservable(f"{path}: changed while it was read; begin again when it no longer does")
+    return Stamp(found.names, found.size, found.mtime_ns, made)
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    while line := file.readline(LINE_BYTES_MAX + 2):
+        yield line.rstrip(b"\n")

@@ -1,0 +1,102 @@
+"""The files beneath a directory: found in order, read, given a time. Links are not followed, whoever swaps them in."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+from freight.sources.beneath import Root
+from freight.stamp.manifest import Names
+
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW
+_PIECE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A regular file as it was met; ``size`` in bytes, ``mtime_ns`` since the epoch."""
+
+    names: Names
+    size: int
+    mtime_ns: int
+
+
+def walk(root: Root, hidden: bool, but: Collection[Names] = ()) -> Iterator[Found]:
+    """All regular files in order, ``but`` these; names that begin with a dot only when ``hidden``.
+
+    Holds the names of one directory a level. Raises OSError for a directory that cannot be read.
+    """
+    pending = [_entries(root, (), hidden)]
+    while pending:
+        names = next(pending[-1], None)
+        if names is None:
+            pending.pop()
+            continue
+        try:
+            fd = root.open(names, os.O_PATH | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            continue  # gone since
+        try:
+            about = os.fstat(fd)
+        finally:
+            os.close(fd)
+        if stat.S_ISDIR(about.st_mode):
+            pending.append(_entries(root, names, hidden))
+        elif stat.S_ISREG(about.st_mode) and names not in but:
+            yield Found(names, about.st_size, about.st_mtime_ns)
+
+
+def _entries(root: Root, names: Names, hidden: bool) -> Iterator[Names]:
+    try:
+        fd = root.open(names, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            listed = os.listdir(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "/".join(names) or ".") from None
+    for name in sorted(listed, key=os.fsencode):
+        if hidden or not name.startswith("."):
+            yield (*names, name)
+
+
+def digest(root: Root, found: Found, read: Callable[[int], object]) -> str | None:
+    """The digest of a file, in hex; None when it is no longer the one that was found.
+
+    ``read`` is told the length of each piece. Raises OSError when it cannot be read.
+    """
+    fd = root.open(found.names, _READ)
+    try:
+        if not _is_still(fd, found):
+            return None
+        hashed, piece = hashlib.sha256(), bytearray(_PIECE_BYTES)
+        view = memoryview(piece)
+        while count := os.readv(fd, [piece]):
+            hashed.update(view[:count])
+            read(count)
+        return hashed.hexdigest() if _is_still(fd, found) else None
+    finally:
+        os.close(fd)
+
+
+def set_time(root: Root, found: Found, mtime_ns: int) -> bool:
+    """Give a file this time of modification; False when it is no longer the one that was found, or has another after.
+
+    Not every file system keeps nanoseconds. Raises OSError when it is not allowed.
+    """
+    fd = root.open(found.names, _READ)
+    try:
+        if not _is_still(fd, found):
+            return False
+        os.utime(fd, ns=(os.fstat(fd).st_atime_ns, mtime_ns))
+        return os.fstat(fd).st_mtime_ns == mtime_ns
+    finally:
+        os.close(fd)
+
+
+def _is_still(fd: int, found: Found) -> bool:
+    about = os.fstat(fd)
+    return stat.S_ISREG(about.st_mode) and (about.st_size, about.st_mtime_ns) == (found.size, found.mtime_ns)

@@ -1,0 +1,80 @@
+"""A server and those that came after it by hand-over: who they are, and that none is left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from serving import Served, until
+
+
+class Lineage:
+    """The processes of a server, the first one and its successors, as its log names them."""
+
+    def __init__(self, first: Served) -> None:
+        self.first = first
+        self.pids = [first.pid]
+
+    def hand_over(self) -> int:
+        """Have the last one hand over, and wait until it has; the process that serves now."""
+        os.kill(self.pids[-1], signal.SIGUSR2)
+        line = self.first.await_log("handed over to process", count=len(self.pids))
+        self.pids.append(int(re.findall(r"process (\d+)", line)[0]))
+        return self.pids[-1]
+
+    def end(self) -> int:
+        """Ask the last one to stop, and wait until all have ended; the first one's exit status."""
+        os.kill(self.pids[-1], signal.SIGTERM)
+        for pid in self.pids[1:]:
+            until(lambda pid=pid: not runs(pid), f"process {pid} has ended")  # type: ignore[misc]
+        return self.first.wait()
+
+    def close(self) -> None:
+        """End whatever still runs."""
+        for pid in self.pids[1:]:
+            if runs(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+class Loop:
+    """Asks again and again until it is told to stop. ``ask`` is told which time it is, and says if it was right."""
+
+    def __init__(self, ask: Callable[[int], bool]) -> None:
+        self._ask = ask
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.answered = 0
+        self.failed: list[str] = []
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                if self._ask(self.answered):
+                    self.answered += 1
+                else:
+                    self.failed.append("a wrong answer")
+            except Exception as error:
+                self.failed.append(repr(error))
+
+    def stop(self) -> None:
+        """Stop, and wait for the last answer."""
+        self._stop.set()
+        self._thread.join()
+
+
+def children(pid: int) -> list[int]:
+    """The processes that one has started and not waited for."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def runs(pid: int) -> bool:
+    """Whether a process runs freight; one that has ended and was not waited for does not."""
+    try:
+        return b"freight" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False

@@ -1,0 +1,113 @@
+"""The agent-check port: what a load balancer is told, whatever it does."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from freight.server.agent import Room, tell
+from serving import Client, Served, run_python, until
+
+Serve = Callable[..., Served]
+
+
+def agent_port(server: Served) -> int:
+    """Where the agent is, as the next line says."""
+    line = server._next_line()
+    assert line.startswith("freight: agent-check at tcp://127.0.0.1:"), line
+    return int(line.rsplit(":", 1)[1].rstrip("/\n"))
+
+
+def ask(port: int, said: bytes = b"") -> str:
+    with socket.create_connection(("127.0.0.1", port), 20) as asked:
+        if said:
+            asked.sendall(said)
+        return asked.makefile().read()
+
+
+@pytest.mark.parametrize(
+    ("room", "line"),
+    [
+        (Room(1.0, 524), "up 100% maxconn:524"),
+        (Room(0.999, 524), "up 99% maxconn:524"),
+        (Room(0.5, 2), "up 50% maxconn:2"),
+        (Room(0.001, 524), "up 1% maxconn:524"),
+        (Room(0.0, 524), "up 1% maxconn:524"),
+        (Room(0.5, 524, draining=True), "up 0% maxconn:524 #draining"),
+        (Room(0.5, 524, exhausted=True), "down #out of descriptors"),
+        (Room(0.5, 524, draining=True, exhausted=True), "down #out of descriptors"),
+    ],
+)
+def test_a_line_has_the_part_that_is_free_and_how_many_can_run(room: Room, line: str) -> None:
+    """Whoever is full has 1%, so that where all are full requests still go somewhere."""
+    assert tell(room) == line
+
+
+def test_the_weight_falls_as_downloads_take_the_budget_and_comes_back(
+    huge: Path, serve: Serve, clients: ExitStack
+) -> None:
+    server = serve(huge, "--memory", "1MiB", "--agent", "127.0.0.1:0")
+    port = agent_port(server)
+    assert ask(port) == "up 100% maxconn:27\n"
+    weights, running = [], list[Client]()
+    for _ in range(25):
+        running.append(clients.enter_context(server.begin()))
+        weights.append(int(ask(port).split()[1].rstrip("%")))
+    assert weights == sorted(weights, reverse=True)
+    assert weights[0] > 80 and 30 < weights[12] < 60 and weights[24] == 1
+    for client in running:
+        client.reset()
+    until(lambda: ask(port) == "up 100% maxconn:27\n", "all of it is free again")
+
+
+def test_the_line_is_whole_whatever_the_balancer_sends_and_nothing_is_kept_of_it(huge: Path, serve: Serve) -> None:
+    """agent-send may say a word. Who says more, resets or never reads costs no descriptor and delays nobody."""
+    server = serve(huge, "--agent", "127.0.0.1:0")
+    port = agent_port(server)
+    until(lambda: ask(port).startswith("up"), "it answers")
+    before = server.descriptors()
+    with ExitStack() as silent:
+        for _ in range(300):
+            silent.enter_context(socket.create_connection(("127.0.0.1", port), 20))
+        for _ in range(50):
+            with socket.create_connection(("127.0.0.1", port), 20) as reset:
+                reset.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert ask(port, b"backend/n1\n") == "up 100% maxconn:1771\n"
+        assert server.descriptors() <= before
+
+
+def test_it_answers_until_the_last_download_has_ended(huge: Path, serve: Serve) -> None:
+    server = serve(huge, "--agent", "127.0.0.1:0", "--drain", "1h")
+    port = agent_port(server)
+    with server.begin() as client:
+        server.signal()
+        until(lambda: ask(port).startswith("up 0% "), "it says that it drains")
+        assert ask(port).endswith(" #draining\n")
+        client.reset()
+    assert server.wait() == 0
+    with pytest.raises(ConnectionRefusedError):
+        ask(port)
+
+
+def test_out_of_descriptors_it_still_says_so(huge: Path, serve: Serve, clients: ExitStack) -> None:
+    server = serve(huge, "--agent", "127.0.0.1:0", nofile=48)
+    port = agent_port(server)
+    for _ in range(60):
+        client = clients.enter_context(server.connect(receive_bytes=4096))
+        client.get("/")
+    until(lambda: ask(port) == "down #out of descriptors\n", "it says that it is down")
+    clients.close()
+    until(lambda: ask(port).startswith("up "), "it is up again")
+
+
+def test_a_server_without_an_agent_loads_nothing_of_it() -> None:
+    """Nor of what tells a service manager, where there is none."""
+    script = "import sys; import freight.app; print(*sys.modules)"
+    loaded = set(run_python("-c", script).stdout.split())
+    assert "freight.server.service" in loaded
+    assert not {f"freight.server.{name}" for name in ("agent", "notify")} & loaded

@@ -1,0 +1,296 @@
+"""SIGUSR2: another process, started anew, accepts in our place. Nobody is refused, and nothing is cut."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from crowds import Crowd, Group
+from freight.sample import verify, write_sample
+from gauges import KIB
+from lineages import Lineage, Loop, children, runs
+from netns import HERE
+from serving import HUGE_BYTES, Client, Served, until
+from speaking import Speaker
+
+Serve = Callable[..., Served]
+Found = Callable[[Served], Lineage]
+
+# Runs a command with another interpreter than the one that it names first.
+_BY_ANOTHER_NAME = "import os, sys; os.execv(sys.argv[1], [sys.argv[1], *sys.argv[3:]])"
+
+
+@pytest.fixture
+def found(serve: Serve) -> Iterator[Found]:
+    """Whoever comes after a server ends with the test."""
+    lineages: list[Lineage] = []
+
+    def make(server: Served) -> Lineage:
+        lineages.append(Lineage(server))
+        return lineages[-1]
+
+    yield make
+    for lineage in lineages:
+        lineage.close()
+
+
+def asks(server: Served) -> Callable[[int], bool]:
+    """Asks for a few bytes on a new connection; whether they were right."""
+
+    def ask(number: int) -> bool:
+        start = number % 1000 * 64
+        answer = server.get("/site.csv", f"Range: bytes={start}-{start + 999}")
+        return answer.status == 206 and verify(answer.content, start)
+
+    return ask
+
+
+def test_200_downloads_and_a_loop_of_connections_live_through_10_upgrades(
+    tmp_path: Path, serve: Serve, found: Found
+) -> None:
+    write_sample(tmp_path / "site.csv", 64 << 20)
+    server = serve(tmp_path, "--drain", "10m", "--idle-timeout", "10m")
+    lineage = found(server)
+    with Crowd(HERE, server.host, server.port, tmp_path) as crowd:
+        one = {"targets": ("/site.csv",), "receive": 64 * KIB}
+        crowd.join(Group(name="long", count=200, span=8 << 20, pace=100 * KIB, **one))
+        crowd.wait_count("long", "running", 200)
+        crowd.join(Group(name="short", count=10, span=2 << 20, stall=KIB, hold=0.5, again=True, **one))
+        loop = Loop(asks(server))
+        try:
+            for upgrade in range(10):
+                answered, whole = loop.answered, crowd.counts("short")["whole"]
+                lineage.hand_over()
+                until(lambda answered=answered: loop.answered > answered + 10, "it goes on")  # type: ignore[misc]
+                crowd.wait_count("short", "whole", whole + 5)
+                assert crowd.counts("long")["running"] == 200, upgrade
+        finally:
+            loop.stop()
+        assert (loop.failed, loop.answered > 100) == ([], True)
+        crowd.end("short", at="stalled")
+        crowd.go("long")
+        crowd.wait_count("long", "whole", 200)
+        short = crowd.counts("short")
+        assert {name for name, count in short.items() if count} <= {"whole", "ended", "asking", "running", "stalled"}
+        assert short["whole"] > 50
+    assert lineage.end() == 0
+    assert len(set(lineage.pids)) == 11
+
+
+def test_who_stands_in_the_backlog_is_served_by_the_successor(huge: Path, serve: Serve, found: Found) -> None:
+    """While the old process has no memory for another connection; it still has none when they are answered."""
+    server = serve(
+        huge, "--memory", "192KiB", "--drain", "1h", "--idle-timeout", "1h", "--min-rate", "none", admin=True
+    )
+    lineage = found(server)
+    running, waiting = [server.begin()], list[Client]()
+    try:
+        for _ in range(40):
+            waiting.append(server.connect())
+            waiting[-1].get("/", "Range: bytes=0-9")
+            waiting[-1].send(b"GET /huge.bin HTTP/1.1\r\nHost: x\r\n")  # and it goes on: nobody is idle
+        assert 1 < server.status()["connections"]["open"] <= 20
+        lineage.hand_over()
+        for client in waiting[-20:]:
+            assert client.answer().content == bytes(10)
+            client.socket.close()
+        assert runs(server.pid)
+        assert running[0].take(HUGE_BYTES) == bytes(HUGE_BYTES)
+    finally:
+        for client in (*running, *waiting):
+            client.socket.close()
+    assert lineage.end() == 0
+
+
+def test_who_had_connected_and_not_asked_yet_is_answered_by_who_accepted_it(
+    huge: Path, serve: Serve, found: Found
+) -> None:
+    """A connection that had just come, and one kept from an answer before: each has one more, and is told so."""
+    server = serve(huge, "--drain", "1h", "--idle-timeout", "1h")
+    lineage = found(server)
+    with server.connect() as new, server.connect() as kept:
+        kept.get("/", "Range: bytes=0-9")
+        kept.answer()
+        lineage.hand_over()
+        for client in (new, kept):
+            client.get("/", "Range: bytes=0-9")
+            answer = client.answer()
+            assert (answer.content, answer.fields["connection"]) == (bytes(10), "close")
+            assert client.rest() == b""
+    assert lineage.end() == 0
+
+
+def test_who_had_not_shaken_hands_yet_does_so_with_who_accepted_it(huge: Path, serve: Serve, found: Found) -> None:
+    server = serve(huge, "--tls-self-signed", "--drain", "1h", "--idle-timeout", "1h")
+    lineage = found(server)
+    assert server.tls is not None
+    idle = server.descriptors()
+    with socket.create_connection((server.host, server.port), 20) as new:
+        until(lambda: server.descriptors() > idle, "it was accepted")
+        lineage.hand_over()
+        with server.tls.wrap_socket(new, server_hostname="localhost") as secured:
+            secured.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nRange: bytes=0-9\r\n\r\n")
+            answer = b"".join(iter(lambda: secured.recv(4096), b""))
+    assert answer.endswith(bytes(10)) and b"Connection: close" in answer
+    assert lineage.end() == 0
+
+
+def test_over_http2_what_runs_is_finished_and_all_else_is_sent_on(huge: Path, serve: Serve, found: Found) -> None:
+    """By GOAWAY: a connection that had a download, and one that had connected and had said nothing yet."""
+    server = serve(huge, "--drain", "1h", "--idle-timeout", "1h")
+    lineage = found(server)
+    idle = server.descriptors()
+    with socket.create_connection((server.host, server.port), 20) as new, Speaker(server, grows=False) as speaker:
+        running = speaker.ask()
+        speaker.wait(lambda: speaker.received[running].content)
+        until(lambda: server.descriptors() >= idle + 2, "both were accepted")
+        lineage.hand_over()
+        late = Speaker(server, made=new)
+        assert late.get("/", ("range", "bytes=0-9")).content == bytes(10)
+        late.wait(lambda: len(late.goaways) == 2)
+        assert len(speaker.answer(running).content) == HUGE_BYTES
+        assert len(speaker.goaways) == 2
+    assert lineage.end() == 0
+
+
+def test_who_waits_in_line_keeps_its_place(huge: Path, serve: Serve, found: Found) -> None:
+    server = serve(huge, "--per-client", "1", "--drain", "1h", "--max-wait", "1h", admin=True)
+    lineage = found(server)
+    with server.begin() as running, server.connect() as waiting:
+        waiting.get("/")
+        until(lambda: server.gate()["waiting"] == 1, "it waits")
+        lineage.hand_over()
+        assert running.take(HUGE_BYTES) == bytes(HUGE_BYTES)
+        running.socket.close()
+        assert waiting.answer().content == bytes(HUGE_BYTES)
+    assert lineage.end() == 0
+
+
+def test_the_other_ports_are_the_successors_too(huge: Path, serve: Serve, found: Found) -> None:
+    """What is asked after the hand-over is answered by the new one, while the old one still sends."""
+    server = serve(huge, "--agent", "127.0.0.1:0", "--drain", "1h", admin=True)
+    agent_port = int(server._next_line().rsplit(":", 1)[1].rstrip("/\n"))
+    lineage = found(server)
+    with server.begin() as running:
+        until(lambda: server.gate()["running"] == 1, "it runs")
+        lineage.hand_over()
+        for _ in range(20):
+            assert server.gate()["running"] == 0
+            with socket.create_connection(("127.0.0.1", agent_port), 5) as asked:
+                assert asked.makefile().read().startswith("up 100% ")
+        assert running.take(HUGE_BYTES) == bytes(HUGE_BYTES)
+    until(lambda: server.process.poll() == 0, "the old one has ended")
+    assert server.ask_admin("/readyz").status == 200
+    lineage.end()
+
+
+def test_a_successor_that_does_not_start_changes_nothing(tmp_path: Path, huge: Path, serve: Serve) -> None:
+    """The file of settings has a mistake by now: the successor says so, and we go on. Corrected, it works."""
+    config = tmp_path / "freight.toml"
+    config.write_text("hidden = true\n")
+    server = serve(huge, "--config", str(config), "--drain", "1h")
+    lineage = Lineage(server)
+    with server.begin() as running:
+        config.write_text("hiden = true\n")
+        server.signal(signal.SIGUSR2)
+        assert server.await_log("this server goes on").endswith("its successor was not ready; it ended with status 2")
+        server.await_log("freight: ", "did you mean hidden?")
+        assert server.get("/", "Range: bytes=0-9").content == bytes(10)
+        config.write_text("hidden = false\n")
+        try:
+            lineage.hand_over()
+            assert running.take(HUGE_BYTES) == bytes(HUGE_BYTES)
+            running.socket.close()
+            assert lineage.end() == 0
+        finally:
+            lineage.close()
+
+
+def test_who_drains_after_it_has_handed_over_ends_at_once_by_the_second_signal(
+    huge: Path, serve: Serve, found: Found
+) -> None:
+    """A service manager that stops all processes of the service sends the first to both."""
+    server = serve(huge, "--drain", "1h", "--idle-timeout", "1h")
+    lineage = found(server)
+    with server.begin() as running:
+        lineage.hand_over()
+        server.signal()
+        assert running.take(1 << 20) == bytes(1 << 20)
+        server.signal()
+        assert lineage.end() == 128 + signal.SIGTERM
+
+
+@pytest.mark.needs("unshare")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a namespace of processes")
+def test_process_1_of_a_container_goes_on(huge: Path, serve: Serve) -> None:
+    """With it all others there would end."""
+    server = serve(huge, within=("unshare", "--pid", "--fork", "--kill-child"))
+    (first,) = children(server.pid)
+    os.kill(first, signal.SIGUSR2)
+    assert "it is process 1 of its container" in server.await_log("this server goes on")
+    assert server.get("/", "Range: bytes=0-9").content == bytes(10)
+
+
+@pytest.mark.parametrize("change", ["an interpreter that is gone", "no descriptors"])
+def test_what_cannot_be_started_is_said(tmp_path: Path, huge: Path, serve: Serve, change: str) -> None:
+    """The interpreter was taken away; or there are no descriptors to spare."""
+    if change == "no descriptors":
+        server = serve(huge, "--idle-timeout", "1h", nofile=32)
+        with ExitStack() as clients:
+            for _ in range(40):
+                clients.enter_context(server.connect(receive_bytes=4096)).get("/")
+            server.await_log("cannot accept more connections")
+            server.signal(signal.SIGUSR2)
+            server.await_log("this server goes on", "Too many open files")
+        return
+    python = tmp_path / "python"
+    python.symlink_to(sys.executable)
+    server = serve(huge, within=(sys.executable, "-c", _BY_ANOTHER_NAME, str(python)))
+    python.unlink()
+    server.signal(signal.SIGUSR2)
+    assert server.await_log("this server goes on").endswith(f"{python} could not be started")
+    assert server.get("/", "Range: bytes=0-9").content == bytes(10)
+
+
+def test_told_to_stop_while_it_hands_over_it_leaves_nobody_behind(huge: Path, serve: Serve) -> None:
+    """Its successor is held up before it is ready."""
+    server = serve(huge)
+    server.signal(signal.SIGUSR2)
+    until(lambda: children(server.pid) != [], "its successor is there")
+    (successor,) = children(server.pid)
+    os.kill(successor, signal.SIGSTOP)
+    try:
+        server.signal()
+        assert server.wait() == 0
+        until(lambda: not runs(successor), "its successor has ended")
+        assert not any("handed over" in line for line in server.log)
+    finally:
+        if runs(successor):
+            os.kill(successor, signal.SIGKILL)
+
+
+def test_descriptors_do_not_add_up(huge: Path, serve: Serve, found: Found) -> None:
+    """A fifth successor has as many as the first one."""
+    server = serve(huge, admin=True)
+    lineage = found(server)
+
+    def descriptors(pid: int) -> int:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+
+    first = lineage.hand_over()
+    server.status()
+    until(lambda: not runs(server.pid) or server.process.poll() is not None, "the first has ended")
+    before = descriptors(first)
+    for _ in range(4):
+        lineage.hand_over()
+        server.status()
+    until(lambda: not runs(lineage.pids[-2]), "the last but one has ended")
+    assert descriptors(lineage.pids[-1]) == before
+    lineage.end()

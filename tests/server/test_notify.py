@@ -1,0 +1,177 @@
+"""What the service manager is told (sd_notify(3)), as one that listens hears it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from freight.server.service import Service
+from lineages import Lineage
+from serving import HUGE_BYTES, PATIENCE_SECONDS, Served
+
+Serve = Callable[..., Served]
+
+
+class Manager:
+    """Hears what services say."""
+
+    def __init__(self, address: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(address)
+        self._socket.settimeout(PATIENCE_SECONDS)
+        self.heard: list[str] = []
+
+    def hear(self, wanted: str) -> str:
+        """The next message with a line that begins so."""
+        while True:
+            self.heard.append(self._socket.recv(4096).decode())
+            if any(line.startswith(wanted) for line in self.heard[-1].split("\n")):
+                return self.heard[-1]
+
+    def has_more(self) -> bool:
+        """Whether there is something that has not been heard."""
+        return bool(select.select([self._socket], [], [], 0)[0])
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
+    address = str(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    made = Manager(address)
+    yield made
+    made.close()
+
+
+def test_it_is_ready_once_it_accepts_and_says_what_it_does(huge: Path, serve: Serve, manager: Manager) -> None:
+    server = serve(huge, "--memory", "20MB")
+    manager.hear("READY=1")
+    assert manager.hear("STATUS=").endswith("STATUS=running 0 of 518, waiting 0")
+    with server.begin():
+        assert manager.hear("STATUS=running 1 of ")
+    assert manager.hear("STATUS=running 0 of ")
+    assert not any("WATCHDOG" in message for message in manager.heard)
+
+
+def test_a_name_that_begins_with_an_at_is_an_abstract_one(
+    huge: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"freight-test-{os.getpid()}"
+    manager = Manager(f"\0{name}")
+    monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
+    serve(huge)
+    manager.hear("READY=1")
+    manager.close()
+
+
+def test_while_it_drains_it_asks_for_more_time_and_says_so(huge: Path, serve: Serve, manager: Manager) -> None:
+    server = serve(huge, "--drain", "1h")
+    with server.begin() as client:
+        manager.hear("READY=1")
+        server.signal()
+        assert "EXTEND_TIMEOUT_USEC=10000000" in manager.hear("STOPPING=1").split("\n")
+        manager.hear("EXTEND_TIMEOUT_USEC=10000000")
+        manager.hear("EXTEND_TIMEOUT_USEC=10000000")
+        assert any(";" in message and "draining" in message for message in manager.heard)
+        assert client.take(HUGE_BYTES) == bytes(HUGE_BYTES)
+    assert server.wait() == 0
+
+
+def test_a_reload_is_begun_and_ended(huge: Path, serve: Serve, manager: Manager) -> None:
+    """MONOTONIC_USEC is this moment, as systemd holds it against the signal that it sent."""
+    server = serve(huge)
+    manager.hear("READY=1")
+    before = time.monotonic_ns() // 1000
+    server.signal(signal.SIGHUP)
+    _, when = manager.hear("RELOADING=1").split("\n")
+    assert before <= int(when.removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
+    manager.hear("READY=1")
+
+
+def test_the_watchdog_is_kept_calm(huge: Path, serve: Serve, manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "200000")
+    serve(huge)
+    for _ in range(4):
+        manager.hear("WATCHDOG=1")
+
+
+def test_a_loop_that_stands_still_keeps_nobody_calm(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "20000")
+
+    async def stand_still() -> None:
+        service = Service({}, None, lambda: "still", print)
+        service.begun()
+        manager.hear("WATCHDOG=1")
+        time.sleep(0.2)  # noqa: ASYNC251 - ten times as long as the watchdog has patience
+        assert not manager.has_more()
+        await asyncio.sleep(0.05)
+        assert manager.has_more()
+        service.close()
+
+    asyncio.run(stand_still())
+
+
+def test_a_watchdog_that_is_another_process_s_is_none_of_ours(
+    huge: Path, serve: Serve, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "200000")
+    monkeypatch.setenv("WATCHDOG_PID", "1")
+    server = serve(huge)
+    with server.begin():
+        manager.hear("STATUS=running 1 of ")
+    assert not any("WATCHDOG" in message for message in manager.heard)
+
+
+def test_a_manager_that_has_gone_harms_nobody(huge: Path, serve: Serve, manager: Manager) -> None:
+    server = serve(huge)
+    manager.hear("READY=1")
+    manager.close()
+    with server.begin() as client:
+        server.signal(signal.SIGHUP)
+        server.await_log("read again")
+        assert client.take(HUGE_BYTES) == bytes(HUGE_BYTES)
+
+
+def test_a_hand_over_names_the_new_main_process_before_that_one_speaks(
+    huge: Path, serve: Serve, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With NotifyAccess=main nobody else is heard: the new one speaks when it is the main process, and not before."""
+    monkeypatch.setenv("WATCHDOG_USEC", "10000000")
+    server = serve(huge, "--drain", "1h")
+    lineage = Lineage(server)
+    try:
+        with server.begin() as running:
+            manager.hear("READY=1")
+            manager.hear("STATUS=running 1 of ")
+            successor = lineage.hand_over()
+            manager.hear("RELOADING=1")
+            assert manager.hear("MAINPID=") == f"MAINPID={successor}\nREADY=1"
+            manager.hear("READY=1")
+            assert "STATUS=running 0 of " in manager.hear("WATCHDOG=1")  # the new one's; the old one sends still
+            assert running.take(HUGE_BYTES) == bytes(HUGE_BYTES)
+            running.socket.close()
+            assert lineage.end() == 0
+    finally:
+        lineage.close()
+
+
+def test_a_hand_over_that_fails_ends_the_reloading(tmp_path: Path, huge: Path, serve: Serve, manager: Manager) -> None:
+    config = tmp_path / "freight.toml"
+    config.touch()
+    server = serve(huge, "--config", str(config))
+    manager.hear("READY=1")
+    config.unlink()
+    server.signal(signal.SIGUSR2)
+    manager.hear("RELOADING=1")
+    manager.hear("READY=1")
+    server.await_log("this server goes on")
