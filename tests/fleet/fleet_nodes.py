@@ -82,7 +82,8 @@ class Fleet:
 
     def _start(self, at: int, within: tuple[str, ...]) -> Served:
         host = _HOSTS[at]
-        listens = ("--port", str(self.port), "--admin", f"{host}:{self.port + 1000}", "--trusted-proxy", "127.0.0.1")
+        beside = ("--admin", f"{host}:{self.port + 1000}", "--agent", f"{host}:{self.port + 2000}")
+        listens = ("--port", str(self.port), *beside, "--trusted-proxy", "127.0.0.1")
         return self._serve(self.roots[at], *listens, *self._arguments, host=host, within=within)
 
     def configure(self, engine: str, *options: str) -> Path:

@@ -23,7 +23,8 @@ def configure(engine: Engine) -> click.Command:
         from freight.fleet.files import from_file, write
 
         texts = {} if described is None else from_file(described)
-        fleet = read_description(texts | _given(options, values))
+        unasked = {} if "agent" in engine.options else {"agent": "none"}
+        fleet = read_description(texts | _given(options, values) | unasked)
         text = engine.write(fleet)
         if checked and not _check(engine, text):
             return FAILED

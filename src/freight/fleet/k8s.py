@@ -82,10 +82,8 @@ def _pod(fleet: Description, node: Node) -> dict[str, Any]:
 def _container(fleet: Description, node: Node) -> dict[str, Any]:
     """The pause before SIGTERM is where the Service forgets the pod, so freight needs no delay of its own."""
     words = serve_words(fleet, node, "/data", host="0.0.0.0")
-    for option in ("--agent", "--drain-delay"):
-        if option in words:
-            at = words.index(option)
-            del words[at : at + 2]
+    at = words.index("--drain-delay")
+    del words[at : at + 2]
     return {
         "name": _NAME,
         "image": fleet.image,
