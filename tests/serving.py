@@ -328,5 +328,6 @@ class Client:
 
 
 def find_program(name: str) -> str | None:
-    """The path of a program, /usr/sbin included (where Debian puts nginx); None when it is missing."""
-    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+    """The path of a program; None when it is missing. /usr/sbin, where Debian puts nginx, and .venv/bin count too."""
+    places = (os.environ.get("PATH", os.defpath), "/usr/sbin", os.path.dirname(sys.executable))
+    return shutil.which(name, path=os.pathsep.join(places))

@@ -62,6 +62,7 @@ def test_every_option_reaches_the_server(served: list[Settings], tmp_path: Path)
         "per-client-rate": "10MB/s",
         "idle-timeout": "2m",
         "drain": "5s",
+        "drain-delay": "2s",
         "admin": "[::1]:9080",
         "agent": "[::1]:8081",
         "trusted-proxy": "10.0.0.0/8,::1",

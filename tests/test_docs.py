@@ -7,14 +7,17 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
-from freight.cli import freight
+from freight.cli import freight, main
 from freight.config import gather
+from freight.fleet.description import OPTIONS, read_description
+from freight.fleet.files import from_file
 from freight.kinds import Kind, Setting
 from freight.settings import SETTINGS
 
@@ -72,7 +75,10 @@ def commands(page: Path) -> Iterator[list[str]]:
 
 def parse(words: list[str]) -> None:
     """Let click read a command line without running it. Raises click.UsageError."""
-    freight.commands[words[0]].make_context(words[0], words[1:])
+    command = freight.commands[words[0]]
+    if isinstance(command, click.Group):
+        command, words = command.commands[words[1]], words[1:]
+    command.make_context(words[0], words[1:])
 
 
 def tree(page: Path) -> set[str]:
@@ -110,12 +116,29 @@ def test_the_settings_page_has_no_heading_without_a_setting() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_file_of_settings_in_the_documentation_is_one(page: Path, tmp_path: Path) -> None:
+def test_every_file_of_settings_or_of_a_fleet_in_the_documentation_is_one(page: Path, tmp_path: Path) -> None:
     for language, block in FENCE.findall(page.read_text(encoding="utf-8")):
         if language == "toml":
             file = tmp_path / "freight.toml"
             file.write_text(block, encoding="utf-8")
-            gather({}, {}, str(file))
+            if "nodes" in tomllib.loads(block):
+                read_description(from_file(str(file)))
+            else:
+                gather({}, {}, str(file))
+
+
+def test_the_page_of_freight_fleet_has_a_row_for_each_option() -> None:
+    text = (ROOT / "docs" / "reference" / "fleet.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `-")]
+    assert [option.name for option in OPTIONS if not any(f"`{option.option}" in row for row in rows)] == []
+
+
+def test_the_caddyfile_of_the_documentation_is_what_its_command_writes(capsys: pytest.CaptureFixture[str]) -> None:
+    page = ROOT / "docs" / "how-to" / "http3.md"
+    (block,) = (block for language, block in FENCE.findall(page.read_text(encoding="utf-8")) if language == "caddyfile")
+    (words,) = (words for words in commands(page) if words[0] == "fleet")
+    assert main([*words[: words.index("-o")], "--no-check"]) == 0
+    assert capsys.readouterr().out == block
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

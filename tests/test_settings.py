@@ -28,6 +28,7 @@ DEFAULTS = {
     "per_client_rate_bytes_per_second": None,
     "idle_timeout_seconds": 60.0,
     "drain_seconds": 30.0,
+    "drain_delay_seconds": 0.0,
     "admin": "auto",
     "agent": None,
     "trusted_proxy": (),
@@ -51,6 +52,7 @@ LIVE = {
     "per-client-rate",
     "idle-timeout",
     "drain",
+    "drain-delay",
 }
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 

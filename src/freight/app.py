@@ -269,6 +269,7 @@ class Server:
         )
         self._listener = Listener(house, self._made.sockets.files, self._log.warn, self._gate.call_next, self._crowd)
         self._stop: asyncio.Future[None] = loop.create_future()
+        self._hurry = asyncio.Event()  # a second signal
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._end, number)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
@@ -306,10 +307,12 @@ class Server:
         if succeeded:
             await self._close_beside()
         else:
+            await self._wait_unasked()
             self._gate.drain()
+        seconds = 0 if self._hurry.is_set() else self._settings.drain_seconds
         if self._redirect is not None:
             await self._redirect.drain(_REDIRECT_DRAIN_SECONDS)
-        await self._listener.drain(self._settings.drain_seconds, _GRACE_SECONDS if succeeded else 0)
+        await self._listener.drain(seconds, _GRACE_SECONDS if succeeded else 0)
         await self._close_beside()
         if self._service is not None:
             self._service.close()
@@ -328,6 +331,14 @@ class Server:
         gate = self._gate.statistics()
         draining = "; draining" if self._stop.done() else ""
         return f"running {gate.running} of {gate.slots}, waiting {gate.waiting}{draining}"
+
+    async def _wait_unasked(self) -> None:
+        """Serve on for the delay of the drain, while /readyz says no: who balances has to see that first."""
+        try:
+            async with asyncio.timeout(self._settings.drain_delay_seconds):
+                await self._hurry.wait()
+        except TimeoutError:
+            pass
 
     def _open_redirect(self, redirecting: socket.socket, house: House) -> None:
         """Begin to send plain HTTP on to HTTPS. Its connections are paid for as those are."""
@@ -395,6 +406,7 @@ class Server:
             self._cease()
         elif self._signals > 1:  # the first is nothing new to who drains because another is in its place
             self._status = 128 + number
+            self._hurry.set()
             self._listener.abort()
             if self._watching is not None:
                 self._watching.abort()

@@ -138,6 +138,15 @@ SETTINGS = (
         live=True,
     ),
     Setting(
+        name="drain-delay",
+        kind=Kind.TIME,
+        default="0s",
+        metavar="TIME",
+        help="How long to go on taking requests after Ctrl-C or SIGTERM, while /readyz says already that none are "
+        "taken: a balancer needs that long to see it. --drain begins behind it.",
+        live=True,
+    ),
+    Setting(
         name="admin",
         kind=Kind.ADDRESS,
         default="auto",
@@ -261,6 +270,7 @@ class Settings:
     per_client_rate_bytes_per_second: int | None
     idle_timeout_seconds: float
     drain_seconds: float
+    drain_delay_seconds: float
     admin: Address | Literal["auto"] | None
     agent: Address | None
     trusted_proxy: tuple[str, ...]

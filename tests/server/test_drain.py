@@ -72,6 +72,32 @@ def test_a_second_signal_ends_it_at_once(huge: Path, serve: Serve) -> None:
     assert server.log[-1].endswith(" drained")
 
 
+def test_a_delay_of_the_drain_takes_requests_while_readyz_says_no(huge: Path, serve: Serve) -> None:
+    """Who balances sees it, and goes elsewhere, before anybody is refused; until then nobody notices."""
+    server = serve(huge, "--drain-delay", "1s", admin=True)
+    with server.connect() as kept:
+        kept.get("/", "Range: bytes=0-9")
+        kept.answer()
+        server.signal()
+        until(lambda: server.ask_admin("/readyz").status == 503, "it says that it is stopping")
+        assert server.get("/", "Range: bytes=0-9").content == bytes(10)
+        kept.get("/", "Range: bytes=10-19")
+        assert "connection" not in kept.answer().fields
+    until(lambda: refuses(server), "the delay is over")
+    assert server.wait() == 0
+
+
+def test_a_second_signal_cuts_the_delay_short(huge: Path, serve: Serve) -> None:
+    server = serve(huge, "--drain-delay", "1h", "--drain", "1h", admin=True)
+    with server.begin() as client:
+        server.signal()
+        until(lambda: server.ask_admin("/readyz").status == 503, "the first signal was seen")
+        server.signal()
+        assert server.wait() == 128 + signal.SIGTERM
+        with pytest.raises(ConnectionResetError):
+            client.rest()
+
+
 def test_an_answer_during_the_drain_says_that_the_connection_ends(huge: Path, serve: Serve) -> None:
     """A request that has begun to arrive is still answered; behind it the client is told to come no more."""
     server = serve(huge, "--drain", "1h")

@@ -1,0 +1,116 @@
+"""PURE: a fleet as a Caddyfile, for Caddy 2.8 or newer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from freight.fleet.description import Description, serve_words
+from freight.fleet.room import requests_at_once
+from freight.quantities import format_seconds
+
+_DIAL, _HEALTH_INTERVAL, _AGAIN = "2s", "1s", "250ms"
+
+
+def write(fleet: Description) -> str:
+    """The Caddyfile, commented."""
+    return "\n".join([*_heading(fleet), *_options(fleet), *_nodes(fleet), *_site(fleet)]) + "\n"
+
+
+def _heading(fleet: Description) -> Iterator[str]:
+    example = " ".join(serve_words(fleet, fleet.nodes[0], "PATH"))
+    yield "# Written by freight fleet caddy. Check: caddy validate --config FILE. Start: caddy run --config FILE."
+    yield "# Each node serves the same files, with the same times of modification; the first of them by"
+    yield f"#   freight {example}"
+
+
+def _options(fleet: Description) -> Iterator[str]:
+    yield "{"
+    if fleet.tls_cert is not None:
+        yield "\tauto_https disable_redirects"
+    yield "\tservers {"
+    yield "\t\ttimeouts {"
+    yield "\t\t\tread_header 10s"
+    yield f"\t\t\tidle {format_seconds(fleet.idle_timeout_seconds)}"
+    yield "\t\t}"
+    yield "\t}"
+    yield "}"
+    yield ""
+
+
+def _nodes(fleet: Description) -> Iterator[str]:
+    """What holds for requests to any node, however it was picked."""
+    yield "(nodes) {"
+    yield f"\tto {' '.join(map(str, fleet.nodes))}"
+    yield "\t# Before the first byte another node may be asked, until the time is over: one was gone, or full."
+    yield f"\tlb_try_duration {format_seconds(fleet.max_wait_seconds)}"
+    yield f"\tlb_try_interval {_AGAIN}"
+    yield f"\tunhealthy_request_count {requests_at_once(fleet)}"
+    yield f"\tfail_duration {_DIAL}"
+    yield from _health(fleet)
+    yield "\theader_up -Forwarded"
+    yield "\t# No flush_interval: nothing is held back anyway, and with it a download goes on whose client has gone."
+    yield "\ttransport http {"
+    yield f"\t\tversions {'h2c' if fleet.http2 else '1.1'}"
+    yield f"\t\tdial_timeout {_DIAL}"
+    yield f"\t\tresponse_header_timeout {format_seconds(fleet.max_wait_seconds + 5)}"
+    yield "\t\tcompression off"
+    yield "\t}"
+    yield "}"
+    yield ""
+
+
+def _health(fleet: Description) -> Iterator[str]:
+    """Who is asked whether a node takes requests. Caddy has one port for all: where theirs differ, the node itself."""
+    ports = {node.admin_port for node in fleet.nodes}
+    if len(ports) == 1 and None not in ports:
+        yield "\thealth_uri /readyz"
+        yield f"\thealth_port {ports.pop()}"
+    else:
+        yield "\thealth_uri /"
+        yield "\thealth_method HEAD"
+    yield "\thealth_headers {"
+    yield "\t\tHost localhost"
+    yield "\t}"
+    yield f"\thealth_interval {_HEALTH_INTERVAL}"
+    yield f"\thealth_timeout {_DIAL}"
+
+
+def _site(fleet: Description) -> Iterator[str]:
+    retry = math.ceil(fleet.max_wait_seconds)
+    yield f"{_address(fleet)} {{"
+    if fleet.front.host not in ("0.0.0.0", "::"):
+        yield f"\tbind {fleet.front.host}"
+    if fleet.tls_cert is not None:
+        yield f"\ttls {_quoted(str(fleet.tls_cert))} {_quoted(str(fleet.tls_key or fleet.tls_cert))}"
+    if fleet.hot:
+        yield f"\t@hot path {' '.join(path + '*' if path.endswith('/') else path for path in fleet.hot)}"
+        yield "\thandle @hot {"
+        yield from _proxy("least_conn")
+        yield "\t}"
+    yield "\t# A file goes to the same node again, which has it in its page cache, while that has room."
+    yield "\thandle {"
+    yield from _proxy("uri_hash")
+    yield "\t}"
+    yield "\thandle_errors 502 503 504 {"
+    yield f"\t\theader Retry-After {retry}"
+    yield f'\t\trespond "Too many wait already. Come back in {retry} s." 503'
+    yield "\t}"
+    yield "}"
+
+
+def _proxy(policy: str) -> Iterator[str]:
+    yield "\t\treverse_proxy {"
+    yield f"\t\t\tlb_policy {policy}"
+    yield "\t\t\timport nodes"
+    yield "\t\t}"
+
+
+def _address(fleet: Description) -> str:
+    """The site's address: with a certificate or a domain Caddy speaks HTTP/1.1, HTTP/2 and HTTP/3 there."""
+    scheme = "https" if fleet.tls_cert is not None or fleet.domain else "http"
+    return f"{scheme}://{fleet.domain or ''}:{fleet.front.port}"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,104 @@
+"""PURE: a fleet on one host as a file of Docker Compose, 2.23.1 or newer: the nodes, and HAProxy in front."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from freight.errors import Unservable
+from freight.fleet import haproxy
+from freight.fleet.description import Description, Node, serve_words
+from freight.fleet.room import container_bytes, grace_seconds
+from freight.fleet.sheets import as_yaml
+from freight.kinds import Address
+
+_HAPROXY = "haproxy:3.0-alpine"
+_CERTIFICATE = "/certs/front.pem"
+_STATS_PORT = 8404
+_SUBNET = "10.213.7.0/24"  # the fleet's own: nobody else is in it, so that whoever connects from it is HAProxy
+_SERVICE = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+def write(fleet: Description) -> str:
+    """The file as YAML, commented. Raises Unservable where a node has no name that a service can have."""
+    for node in fleet.nodes:
+        if not _SERVICE.fullmatch(node.host) or node.host == "front":
+            raise Unservable(f"nodes: {node.host!r} cannot be the name of a service; write node1:8080,node2:8080")
+    if len({node.host for node in fleet.nodes}) < len(fleet.nodes):
+        raise Unservable("nodes: each is a service of its own, with a name of its own; write node1:8080,node2:8080")
+    services = {"front": _front(fleet), **{node.host: _node(fleet, node) for node in fleet.nodes}}
+    heading = (
+        "Written by freight fleet compose. Check: docker compose -f FILE config. Start: docker compose -f FILE up -d.",
+        f"The image of the nodes: docker build -t {fleet.image} -f deploy/Dockerfile .",
+    )
+    data = {
+        "services": services,
+        "networks": {"default": {"ipam": {"config": [{"subnet": _SUBNET}]}}},
+        "configs": {"haproxy": {"content": _configuration(fleet)}},
+    }
+    return as_yaml(heading, _literally(data))
+
+
+def _literally(data: Any) -> Any:
+    """The same, as what it is: compose reads ``$`` as the beginning of a variable's name unless there are two."""
+    if isinstance(data, dict):
+        return {key: _literally(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_literally(value) for value in data]
+    return data.replace("$", "$$") if isinstance(data, str) else data
+
+
+def _configuration(fleet: Description) -> str:
+    """HAProxy's, as it is in its container."""
+    inside = replace(
+        fleet,
+        front=Address("0.0.0.0", fleet.front.port),
+        tls_cert=Path(_CERTIFICATE) if fleet.tls_cert else None,
+        tls_key=None,
+        stats=Address("0.0.0.0", _STATS_PORT) if fleet.stats else None,
+        trusted_proxy=(_SUBNET,),
+    )
+    return haproxy.write(inside)
+
+
+def _front(fleet: Description) -> dict[str, Any]:
+    port = fleet.front.port
+    volumes = []
+    if fleet.tls_cert is not None:
+        volumes = [
+            _mounted(fleet.tls_cert, _CERTIFICATE),
+            _mounted(fleet.tls_key or fleet.tls_cert, f"{_CERTIFICATE}.key"),
+        ]
+    published = [f"{Address(fleet.front.host, port)}:{port}"]
+    if fleet.stats is not None:
+        published.append(f"{fleet.stats}:{_STATS_PORT}")
+    return {
+        "image": _HAPROXY,
+        "restart": "unless-stopped",
+        "depends_on": [node.host for node in fleet.nodes],
+        "configs": [{"source": "haproxy", "target": "/usr/local/etc/haproxy/haproxy.cfg"}],
+        "sysctls": {"net.ipv4.ip_unprivileged_port_start": "0"},
+        "ports": published,
+        **({"volumes": volumes} if volumes else {}),
+    }
+
+
+def _node(fleet: Description, node: Node) -> dict[str, Any]:
+    inside = replace(fleet, trusted_proxy=(_SUBNET,))
+    return {
+        "image": fleet.image,
+        "restart": "unless-stopped",
+        "command": serve_words(inside, node, "/data", host="0.0.0.0"),
+        "volumes": [_mounted(fleet.path, "/data")],
+        "mem_limit": f"{container_bytes(fleet)}b",
+        "stop_grace_period": f"{grace_seconds(fleet)}s",
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+    }
+
+
+def _mounted(source: Path, target: str) -> dict[str, Any]:
+    return {"type": "bind", "source": str(source), "target": target, "read_only": True}

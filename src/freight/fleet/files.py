@@ -1,0 +1,70 @@
+"""Files of ``freight fleet``: the description that is read, and the configuration that is written."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import tomllib
+from pathlib import Path
+
+from freight.errors import Unservable
+from freight.fleet.description import LISTS, OPTIONS
+from freight.kinds import Kind, Setting
+
+_BYTES_MAX = 1 << 20
+
+
+def from_file(file: str) -> dict[str, str]:
+    """The texts of a TOML file whose keys are names of options. Raises Unservable."""
+    try:
+        with open(file, "rb") as opened:
+            data = opened.read(_BYTES_MAX + 1)
+    except OSError as error:
+        raise Unservable(f"--from: cannot read {file}: {error.strerror}") from None
+    if len(data) > _BYTES_MAX:
+        raise Unservable(f"{file}: is too long to be the description of a fleet")
+    try:
+        found = tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise Unservable(f"{file}: is not TOML: {error}") from None
+    known = {option.name: option for option in OPTIONS}
+    texts = {}
+    for name, value in found.items():
+        if name not in known:
+            raise Unservable(f"{file}: there is no option {name!r}; there are {', '.join(known)}")
+        try:
+            texts[name] = _text(known[name], value)
+        except ValueError as error:
+            raise Unservable(f"{file}: {name}: {error}") from None
+    return texts
+
+
+def _text(option: Setting, value: object) -> str:
+    """A value of TOML as the text that the command line would be given. Raises ValueError."""
+    match value:
+        case str():
+            return value
+        case bool() if option.kind is Kind.FLAG:
+            return "true" if value else "false"
+        case int() if option.kind in (Kind.NUMBER, Kind.SIZE) and not isinstance(value, bool):
+            return str(value)
+        case list() if option.name in LISTS and all(isinstance(each, str) for each in value):
+            return ",".join(value) or "none"
+    lists = " or an array of strings" if option.name in LISTS else ""
+    raise ValueError("must be true or false" if option.kind is Kind.FLAG else f"must be a string{lists}")
+
+
+def write(path: Path, text: str) -> None:
+    """The file appears, or changes, when all of it is there: somebody may be reading it. Raises OSError."""
+    try:
+        fd, made = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), path.stat().st_mode & 0o777 if path.exists() else 0o644)
+        os.replace(made, path)
+    except BaseException:
+        os.unlink(made)
+        raise

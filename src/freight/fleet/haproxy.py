@@ -1,0 +1,168 @@
+"""PURE: a fleet as a configuration of HAProxy, 2.4 or newer.
+
+Where a section is named it is one of HAProxy's configuration manual.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from freight.errors import Unservable
+from freight.fleet.description import LOAD_FACTOR, Description, Node, serve_words
+from freight.fleet.room import requests_at_once
+
+CHECK_SECONDS, FALLS = 1, 2
+
+
+def write(fleet: Description) -> str:
+    """The configuration, commented. Raises Unservable where HAProxy cannot have it so."""
+    parts = [_heading(fleet), _GLOBAL, _defaults(fleet)]
+    if not all(_is_address(node.host) for node in fleet.nodes):
+        parts.append(_RESOLVERS)
+    parts += [_frontend(fleet), _backend(fleet, "files", _CONSISTENT)]
+    if fleet.hot:
+        parts.append(_backend(fleet, "hot", _SPREAD))
+    if fleet.stats is not None:
+        parts.append(_stats(fleet))
+    return "\n".join(parts)
+
+
+def _heading(fleet: Description) -> str:
+    example = " ".join(serve_words(fleet, fleet.nodes[0], "PATH"))
+    return f"""\
+# Written by freight fleet haproxy. Check: haproxy -c -f FILE. Start: haproxy -f FILE.
+# Each node serves the same files, with the same times of modification; the first of them by
+#   freight {example}
+"""
+
+
+_GLOBAL = """\
+global
+    log stdout format raw local0
+    # What a slow client has not taken stays at the node, which counts it: the kernel would take 32 MiB of it here.
+    tune.rcvbuf.server 262144
+"""
+
+
+def _defaults(fleet: Description) -> str:
+    retry = math.ceil(fleet.max_wait_seconds)
+    sorry = f"Too many wait already. Come back in {retry} s."
+    idle = _time(fleet.idle_timeout_seconds)
+    lines = [
+        "mode http",
+        "log global",
+        "option dontlognull",
+        "option forwardfor",
+        "# How long somebody may stand still. How long a download takes has no limit, and no body is held back.",
+        "timeout connect 2s",
+        f"timeout client {idle}",
+        "timeout http-request 10s",
+        "timeout http-keep-alive 10s",
+        f"timeout queue {_time(fleet.max_wait_seconds)}",
+        f"timeout server {_time(fleet.idle_timeout_seconds + fleet.max_wait_seconds)}",
+        "timeout check 2s",
+        "# Before the first byte another node may be asked: one was gone, or full. Behind it nothing is said twice.",
+        "retries 3",
+        "option redispatch 1",
+        "retry-on conn-failure empty-response 503",
+        f'http-error status 503 content-type text/plain string "{sorry}\\n" hdr Retry-After {retry}',
+    ]
+    if fleet.tls_cert is None:
+        lines.insert(4, "option splice-response")
+    return _section("defaults", lines)
+
+
+def _frontend(fleet: Description) -> str:
+    bind = f"bind {fleet.front}"
+    if fleet.tls_cert is not None:
+        bind += f" ssl crt {_quoted(_certificate(fleet.tls_cert, fleet.tls_key))} alpn h2,http/1.1 ssl-min-ver TLSv1.2"
+    lines = [bind, "option httplog", "http-request del-header forwarded"]
+    whole = [path for path in fleet.hot if not path.endswith("/")]
+    beneath = [path for path in fleet.hot if path.endswith("/")]
+    if whole:
+        lines.append(f"use_backend hot if {{ path {' '.join(whole)} }}")
+    if beneath:
+        lines.append(f"use_backend hot if {{ path_beg {' '.join(beneath)} }}")
+    return _section("frontend front", [*lines, "default_backend files"])
+
+
+_CONSISTENT = (
+    "# A file goes to the same node again, which has it in its page cache, unless that one has much more than others.",
+    "balance uri path-only",
+    "hash-type consistent",
+    f"hash-balance-factor {LOAD_FACTOR}",
+)
+_SPREAD = (
+    "# What everybody wants is in every page cache: the node with the fewest downloads has it.",
+    "balance leastconn",
+)
+
+
+def _backend(fleet: Description, name: str, policy: tuple[str, ...]) -> str:
+    lines = [*policy, f"http-request deny deny_status 503 if {{ queue({name}) ge {fleet.queue} }}"]
+    if any(node.admin_port for node in fleet.nodes):
+        lines += ["option httpchk GET /readyz", "http-check expect status 200"]
+    # By default a node has 16 places on the ring, and some have twice as many files as others; now 1600.
+    check = f"check inter {CHECK_SECONDS}s fastinter 250ms fall {FALLS} rise 1 weight 100"
+    wire = " proto h2 check-proto h1" if fleet.http2 else ""
+    lines.append(f"default-server {check} maxconn {requests_at_once(fleet)}{wire}")
+    return _section(f"backend {name}", [*lines, *(_server(at, node) for at, node in enumerate(fleet.nodes, 1))])
+
+
+def _server(at: int, node: Node) -> str:
+    words = [f"server node{at} {node}"]
+    if node.admin_port is not None:
+        words.append(f"port {node.admin_port}")
+    if node.agent_port is not None:
+        words.append(f"agent-check agent-port {node.agent_port} agent-inter {CHECK_SECONDS}s")
+    if not _is_address(node.host):
+        words.append("resolvers host init-addr last,libc,none")
+    return " ".join(words)
+
+
+_RESOLVERS = """\
+resolvers host
+    parse-resolv-conf
+    hold valid 5s
+"""
+
+
+def _stats(fleet: Description) -> str:
+    lines = [f"bind {fleet.stats}", "stats enable", "stats uri /", "stats refresh 5s", "option dontlog-normal"]
+    return _section("frontend stats", lines)
+
+
+def _section(name: str, lines: list[str]) -> str:
+    return "\n".join(_indented(name, lines)) + "\n"
+
+
+def _indented(name: str, lines: list[str]) -> Iterator[str]:
+    yield name
+    yield from (f"    {line}" for line in lines)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f}s" if seconds == int(seconds) else f"{round(seconds * 1000)}ms"
+
+
+def _certificate(certificate: Path, key: Path | None) -> str:
+    """The file that HAProxy is to load: it takes the key from it, or from the one beside it."""
+    if key is not None and key not in (certificate, Path(f"{certificate}.key")):
+        raise Unservable(f"tls-key: HAProxy looks for it in {certificate} itself or in {certificate}.key; put it there")
+    return str(certificate)
+
+
+def _quoted(text: str) -> str:
+    """A word in strong quotes: nothing in it has a meaning (section 2.2, "Quoting and escaping")."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
