@@ -270,8 +270,11 @@ class Server:
         self._listener = Listener(house, self._made.sockets.files, self._log.warn, self._gate.call_next, self._crowd)
         self._stop: asyncio.Future[None] = loop.create_future()
         self._hurry = asyncio.Event()  # a second signal
-        for number in (signal.SIGINT, signal.SIGTERM):
+        # Ctrl-C reaches all processes: of several, the supervisor alone hears it, and tells the others.
+        for number in (signal.SIGINT, signal.SIGTERM) if member is None else (signal.SIGTERM,):
             loop.add_signal_handler(number, self._end, number)
+        if member is not None:
+            loop.add_signal_handler(signal.SIGUSR1, self._end_now)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         self._footprint = Footprint(loop, self._made.pool, self._budget)
         self._listener.start()
@@ -410,6 +413,11 @@ class Server:
             self._listener.abort()
             if self._watching is not None:
                 self._watching.abort()
+
+    def _end_now(self) -> None:
+        """As a second signal, which could be lost behind the first were it the same."""
+        self._end(signal.SIGTERM)
+        self._end(signal.SIGTERM)
 
     def _cease(self) -> None:
         self._stop.set_result(None)

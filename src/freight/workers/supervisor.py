@@ -91,7 +91,7 @@ class Supervisor:
             self.stopping()
             if self._stopping > 1:
                 self._status = _SIGNALLED + number
-            self._tell(signal.SIGTERM)
+            self._tell(signal.SIGTERM if self._stopping == 1 else signal.SIGUSR1)
 
     def _tell(self, number: int) -> None:
         """The desk answers until the workers have ended."""
