@@ -20,6 +20,7 @@ from click.formatting import wrap_text
 from freight import __version__
 from freight.config import Gathered, gather
 from freight.errors import Unservable
+from freight.fleet.command import fleet
 from freight.lab.command import lab
 from freight.options import ARGUMENTS, NOTATION, given, parameters
 from freight.plan.command import plan
@@ -84,6 +85,7 @@ Examples:
   freight serve /data --host 0.0.0.0     a directory, for the whole network
   freight sample huge.csv --size 10GB    something to try it with
   freight plan --clients 500             how much memory that takes
+  freight fleet simulate                 what many nodes would do
   freight top                            a running server, in this terminal
   freight lab --quick                    what it costs on this machine, drawn
 
@@ -224,6 +226,7 @@ Examples:
     )
 )
 
+freight.add_command(fleet)
 freight.add_command(plan)
 freight.add_command(top)
 
