@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from serving import until
 
 _ROOT = Path("/sys/fs/cgroup")
+_numbers = count()
 
 
 class Unmade(Exception):
@@ -43,12 +45,18 @@ class Cage:
                 return int((self.directory / name).read_text())
         return -1
 
+    def cached(self) -> int:
+        """How much page cache is charged to it now, in bytes."""
+        lines = (self.directory / "memory.stat").read_text().splitlines()
+        found = {name: int(count) for name, count in (line.split() for line in lines)}
+        return found["file"] if "file" in found else found["cache"]
+
 
 @contextmanager
 def cage(limit_bytes: int) -> Iterator[Cage]:
     """A cage of so many bytes, for as long as the context lasts; what runs in it has ended by then."""
     root = _ROOT / "memory" if (_ROOT / "memory").is_dir() else _ROOT
-    made = Cage(root / f"freight-{os.getpid()}")
+    made = Cage(root / f"freight-{os.getpid()}-{next(_numbers)}")
     try:
         if root == _ROOT and (root / "cgroup.subtree_control").exists():
             (root / "cgroup.subtree_control").write_text("+memory")

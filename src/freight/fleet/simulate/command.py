@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from freight.errors import Unservable
-from freight.quantities import parse_rate, parse_seconds, parse_size
+from freight.quantities import format_size, parse_rate, parse_seconds, parse_size
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _NODES_MAX = 20_000
 _COUNT_MAX = 10_000_000
+_CHUNKS_MAX = 1000  # of a file of mean size: each is an event
+_SPREAD_MAX = 5
 
 
 def _policies(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -127,7 +129,11 @@ def _check_figure(figure: str) -> None:
         raise Unservable(f"--figure: {figure!r} does not end in .svg, which is what is drawn")
     if not Path(figure).absolute().parent.is_dir():
         raise Unservable(f"--figure: there is no directory {str(Path(figure).parent)!r}")
-    if find_spec("matplotlib") is None:
+    try:
+        missing = find_spec("matplotlib") is None
+    except ValueError:  # it is known not to be there
+        missing = True
+    if missing:
         raise Unservable('--figure: it is drawn with matplotlib, which is not installed: pip install "freight[lab]"')
 
 
@@ -141,12 +147,15 @@ def question_of(texts: dict[str, str | None]) -> Question:
         return _read(f"--{name.replace('_', '-')}", texts[name] or "", parse, zero=zero)
 
     link, size = read("link", parse_rate), read("size", parse_size)
+    chunk, spread = read("chunk", parse_size), read("spread", _number, zero=True)
+    if chunk < size // _CHUNKS_MAX:
+        raise Unservable(f"--chunk: {format_size(chunk)} is too little; the least for such files is a thousandth")
+    if spread > _SPREAD_MAX:
+        raise Unservable(f"--spread: {spread:g} is more than {_SPREAD_MAX}, which is more than files differ")
     return Question(
         nodes=_each("--nodes", texts["nodes"] or "", lambda text: _count(text, _NODES_MAX)),
         policies=_each("--policy", texts["policy"] or "", _policy),
-        catalogue=Catalogue(
-            read("files", _count), size, read("spread", _number, zero=True), read("zipf", _number, zero=True)
-        ),
+        catalogue=Catalogue(read("files", _count), size, spread, read("zipf", _number, zero=True)),
         clients=_each("--clients", texts["clients"] or "", _kind),
         arrivals=LOAD * link / size if texts["arrivals"] is None else read("arrivals", _number),
         memory_bytes=read("memory", parse_size),
@@ -155,7 +164,7 @@ def question_of(texts: dict[str, str | None]) -> Question:
         link=link,
         disk=read("disk", parse_rate),
         cache_bytes=read("cache", parse_size, zero=True),
-        chunk_bytes=read("chunk", parse_size),
+        chunk_bytes=chunk,
         requests=None if texts["requests"] is None else read("requests", _count),
         seed=read("seed", _count, zero=True),
         largest_bytes=largest_send_queue(),

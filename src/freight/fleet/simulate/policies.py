@@ -88,14 +88,14 @@ class Ring:
             for server in range(1, nodes + 1)
             for point in range(points)
         )
-        self._places = array("L", (mark >> 32 for mark in marks))
+        self.places = array("L", (mark >> 32 for mark in marks))
         self.owners = array("L", ((mark & _WORD) - 1 for mark in marks))
 
     def nearest(self, key: int) -> int:
         """The index in ``owners`` of the point that is nearest to a key, before or behind it."""
-        behind = bisect_left(self._places, key) % len(self._places)
+        behind = bisect_left(self.places, key) % len(self.places)
         before = behind - 1
-        return before if (key - self._places[before]) & _WORD <= (self._places[behind] - key) & _WORD else behind
+        return before if (key - self.places[before]) & _WORD <= (self.places[behind] - key) & _WORD else behind
 
 
 class Consistent:
