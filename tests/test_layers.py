@@ -16,6 +16,9 @@ PACKAGE = ROOT / "src" / "freight"
 IMPURE = {"asyncio", "os", "io", "socket", "ssl", "time", "random", "posix", "select", "selectors", "threading"}
 PURE_FILES = sorted(path for name in ("core", "wire") for path in (PACKAGE / name).rglob("*.py"))
 PURE_FILES += [PACKAGE / "lab" / f"{name}.py" for name in ("facts", "summary", "sums", "tables", "wording", "words")]
+PURE_FILES += [
+    PACKAGE / "fleet" / "simulate" / f"{name}.py" for name in ("cache", "model", "node", "policies", "sharing")
+]
 
 
 def imported(tree: ast.AST) -> Iterator[str]:

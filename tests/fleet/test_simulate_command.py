@@ -22,7 +22,8 @@ def test_a_table_has_a_row_for_each_policy_says_what_a_node_is_and_fits_80_colum
 ) -> None:
     assert main([*SMALL, "--policy", "round-robin,bounded", "--memory", "20MB"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["nodes", "policy", "p50", "p99", "slowed", "refused", "hits", "disks", "links", "busiest"]
+    heads = "nodes policy p50 p99 slowed refused hits disks links busiest"
+    assert lines[0].split() == heads.split(" ")
     assert [line.split()[:2] for line in lines[1:5]] == [
         ["1", "round-robin"],
         ["1", "bounded"],
@@ -30,7 +31,7 @@ def test_a_table_has_a_row_for_each_policy_says_what_a_node_is_and_fits_80_colum
         ["4", "bounded"],
     ]
     assert max(map(len, lines)) <= 80
-    assert f"({Budget(20_000_000, largest_send_queue()).slots} slots)" in lines[-3]
+    assert f"({Budget(20_000_000, largest_send_queue()).slots} slots)" in " ".join(lines)
 
 
 def test_json_has_the_question_and_rows_that_add_up_and_is_the_same_again(capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,7 +62,7 @@ def test_who_comes_is_served_or_refused_and_no_more_run_than_there_are_slots(
     assert tally.arrived == 200 == sum(tally.outcomes.values()) == sum(tally.picked)
     assert tally.most_running <= slots
     assert tally.most_waiting <= queue
-    assert all(0 <= wait <= 5.0 for wait in tally.waits)
+    assert all(0 <= wait <= 5.0 + 1e-9 for wait in tally.waits)
     assert all(stretch > 0.98 for stretch in tally.stretches)
     assert (
         [node.running for node in fleet.nodes] == [node.waiting for node in fleet.nodes] == fleet.loads == [0] * nodes

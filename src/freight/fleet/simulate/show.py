@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from textwrap import fill
 
 from freight.fleet.simulate.question import Question, Row, machine_slots
 from freight.quantities import brief_rate, brief_seconds, brief_size, chosen_size
@@ -22,8 +23,10 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
     "busiest": lambda row: f"{row.busiest:.2f}",
 }
 
+_WIDTH = 78
+
 _LEGEND = """\
-p50 p99  how long half, and 99 of 100, of those that were served waited at most
+p50 p99  how long half, and 99 of 100, of those served waited at most
 slowed   how many times as long as its client alone a download took, 99 of 100
          at most
 refused  found the line full, or waited in it for longer than --max-wait
@@ -45,12 +48,13 @@ def table(question: Question, rows: Sequence[Row]) -> str:
 def modelled(question: Question) -> str:
     """Whose figures these are."""
     catalogue = question.catalogue
-    return (
+    said = (
         f"A model, of nodes with {chosen_size(question.memory_bytes)} ({machine_slots(question):,} slots), a link of "
-        f"{brief_rate(question.link)}, a disk of\n{brief_rate(question.disk)}, a page cache of "
-        f"{chosen_size(question.cache_bytes)}; {question.arrivals:.3g} requests a second for each, of\n"
+        f"{brief_rate(question.link)}, a disk of {brief_rate(question.disk)}, a page cache of "
+        f"{chosen_size(question.cache_bytes)}; {question.arrivals:.3g} requests a second for each, of "
         f"{catalogue.count:,} files of {brief_size(catalogue.mean_bytes)}."
     )
+    return fill(said, _WIDTH)
 
 
 def as_json(question: Question, rows: Sequence[Row]) -> str:
