@@ -22,7 +22,7 @@ def test_a_table_has_a_row_for_each_policy_says_what_a_node_is_and_fits_80_colum
 ) -> None:
     assert main([*SMALL, "--policy", "round-robin,bounded", "--memory", "20MB"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    heads = "nodes policy p50 p99 slowed refused hits disks links busiest"
+    heads = "nodes policy p50 p99 slowed refused hits disks/s links/s busy"
     assert lines[0].split() == heads.split(" ")
     assert [line.split()[:2] for line in lines[1:5]] == [
         ["1", "round-robin"],

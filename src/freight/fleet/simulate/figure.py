@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {"round-robin": FOURTH, "least": CACHE, "consistent": KERNEL, "bounded": PROCESS}
 _MARKS = {"round-robin": "o", "least": "x", "consistent": "s", "bounded": "D"}
+_SOME = 0.05  # refused, or more, are said in whole per cent
 _FEW = 5  # nodes, or fewer, are each named on their axis
 
 _PANELS: Mapping[str, Callable[[Row], float]] = {
@@ -35,7 +36,9 @@ def draw(rows: Sequence[Row]) -> str:
             axes.set(title=title, ylim=(0, max(axes.get_ylim()[1], 1e-3)))
         panels[0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         panels[0].set_ylim(0, 1.03)
-        panels[1].yaxis.set_major_formatter(PercentFormatter(1.0))
+        panels[1].yaxis.set_major_formatter(
+            PercentFormatter(1.0, decimals=0 if panels[1].get_ylim()[1] > _SOME else None)
+        )
         panels[2].yaxis.set_major_formatter(FuncFormatter(lambda value, _: brief_seconds(value) if value else "0"))
         panels[3].set_ylim(0, max(2.0, panels[3].get_ylim()[1]))
         for axes in panels[2:]:

@@ -18,9 +18,9 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
     "slowed": lambda row: f"{row.slowed_p99:.1f}x",
     "refused": lambda row: _percent(row.refused),
     "hits": lambda row: _percent(row.hits),
-    "disks": lambda row: brief_rate(row.read_bytes / row.seconds),
-    "links": lambda row: brief_rate(row.sent_bytes / row.seconds),
-    "busiest": lambda row: f"{row.busiest:.2f}",
+    "disks/s": lambda row: brief_size(row.read_bytes / row.seconds),
+    "links/s": lambda row: brief_size(row.sent_bytes / row.seconds),
+    "busy": lambda row: f"{row.busiest:.2f}",
 }
 
 _WIDTH = 78
@@ -31,7 +31,7 @@ slowed   how many times as long as its client alone a download took, 99 of 100
          at most
 refused  found the line full, or waited in it for longer than --max-wait
 hits     bytes that were in a page cache; the others come from the disks
-busiest  what the busiest node sent, the mean of all being 1"""
+busy     what the busiest node sent, the mean of all being 1"""
 
 
 def table(question: Question, rows: Sequence[Row]) -> str:
