@@ -16,6 +16,8 @@ from freight.fleet.simulate.cache import key_of
 from freight.fleet.simulate.node import Machine, Node, Outcome, Request
 from freight.fleet.simulate.policies import Policy
 
+_Bytes = tuple[float, float, int, int]  # of a node, in the order of Tally
+
 _EVERY = 1000  # arrivals, between two words about progress
 
 
@@ -24,8 +26,8 @@ class Tally:
     """What was seen of the requests that count.
 
     ``outcomes``: how many ended how. Of those that were served, ``waits``: how long each had waited, in seconds, and
-    ``stretches``: how many times as long it then took as its client would have taken alone. ``sent``, ``read`` and
-    ``touched``: bytes of each node, and ``picked`` requests, while ``seconds`` went by.
+    ``stretches``: how many times as long it then took as its client would have taken alone. ``sent``, ``read``,
+    ``touched`` and ``missed``: bytes of each node, and ``picked`` requests, while ``seconds`` went by.
     """
 
     arrived: int = 0
@@ -33,8 +35,9 @@ class Tally:
     waits: array[float] = field(default_factory=lambda: array("d"))
     stretches: array[float] = field(default_factory=lambda: array("d"))
     sent: array[float] = field(default_factory=lambda: array("d"))
-    read: array[int] = field(default_factory=lambda: array("Q"))
+    read: array[float] = field(default_factory=lambda: array("d"))
     touched: array[int] = field(default_factory=lambda: array("Q"))
+    missed: array[int] = field(default_factory=lambda: array("Q"))
     picked: array[int] = field(default_factory=lambda: array("Q"))
     seconds: float = 0.0
     most_running: int = 0
@@ -84,7 +87,7 @@ class Fleet:
         ``tell`` is told how many more have come, now and then.
         """
         self._tally, self._counted_from = Tally(), counted_from
-        base: list[tuple[float, int, int]] | None = None
+        base: list[_Bytes] | None = None
         picked = array("Q", bytes(8 * len(self.nodes)))
         now = told = 0.0
         for number, (now, file, kind) in enumerate(arrivals, 1):
@@ -146,14 +149,16 @@ class Fleet:
             self._due[index] = due
             heappush(self._turns, (due, index))
 
-    def _bytes_at(self, now: float) -> list[tuple[float, int, int]]:
+    def _bytes_at(self, now: float) -> list[_Bytes]:
         self._run_until(now)
         for node in self.nodes:
             node.run_until(now)
-        return [(node.sent, node.read, node.touched) for node in self.nodes]
+        return [(node.sent, node.read, node.touched, node.missed) for node in self.nodes]
 
-    def _count_bytes(self, before: Sequence[tuple[float, int, int]], after: Sequence[tuple[float, int, int]]) -> None:
-        for (sent, read, touched), (more_sent, more_read, more_touched) in zip(before, after, strict=True):
-            self._tally.sent.append(more_sent - sent)
-            self._tally.read.append(more_read - read)
-            self._tally.touched.append(more_touched - touched)
+    def _count_bytes(self, before: Sequence[_Bytes], after: Sequence[_Bytes]) -> None:
+        tally = self._tally
+        for old, new in zip(before, after, strict=True):
+            tally.sent.append(new[0] - old[0])
+            tally.read.append(new[1] - old[1])
+            tally.touched.append(new[2] - old[2])
+            tally.missed.append(new[3] - old[3])

@@ -51,19 +51,19 @@ class Outcome(Enum):
 
 
 class Node:
-    """What is at a node now. ``sent``, ``read`` and ``touched``: bytes that have gone, from the disk, and asked of the
-    page cache. What ends is in ``ended`` until it is taken from there.
+    """What is at a node now. ``sent`` and ``read``: bytes that have gone, and that came from the disk; ``touched`` and
+    ``missed``: that were asked of the page cache, and were not there. What ends is in ``ended`` until it is taken.
     """
 
     __slots__ = (
-        *("_at", "_machine", "_streams", "_together", "_waiting"),
-        *("cache", "ended", "read", "running", "sent", "touched"),
+        *("_at", "_from_disk", "_machine", "_streams", "_together", "_waiting"),
+        *("cache", "ended", "missed", "read", "running", "sent", "touched"),
     )
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._at = 0.0
-        self._together = 0.0  # bytes a second
+        self._together = self._from_disk = 0.0  # bytes a second
         self._waiting: deque[Request] = deque()
         self._streams: list[Stream[Request]] = [
             Stream(rate, cold) for cold in (False, True) for rate in machine.client_rates
@@ -71,8 +71,8 @@ class Node:
         self.cache = Cache(machine.cache_bytes)
         self.ended: list[tuple[Request, Outcome]] = []
         self.running = 0
-        self.sent = 0.0
-        self.read = self.touched = 0
+        self.sent = self.read = 0.0
+        self.touched = self.missed = 0
 
     @property
     def waiting(self) -> int:
@@ -96,7 +96,7 @@ class Node:
         self.run_until(now)
         changed = False
         for stream in self._streams:
-            while (request := stream.done()) is not None:
+            while (request := stream.done(now)) is not None:
                 changed = True
                 if request.at < request.size:
                     self._read_on(request)
@@ -126,6 +126,7 @@ class Node:
             for stream in self._streams:
                 stream.run(seconds)
             self.sent += self._together * seconds
+            self.read += self._from_disk * seconds
         self._at = now
 
     def _begin(self, request: Request) -> None:
@@ -140,8 +141,8 @@ class Node:
         cold = not self.cache.touch(key_of(request.file, request.at // chunk_bytes), size)
         request.at += size
         self.touched += size
-        self.read += size * cold
+        self.missed += size * cold
         self._streams[request.kind + cold * len(self._machine.client_rates)].join(request, size)
 
     def _share(self) -> None:
-        self._together = share(self._streams, self._machine.link, self._machine.disk)
+        self._together, self._from_disk = share(self._streams, self._machine.link, self._machine.disk)

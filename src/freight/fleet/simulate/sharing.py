@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-_BYTE = 0.5  # what rounding may leave
+_BYTE, _PART = 0.5, 1e-15  # what rounding may leave, of one download and of large numbers
 
 
 class Stream(Generic[T]):
@@ -42,9 +42,12 @@ class Stream(Generic[T]):
         """Time goes by."""
         self._clock += self.rate * seconds
 
-    def done(self) -> T | None:
-        """One that has had all its bytes, taken out; None: nobody has."""
-        if not self._ends or self._ends[0][0] - self._clock > _BYTE:
+    def done(self, now: float) -> T | None:
+        """One that has had all its bytes, taken out; None: nobody has. ``now``: seconds, to know what rounding does."""
+        if not self._ends:
+            return None
+        end = self._ends[0][0]
+        if end - self._clock > _BYTE + _PART * (end + self.rate * now):
             return None
         ended = heappop(self._ends)[2]
         if not self._ends:
@@ -75,14 +78,15 @@ def level(demands: Sequence[tuple[float, int]], capacity: float) -> float:
     return left / users
 
 
-def share(streams: Sequence[Stream[T]], link: float, disk: float) -> float:
-    """Set the rate of each stream, in bytes a second; how much they have together."""
+def share(streams: Sequence[Stream[T]], link: float, disk: float) -> tuple[float, float]:
+    """Set the rate of each stream, in bytes a second; how much all have together, and how much is from the disk."""
     cold = [(stream.most, len(stream)) for stream in streams if stream.cold and len(stream)]
     from_disk = level(cold, disk) if cold else float("inf")
     wanted = [(min(stream.most, from_disk) if stream.cold else stream.most, len(stream)) for stream in streams]
     by_link = level(wanted, link)
-    together = 0.0
+    together = read = 0.0
     for stream, (most, count) in zip(streams, wanted, strict=True):
         stream.rate = min(most, by_link)
         together += stream.rate * count
-    return together
+        read += stream.rate * count * stream.cold
+    return together, read

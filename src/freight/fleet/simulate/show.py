@@ -51,8 +51,8 @@ def modelled(question: Question) -> str:
     said = (
         f"A model, of nodes with {chosen_size(question.memory_bytes)} ({machine_slots(question):,} slots), a link of "
         f"{brief_rate(question.link)}, a disk of {brief_rate(question.disk)}, a page cache of "
-        f"{chosen_size(question.cache_bytes)}; {question.arrivals:.3g} requests a second for each, of "
-        f"{catalogue.count:,} files of {brief_size(catalogue.mean_bytes)}."
+        f"{chosen_size(question.cache_bytes)}; a load of {question.arrivals:.3g} requests/s "
+        f"for each, of {catalogue.count:,} files of {brief_size(catalogue.mean_bytes)}."
     )
     return fill(said, _WIDTH)
 
