@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from statistics import median
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ NODES = Question(  # what the command asks by itself, for more nodes
     cache_bytes=8 * GIB,
     chunk_bytes=64 * MIB,
     requests=None,
-    seed=1,
+    seeds=(1, 2, 3),
     largest_bytes=4 * MIB,
 )
 SLOW = {"nodes": (8,), "policies": ("bounded",), "clients": ((250_000, 1.0),), "arrivals": 1.0}
@@ -61,21 +62,28 @@ def rows_of(record: Mapping[str, Any]) -> list[Row]:
     return [Row(**{name: value for name, value in row.items() if name in names}) for row in record["rows"]]
 
 
+FIGURES: Mapping[str, tuple[Callable[[Row], float], Callable[[float], str]]] = {
+    "hits": (lambda row: row.hits, "{:.0%}".format),
+    "refused": (lambda row: row.refused, lambda part: f"{part:.1%}" if part else "none"),
+    "disks": (lambda row: row.read_bytes / row.seconds, brief_rate),
+    "links": (lambda row: row.sent_bytes / row.seconds, brief_rate),
+    "sent": (lambda row: row.sent_bytes / row.seconds / row.nodes, brief_rate),
+    "busiest": (lambda row: row.busiest, "{:.2f}".format),
+    "slowed": (lambda row: row.slowed_p99, "{:.3g}".format),
+    "p99": (lambda row: row.wait_p99_seconds, brief_seconds),
+    "arrived": (lambda row: row.arrived, "{:,.0f}".format),
+}
+
+
 def facts(results: Mapping[str, Any]) -> dict[str, str]:
-    """Each number of the text by its name, such as ``nodes.1000.bounded.hits``."""
+    """Each number of the text by its name: ``nodes.1000.bounded.hits``, the median of the seeds, and ``....from_to``."""
     told = {"memory.table": memory_table(results["memory"])}
-    for row in rows_of(results["nodes"]):
-        at = f"nodes.{row.nodes}.{row.policy}"
-        told |= {
-            f"{at}.hits": f"{row.hits:.0%}",
-            f"{at}.refused": f"{row.refused:.1%}" if row.refused else "none",
-            f"{at}.disks": brief_rate(row.read_bytes / row.seconds),
-            f"{at}.links": brief_rate(row.sent_bytes / row.seconds),
-            f"{at}.busiest": f"{row.busiest:.2f}",
-            f"{at}.slowed": f"{row.slowed_p99:.1f}",
-            f"{at}.p99": brief_seconds(row.wait_p99_seconds),
-            f"{at}.arrived": f"{row.arrived:,}",
-        }
+    rows = rows_of(results["nodes"])
+    for nodes, policy in dict.fromkeys((row.nodes, row.policy) for row in rows):
+        for name, (value, say) in FIGURES.items():
+            values = [value(row) for row in rows if (row.nodes, row.policy) == (nodes, policy)]
+            at = f"nodes.{nodes}.{policy}.{name}"
+            told |= {at: say(median(values)), f"{at}.from_to": f"{say(min(values))} to {say(max(values))}"}
     asked = results["nodes"]["question"]
     return told | {
         "files": f"{asked['catalogue']['count']:,}",
@@ -83,6 +91,7 @@ def facts(results: Mapping[str, Any]) -> dict[str, str]:
         "cache": format_size(asked["cache_bytes"]),
         "arrivals": f"{asked['arrivals']:.3g}",
         "slots": f"{results['nodes']['slots']:,}",
+        "seeds": f"{len(asked['seeds'])}",
     }
 
 
@@ -90,10 +99,12 @@ def memory_table(records: Sequence[Mapping[str, Any]]) -> str:
     """What slots are worth where clients are slow."""
     lines = ["| `--memory` | slots | wait, half of them | wait, 99 of 100 | refused |", "|--:|--:|--:|--:|--:|"]
     for record in records:
-        (row,) = rows_of(record)
-        waits = f"{brief_seconds(row.wait_p50_seconds)} | {brief_seconds(row.wait_p99_seconds)}"
-        memory = format_size(record["question"]["memory_bytes"])
-        lines.append(f"| {memory} | {record['slots']:,} | {waits} | {row.refused:.1%} |")
+        rows, memory = rows_of(record), format_size(record["question"]["memory_bytes"])
+        waits = [
+            brief_seconds(median(values)) for values in zip(*((r.wait_p50_seconds, r.wait_p99_seconds) for r in rows))
+        ]
+        refused = median(row.refused for row in rows)
+        lines.append(f"| {memory} | {record['slots']:,} | {' | '.join(waits)} | {refused:.1%} |")
     return "\n" + "\n".join(lines) + "\n"
 
 

@@ -45,6 +45,19 @@ def test_json_has_the_question_and_rows_that_add_up_and_is_the_same_again(capsys
         assert row["served"] + row["full"] + row["late"] == row["arrived"] > 250
 
 
+def test_of_several_seeds_each_has_its_rows_which_are_those_of_it_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    def rows(seeds: str) -> list[dict[str, object]]:
+        assert main([*SMALL, "--policy", "bounded", "--seed", seeds, "--json"]) == 0
+        return list(json.loads(capsys.readouterr().out)["rows"])
+
+    both = rows("7,8")
+    assert [(row["nodes"], row["seed"]) for row in both] == [(1, 7), (1, 8), (4, 7), (4, 8)]
+    assert both[::2] == rows("7")
+    assert both[0] != both[1] | {"seed": 7}
+    assert main([*SMALL, "--seed", "7,8"]) == 0
+    assert capsys.readouterr().out.split()[:3] == ["nodes", "policy", "seed"]
+
+
 def test_a_figure_is_drawn_with_words_for_who_cannot_see_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "fleet.svg"
     assert main([*SMALL, "--figure", str(file)]) == 0
@@ -77,6 +90,8 @@ def test_help_loads_neither_the_model_nor_what_draws() -> None:
         (["--clients", "1MB/s=0"], "--clients: '1MB/s=0' must be more than 0"),
         (["--memory", "1kB"], "memory: 1kB is too little; the least is 192KiB"),
         (["--chunk", "1kB"], "--chunk: 1kB is too little"),
+        (["--nodes", "10000", "--chunk", "1MB"], "--chunk: 1MB is too little for so many page caches; give"),
+        (["--seed", "1,luck"], "--seed: 'luck' is not a number"),
         (["--figure", "fleet.png"], "--figure: 'fleet.png' does not end in .svg"),
         (["--figure", "/nowhere/fleet.svg"], "--figure: there is no directory '/nowhere'"),
         (["huge.csv"], "unexpected extra argument"),

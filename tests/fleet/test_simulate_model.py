@@ -81,6 +81,25 @@ def test_bytes_that_were_sent_are_those_of_who_was_served() -> None:
     assert sum(node.touched for node in fleet.nodes) == sum(sizes[file] for _, file, _ in arrivals)
 
 
+@pytest.mark.parametrize("slots", [1000, 20])
+def test_a_fleet_whose_caches_were_filled_begins_as_busy_as_it_stays(slots: int) -> None:
+    """Little's law: so many run as come in a second, times the seconds that each takes; no more than have slots."""
+    catalogue, rate = Catalogue(50, 1000, 1.0, 0.9), 40.0
+    sizes = sizes_of(catalogue, 1)
+    fleet = Fleet(4, machine(slots, chunk=700), sizes, POLICIES["round-robin"])
+    before = list(Draws(catalogue, [1.0, 1.0], 1, "warm").arrivals(rate, 40_000))
+    fleet.warm(before)
+    running = [node.running for node in fleet.nodes]
+    mean_seconds = (1000 / 10.0 + 1000 / 50.0) / 2
+    assert sum(running) == pytest.approx(min(rate * mean_seconds, 4 * slots), rel=0.1)
+    assert max(running) <= slots
+    assert fleet.loads == running
+    tally = fleet.run(list(Draws(catalogue, [1.0, 1.0], 1, "come").arrivals(rate, 2_000)))
+    assert tally.arrived == 2_000 == sum(tally.outcomes.values())
+    assert sum(tally.sent) / tally.seconds >= 0.95 * min(1.0, sum(running) / (rate * mean_seconds)) * rate * 1000
+    assert [node.running for node in fleet.nodes] == fleet.loads == [0] * 4
+
+
 def test_the_same_question_has_the_same_answer_and_another_seed_another() -> None:
     def rows(seed: int) -> Tally:
         sizes, arrivals = load(400, 6.0, seed)
@@ -104,7 +123,7 @@ def test_where_slots_are_all_that_is_short_waits_are_those_of_erlang_c() -> None
     last = offered**slots / factorial(slots) / (1 - load_each)
     waiting = last / (sum(offered**k / factorial(k) for k in range(slots)) + last)
     assert sum(wait > 0 for wait in tally.waits) / len(tally.waits) == pytest.approx(waiting, rel=0.05)
-    assert row_of(1, "", tally).wait_mean_seconds == pytest.approx(
+    assert row_of(1, "", 3, tally).wait_mean_seconds == pytest.approx(
         waiting * seconds / (slots * (1 - load_each)), rel=0.08
     )
 
@@ -188,7 +207,7 @@ def test_slots_are_those_of_the_budget_and_fewer_run_beside_a_long_line(memory: 
 def test_more_nodes_have_more_of_the_files_in_their_caches_only_where_each_file_has_its_node() -> None:
     sizes, arrivals = load(3000, 12.0, spread=0.0)
     hits = {
-        name: row_of(6, name, Fleet(6, machine(40, cache=1500), sizes, policy).run(arrivals, 50.0)).hits
+        name: row_of(6, name, 1, Fleet(6, machine(40, cache=1500), sizes, policy).run(arrivals, 50.0)).hits
         for name, policy in POLICIES.items()
     }
     assert hits["consistent"] > 0.95

@@ -194,7 +194,7 @@ def check_homes(seen: Sequence[Seen]) -> None:
 
 def compare(seen: Sequence[Seen], read: int, foretold: Tally, missed: int) -> None:
     """Each figure of the real nodes beside the one that was foretold; none is further off than a fifth."""
-    row = row_of(NODES, "", foretold)
+    row = row_of(NODES, "", 6, foretold)
     served = [one for one in seen if one.status == 200]
     waits = sorted(one.wait_seconds for one in served)
     picked = Counter(one.node for one in seen)

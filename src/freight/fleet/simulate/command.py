@@ -23,6 +23,7 @@ _T = TypeVar("_T")
 _NODES_MAX = 20_000
 _COUNT_MAX = 10_000_000
 _CHUNKS_MAX = 1000  # of a file of mean size: each is an event
+_PIECES_MAX = 5_000_000  # in all page caches: each is 200 bytes here
 _SPREAD_MAX = 5
 
 
@@ -92,7 +93,13 @@ Examples:
     "--chunk", metavar="SIZE", default="64MiB", show_default=True, help="Files are read, and cached, in such pieces."
 )
 @click.option("--requests", metavar="N", help="Simulate so many in each row.  [default: 20000, or 100 a node]")
-@click.option("--seed", metavar="N", default="1", show_default=True, help="The same seed gives the same answer.")
+@click.option(
+    "--seed",
+    metavar="N,...",
+    default="1",
+    show_default=True,
+    help="The same seed gives the same answer; of several each has a row.",
+)
 @click.option("--figure", metavar="FILE.svg", type=click.Path(dir_okay=False), help="Draw it too; needs freight[lab].")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object, in bytes and seconds.")
 def simulate(figure: str | None, as_json: bool, **texts: Any) -> None:
@@ -152,8 +159,13 @@ def question_of(texts: dict[str, str | None]) -> Question:
         raise Unservable(f"--chunk: {format_size(chunk)} is too little; the least for such files is a thousandth")
     if spread > _SPREAD_MAX:
         raise Unservable(f"--spread: {spread:g} is more than {_SPREAD_MAX}, which is more than files differ")
+    nodes = _each("--nodes", texts["nodes"] or "", lambda text: _count(text, _NODES_MAX))
+    cache = read("cache", parse_size, zero=True)
+    if max(nodes) * cache // chunk > _PIECES_MAX:
+        least = format_size(max(nodes) * cache // _PIECES_MAX)
+        raise Unservable(f"--chunk: {format_size(chunk)} is too little for so many page caches; give {least} or more")
     return Question(
-        nodes=_each("--nodes", texts["nodes"] or "", lambda text: _count(text, _NODES_MAX)),
+        nodes=nodes,
         policies=_each("--policy", texts["policy"] or "", _policy),
         catalogue=Catalogue(read("files", _count), size, spread, read("zipf", _number, zero=True)),
         clients=_each("--clients", texts["clients"] or "", _kind),
@@ -163,17 +175,17 @@ def question_of(texts: dict[str, str | None]) -> Question:
         max_wait_seconds=read("max_wait", parse_seconds),
         link=link,
         disk=read("disk", parse_rate),
-        cache_bytes=read("cache", parse_size, zero=True),
+        cache_bytes=cache,
         chunk_bytes=chunk,
         requests=None if texts["requests"] is None else read("requests", _count),
-        seed=read("seed", _count, zero=True),
+        seeds=_each("--seed", texts["seed"] or "", _count, zero=True),
         largest_bytes=largest_send_queue(),
     )
 
 
-def _each(option: str, text: str, parse: Callable[[str], _T]) -> Sequence[_T]:
+def _each(option: str, text: str, parse: Callable[[str], _T], *, zero: bool = False) -> Sequence[_T]:
     """Several, with commas between them, each once."""
-    return tuple(dict.fromkeys(_read(option, word, parse) for word in text.split(",")))
+    return tuple(dict.fromkeys(_read(option, word, parse, zero=zero) for word in text.split(",")))
 
 
 def _read(option: str, text: str, parse: Callable[[str], _T], *, zero: bool = False) -> _T:

@@ -7,7 +7,7 @@ nothing has to be looked at: a node says when it has something to do next.
 from __future__ import annotations
 
 from array import array
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -60,20 +60,28 @@ class Fleet:
         self._tally = Tally()
         self._counted_from = 0.0
 
-    def warm(self, files: Iterable[int], at_once: int) -> None:
-        """Fill the page caches as these requests would. The balancer is told that ``at_once`` of them run at a time."""
-        at: deque[int] = deque()
-        chunk_bytes = self._machine.chunk_bytes
-        for file in files:
-            node = self._send(file)
-            at.append(node)
-            cache, size = self.nodes[node].cache, self._sizes[file]
+    def warm(self, arrivals: Iterable[tuple[float, int, int]]) -> None:
+        """Fill the page caches as these requests would, each as fast as its client takes it alone.
+
+        Who still runs when the last has come runs on from there, so that the fleet does not begin empty.
+        """
+        chunk_bytes, rates = self._machine.chunk_bytes, self._machine.client_rates
+        running: list[tuple[float, int, int, int]] = []
+        now = 0.0
+        for now, file, kind in arrivals:
+            while running and running[0][0] <= now:
+                self._leave(heappop(running)[1])
+            node, size = self._send(file), self._sizes[file]
+            cache = self.nodes[node].cache
             for chunk, start in enumerate(range(0, size, chunk_bytes)):
                 cache.touch(key_of(file, chunk), min(chunk_bytes, size - start))
-            if len(at) > at_once:
-                self._leave(at.popleft())
-        for node in at:
-            self._leave(node)
+            heappush(running, (now + size / rates[kind], node, file, kind))
+        for end, node, file, kind in running:
+            left = int((end - now) * rates[kind]) if end > now else 0
+            if self.nodes[node].go_on(Request(file, self._sizes[file], kind, float("-inf")), left):
+                self._after(node, 0.0)
+            else:
+                self._leave(node)
 
     def run(
         self,

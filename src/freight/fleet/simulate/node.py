@@ -91,6 +91,15 @@ class Node:
         else:
             self.ended.append((request, Outcome.FULL))
 
+    def go_on(self, request: Request, left_bytes: int) -> bool:
+        """One that has begun before has so much left. False: nothing is, or there is no slot."""
+        if not left_bytes or self.running >= self._machine.room[0]:
+            return False
+        request.at = max(0, request.size - left_bytes)
+        self._begin(request)
+        self._share()
+        return True
+
     def turn(self, now: float) -> None:
         """Whatever is due has its turn: chunks that are done, who waits for their slots, who has waited too long."""
         self.run_until(now)
@@ -137,7 +146,7 @@ class Node:
     def _read_on(self, request: Request) -> None:
         """The next chunk, from memory or from the disk."""
         chunk_bytes = self._machine.chunk_bytes
-        size = min(chunk_bytes, request.size - request.at)
+        size = min(chunk_bytes - request.at % chunk_bytes, request.size - request.at)
         cold = not self.cache.touch(key_of(request.file, request.at // chunk_bytes), size)
         request.at += size
         self.touched += size

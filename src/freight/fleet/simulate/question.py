@@ -19,7 +19,7 @@ LOAD = 0.7
 
 _WARMED_TIMES = 3  # the bytes of a page cache, so that even the tail of what is asked for has come by
 _WARMED_MOST = 3_000_000  # requests, so that ten thousand nodes are warm within half a minute
-_UNCOUNTED = 4  # one in so many requests comes first and is not counted: by then as many run as will
+_UNCOUNTED = 4  # one in so many requests comes first and is not counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,8 @@ class Question:
 
     ``arrivals``: requests a second for each node. ``memory_bytes``, ``queue``, ``max_wait_seconds``: what each node is
     told by the settings of these names; ``link`` and ``disk`` in bytes a second, ``cache_bytes`` of its page cache.
-    ``requests``: how many are simulated in a row, None: as many as suit. ``largest_bytes``: a kernel's largest queue.
+    ``requests``: how many are simulated in a row, None: as many as suit. ``seeds``: each has a row of its own.
+    ``largest_bytes``: a kernel's largest queue.
     """
 
     nodes: Sequence[int]
@@ -44,7 +45,7 @@ class Question:
     cache_bytes: int
     chunk_bytes: int
     requests: int | None
-    seed: int
+    seeds: Sequence[int]
     largest_bytes: int
 
 
@@ -60,6 +61,7 @@ class Row:
 
     nodes: int
     policy: str
+    seed: int
     arrived: int
     served: int
     full: int
@@ -99,9 +101,8 @@ def machine_of(question: Question) -> Machine:
 
 def steps(question: Question) -> int:
     """How many requests all rows have together, those for warming the page caches included: for a progress bar."""
-    return sum(requests_of(question, nodes) + warming_of(question, nodes) for nodes in question.nodes) * len(
-        question.policies
-    )
+    each = sum(requests_of(question, nodes) + warming_of(question, nodes) for nodes in question.nodes)
+    return each * len(question.policies) * len(question.seeds)
 
 
 def requests_of(question: Question, nodes: int) -> int:
@@ -116,37 +117,22 @@ def warming_of(question: Question, nodes: int) -> int:
 
 
 def answer(question: Question, tell: Callable[[int], object] = lambda _: None) -> Iterator[Row]:
-    """The rows, policy by policy for each number of nodes. ``tell`` is told how many more requests have been made."""
-    machine, sizes = machine_of(question), sizes_of(question.catalogue, question.seed)
+    """The rows: for each number of nodes each policy, and of that each seed. ``tell``: how many more requests came."""
+    machine = machine_of(question)
+    sizes = {seed: sizes_of(question.catalogue, seed) for seed in question.seeds}
     for nodes in question.nodes:
         for policy in question.policies:
-            yield _row(question, machine, sizes, nodes, policy, tell)
+            for seed in question.seeds:
+                yield _row(question, Fleet(nodes, machine, sizes[seed], POLICIES[policy]), policy, seed, tell)
 
 
-def _row(
-    question: Question,
-    machine: Machine,
-    sizes: Sequence[int],
-    nodes: int,
-    policy: str,
-    tell: Callable[[int], object],
-) -> Row:
-    fleet = Fleet(nodes, machine, sizes, POLICIES[policy])
-    parts = [part for _, part in question.clients]
+def _row(question: Question, fleet: Fleet, policy: str, seed: int, tell: Callable[[int], object]) -> Row:
+    nodes, parts = len(fleet.nodes), [part for _, part in question.clients]
     rate, requests, warming = question.arrivals * nodes, requests_of(question, nodes), warming_of(question, nodes)
-    draws = Draws(question.catalogue, parts, question.seed, "warm")
-    fleet.warm((draws.file() for _ in range(warming)), _at_once(question, nodes))
+    fleet.warm(Draws(question.catalogue, parts, seed, "warm").arrivals(rate, warming))
     tell(warming)
-    draws = Draws(question.catalogue, parts, question.seed, "come")
-    tally = fleet.run(draws.arrivals(rate, requests), requests / rate / _UNCOUNTED, tell)
-    return row_of(nodes, policy, tally)
-
-
-def _at_once(question: Question, nodes: int) -> int:
-    """How many run at once when nothing is short (Little's law)."""
-    mean = question.catalogue.mean_bytes
-    seconds = sum(part * mean / rate for rate, part in question.clients) / sum(part for _, part in question.clients)
-    return max(1, round(min(question.arrivals * seconds, machine_slots(question)) * nodes))
+    arrivals = Draws(question.catalogue, parts, seed, "come").arrivals(rate, requests)
+    return row_of(nodes, policy, seed, fleet.run(arrivals, requests / rate / _UNCOUNTED, tell))
 
 
 def machine_slots(question: Question) -> int:
@@ -154,13 +140,14 @@ def machine_slots(question: Question) -> int:
     return room_of(question.memory_bytes, 0, question.largest_bytes)[0]
 
 
-def row_of(nodes: int, policy: str, tally: Tally) -> Row:
+def row_of(nodes: int, policy: str, seed: int, tally: Tally) -> Row:
     """A tally in numbers."""
     waits, stretches = sorted(tally.waits), sorted(tally.stretches)
     sent, touched = sum(tally.sent), sum(tally.touched)
     return Row(
         nodes=nodes,
         policy=policy,
+        seed=seed,
         arrived=tally.arrived,
         served=tally.outcomes[Outcome.SERVED],
         full=tally.outcomes[Outcome.FULL],

@@ -13,6 +13,7 @@ from freight.quantities import brief_rate, brief_seconds, brief_size, chosen_siz
 _COLUMNS: dict[str, Callable[[Row], str]] = {
     "nodes": lambda row: f"{row.nodes:,}",
     "policy": lambda row: row.policy,
+    "seed": lambda row: f"{row.seed}",
     "p50": lambda row: brief_seconds(row.wait_p50_seconds),
     "p99": lambda row: brief_seconds(row.wait_p99_seconds),
     "slowed": lambda row: f"{row.slowed_p99:.1f}x",
@@ -36,7 +37,8 @@ busy     what the busiest node sent, the mean of all being 1"""
 
 def table(question: Question, rows: Sequence[Row]) -> str:
     """The rows in columns, what the columns mean, and what a node is."""
-    cells = [[*_COLUMNS], *([show(row) for show in _COLUMNS.values()] for row in rows)]
+    columns = {name: say for name, say in _COLUMNS.items() if name != "seed" or len(question.seeds) > 1}
+    cells = [[*columns], *([say(row) for say in columns.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  ".join(f"{cell:{'<' if column == 1 else '>'}{widths[column]}}" for column, cell in enumerate(line)).rstrip()
