@@ -67,6 +67,13 @@ def test_a_figure_is_drawn_with_words_for_who_cannot_see_it(tmp_path: Path, caps
     assert all(policy in text for policy in ("round-robin", "least", "consistent", "bounded"))
 
 
+def test_the_bare_group_has_its_manual_for_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fleet"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "simulate  Foretell" in err
+
+
 def test_help_loads_neither_the_model_nor_what_draws() -> None:
     program = (
         "import sys; from freight.cli import main; main(['fleet', 'simulate', '--help']);"
