@@ -10,8 +10,8 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from statistics import median
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from freight.fleet.simulate.arrivals import Catalogue
@@ -44,15 +44,21 @@ NODES = Question(  # what the command asks by itself, for more nodes
     largest_bytes=4 * MIB,
 )
 SLOW = {"nodes": (8,), "policies": ("bounded",), "clients": ((250_000, 1.0),), "arrivals": 1.0}
+DISK = {"nodes": (8,), "policies": ("round-robin", "bounded"), "link": 1250 * MB, "disk": 500 * MB, "arrivals": 8.75}
+CACHES = (8 * GIB, 32 * GIB, 128 * GIB)
 MEMORIES = (4 * MIB, 8 * MIB, 16 * MIB, 32 * MIB)
 
 
 def simulate() -> dict[str, Any]:
     """All that the page speaks of, as it is kept."""
-    slow = [replace(NODES, **SLOW, memory_bytes=memory) for memory in MEMORIES]
+
+    def of(question: Question) -> dict[str, Any]:
+        return dict(json.loads(as_json(question, list(answer(question)))))
+
     return {
-        "nodes": json.loads(as_json(NODES, list(answer(NODES)))),
-        "memory": [json.loads(as_json(question, list(answer(question)))) for question in slow],
+        "memory": [of(replace(NODES, **SLOW, memory_bytes=memory)) for memory in MEMORIES],
+        "disk": [of(replace(NODES, **DISK, requests=60_000, cache_bytes=cache)) for cache in CACHES],
+        "nodes": of(NODES),
     }
 
 
@@ -76,8 +82,8 @@ FIGURES: Mapping[str, tuple[Callable[[Row], float], Callable[[float], str]]] = {
 
 
 def facts(results: Mapping[str, Any]) -> dict[str, str]:
-    """Each number of the text by its name: ``nodes.1000.bounded.hits``, the median of the seeds, and ``....from_to``."""
-    told = {"memory.table": memory_table(results["memory"])}
+    """Each number of the text by its name, such as ``nodes.1000.bounded.hits``: the median, and ``.from_to`` of it."""
+    told = {"memory.table": memory_table(results["memory"]), "disk.table": disk_table(results["disk"])}
     rows = rows_of(results["nodes"])
     for nodes, policy in dict.fromkeys((row.nodes, row.policy) for row in rows):
         for name, (value, say) in FIGURES.items():
@@ -97,15 +103,43 @@ def facts(results: Mapping[str, Any]) -> dict[str, str]:
 
 def memory_table(records: Sequence[Mapping[str, Any]]) -> str:
     """What slots are worth where clients are slow."""
-    lines = ["| `--memory` | slots | wait, half of them | wait, 99 of 100 | refused |", "|--:|--:|--:|--:|--:|"]
+    lines = [["`--memory`", "slots", "wait, half of them", "wait, 99 of 100", "refused"]]
     for record in records:
-        rows, memory = rows_of(record), format_size(record["question"]["memory_bytes"])
-        waits = [
-            brief_seconds(median(values)) for values in zip(*((r.wait_p50_seconds, r.wait_p99_seconds) for r in rows))
-        ]
-        refused = median(row.refused for row in rows)
-        lines.append(f"| {memory} | {record['slots']:,} | {' | '.join(waits)} | {refused:.1%} |")
-    return "\n" + "\n".join(lines) + "\n"
+        waits = (middle(record, lambda row: row.wait_p50_seconds), middle(record, lambda row: row.wait_p99_seconds))
+        refused = middle(record, lambda row: row.refused)
+        memory, slots = format_size(record["question"]["memory_bytes"]), f"{record['slots']:,}"
+        lines.append([memory, slots, *map(brief_seconds, waits), f"{refused:.1%}"])
+    return markdown(lines)
+
+
+def disk_table(records: Sequence[Mapping[str, Any]]) -> str:
+    """What a page cache is worth where the disk is slower than the link."""
+    lines = [["page cache of a node", "policy", "hits", "its disk reads", "it sends", "slowed, half of them"]]
+    for record in records:
+        for policy in record["question"]["policies"]:
+            hits, read, sent, slowed = (
+                middle(record, value, policy)
+                for value in (
+                    lambda row: row.hits,
+                    lambda row: row.read_bytes / row.seconds / row.nodes,
+                    lambda row: row.sent_bytes / row.seconds / row.nodes,
+                    lambda row: row.slowed_p50,
+                )
+            )
+            cache = format_size(record["question"]["cache_bytes"])
+            lines.append([cache, policy, f"{hits:.0%}", brief_rate(read), brief_rate(sent), f"{slowed:.1f}x"])
+    return markdown(lines)
+
+
+def middle(record: Mapping[str, Any], value: Callable[[Row], float], policy: str | None = None) -> float:
+    """The median of the seeds."""
+    return median(value(row) for row in rows_of(record) if policy in (None, row.policy))
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A table, its first line the head."""
+    head, *rest = (f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n".join(["", head, f"|{'--:|' * len(lines[0])}", *rest, ""])
 
 
 def made(results: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
