@@ -18,7 +18,8 @@ from freight.fleet.simulate.arrivals import Catalogue
 from freight.fleet.simulate.figure import draw
 from freight.fleet.simulate.question import LOAD, Question, Row, answer
 from freight.fleet.simulate.show import as_json
-from freight.quantities import brief_rate, brief_seconds, brief_size, format_size
+from freight.plan.reckon import CLEAR, least_memory
+from freight.quantities import brief_rate, brief_seconds, brief_size, chosen_size, format_size
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "figures" / "fleet"
@@ -26,8 +27,8 @@ PAGE = ROOT / "docs" / "explanation" / "scale.md"
 MARK = re.compile(r"(<!-- fleet:([\w.-]+) -->).*?(<!-- /fleet -->)", re.DOTALL)
 MIB, GIB, MB = 1 << 20, 1 << 30, 1_000_000
 
-NODES = Question(  # what the command asks by itself, for more nodes
-    nodes=(1, 10, 100, 1000, 10_000),
+NODES = Question(  # what the command asks by itself, of three seeds
+    nodes=(1, 10, 100, 1000),
     policies=("round-robin", "least", "consistent", "bounded"),
     catalogue=Catalogue(10_000, 100 * MB, 1.0, 0.9),
     clients=((2_500_000, 1.0), (12_500_000, 2.0), (62_500_000, 1.0)),
@@ -46,26 +47,32 @@ NODES = Question(  # what the command asks by itself, for more nodes
 SLOW = {"nodes": (8,), "policies": ("bounded",), "clients": ((250_000, 1.0),), "arrivals": 1.0}
 DISK = {"nodes": (8,), "policies": ("round-robin", "bounded"), "link": 1250 * MB, "disk": 500 * MB, "arrivals": 8.75}
 CACHES = (8 * GIB, 32 * GIB, 128 * GIB)
+LINKS = (125 * MB, 1250 * MB, 12_500 * MB)
 MEMORIES = (4 * MIB, 8 * MIB, 16 * MIB, 32 * MIB)
 
 
-def simulate() -> dict[str, Any]:
-    """All that the page speaks of, as it is kept."""
+PARTS: Mapping[str, Sequence[Question]] = {
+    "memory": [replace(NODES, **SLOW, memory_bytes=memory) for memory in MEMORIES],
+    "disk": [replace(NODES, **DISK, requests=60_000, cache_bytes=cache) for cache in CACHES],
+    "nodes": [NODES],
+    "most": [replace(NODES, nodes=(10_000,), seeds=(1,))],
+}
 
-    def of(question: Question) -> dict[str, Any]:
-        return dict(json.loads(as_json(question, list(answer(question)))))
 
-    return {
-        "memory": [of(replace(NODES, **SLOW, memory_bytes=memory)) for memory in MEMORIES],
-        "disk": [of(replace(NODES, **DISK, requests=60_000, cache_bytes=cache)) for cache in CACHES],
-        "nodes": of(NODES),
-    }
+def simulate(part: str) -> list[dict[str, Any]]:
+    """A part of what the page speaks of, as it is kept."""
+    return [dict(json.loads(as_json(question, list(answer(question))))) for question in PARTS[part]]
 
 
 def rows_of(record: Mapping[str, Any]) -> list[Row]:
     """The rows that were kept."""
     names = Row.__dataclass_fields__
     return [Row(**{name: value for name, value in row.items() if name in names}) for row in record["rows"]]
+
+
+def nodes_of(results: Mapping[str, Any]) -> list[Row]:
+    """The rows of the figure."""
+    return [row for part in ("nodes", "most") for record in results[part] for row in rows_of(record)]
 
 
 FIGURES: Mapping[str, tuple[Callable[[Row], float], Callable[[float], str]]] = {
@@ -83,22 +90,34 @@ FIGURES: Mapping[str, tuple[Callable[[Row], float], Callable[[float], str]]] = {
 
 def facts(results: Mapping[str, Any]) -> dict[str, str]:
     """Each number of the text by its name, such as ``nodes.1000.bounded.hits``: the median, and ``.from_to`` of it."""
-    told = {"memory.table": memory_table(results["memory"]), "disk.table": disk_table(results["disk"])}
-    rows = rows_of(results["nodes"])
+    calibration = json.loads((FOLDER / "calibration.json").read_text(encoding="utf-8"))
+    told = {"link.table": link_table(NODES.clients[0][0]), "calibration.table": calibration_table(calibration)}
+    told |= {"calibration.requests": f"{min(record['requests'] for record in calibration.values()):,}"}
+    told |= {"memory.table": memory_table(results["memory"]), "disk.table": disk_table(results["disk"])}
+    rows = nodes_of(results)
     for nodes, policy in dict.fromkeys((row.nodes, row.policy) for row in rows):
         for name, (value, say) in FIGURES.items():
             values = [value(row) for row in rows if (row.nodes, row.policy) == (nodes, policy)]
             at = f"nodes.{nodes}.{policy}.{name}"
             told |= {at: say(median(values)), f"{at}.from_to": f"{say(min(values))} to {say(max(values))}"}
-    asked = results["nodes"]["question"]
+    asked = results["nodes"][0]["question"]
     return told | {
         "files": f"{asked['catalogue']['count']:,}",
         "size": brief_size(asked["catalogue"]["mean_bytes"]),
         "cache": format_size(asked["cache_bytes"]),
         "arrivals": f"{asked['arrivals']:.3g}",
-        "slots": f"{results['nodes']['slots']:,}",
+        "slots": f"{results['nodes'][0]['slots']:,}",
         "seeds": f"{len(asked['seeds'])}",
     }
+
+
+def link_table(client: int) -> str:
+    """How many clients of a rate, in bytes a second, fill a link, and what memory that takes."""
+    lines = [["link", "downloads at once", "least `--memory`"]]
+    for link in LINKS:
+        memory = least_memory(link // client, CLEAR, NODES.largest_bytes)
+        lines.append([f"{link // 125_000_000} Gbit/s", f"{link // client:,}", chosen_size(memory)])
+    return markdown(lines)
 
 
 def memory_table(records: Sequence[Mapping[str, Any]]) -> str:
@@ -131,6 +150,20 @@ def disk_table(records: Sequence[Mapping[str, Any]]) -> str:
     return markdown(lines)
 
 
+def calibration_table(kept: Mapping[str, Any]) -> str:
+    """What three real nodes did, beside what was foretold."""
+    policies = list(kept)
+    lines = [["", *(f"{policy}: {head}" for policy in policies for head in ("real", "foretold", "off by"))]]
+    for name in kept[policies[0]]["figures"]:
+        cells = [name]
+        for policy in policies:
+            real, said = kept[policy]["figures"][name]
+            show = (lambda value: brief_size(round(value))) if name.startswith("bytes") else "{:.4g}".format
+            cells += [show(real), show(said), f"{said / real - 1:+.1%}"]
+        lines.append(cells)
+    return markdown(lines)
+
+
 def middle(record: Mapping[str, Any], value: Callable[[Row], float], policy: str | None = None) -> float:
     """The median of the seeds."""
     return median(value(row) for row in rows_of(record) if policy in (None, row.policy))
@@ -147,14 +180,15 @@ def made(results: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     told = facts(results)
     page = PAGE.read_text(encoding="utf-8")
     yield PAGE, MARK.sub(lambda mark: f"{mark[1]}{told.get(mark[2], 'not simulated')}{mark[3]}", page)
-    yield FOLDER / "nodes.svg", draw(rows_of(results["nodes"]))
+    yield FOLDER / "nodes.svg", draw(nodes_of(results))
 
 
 def main(arguments: Sequence[str]) -> int:
     kept = FOLDER / "results.json"
-    if not arguments:
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(simulate(), indent=1) + "\n", encoding="utf-8")
+    for part in [] if arguments[:1] in (["--again"], ["--check"]) else arguments or PARTS:
+        record = simulate(part)
+        results = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+        kept.write_text(json.dumps(results | {part: record}, indent=1) + "\n", encoding="utf-8")
     stale = 0
     for path, text in made(json.loads(kept.read_text(encoding="utf-8"))):
         if not path.exists() or path.read_text(encoding="utf-8") != text:

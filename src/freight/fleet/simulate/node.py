@@ -123,7 +123,11 @@ class Node:
 
     def next_turn(self) -> float:
         """When something is due next."""
-        soon = self._at + min(stream.seconds_left() for stream in self._streams)
+        left = float("inf")
+        for stream in self._streams:
+            if len(stream):
+                left = min(left, stream.seconds_left())
+        soon = self._at + left
         if self._waiting:
             return min(soon, self._waiting[0].since + self._machine.max_wait_seconds)
         return soon

@@ -80,6 +80,15 @@ def level(demands: Sequence[tuple[float, int]], capacity: float) -> float:
 
 def share(streams: Sequence[Stream[T]], link: float, disk: float) -> tuple[float, float]:
     """Set the rate of each stream, in bytes a second; how much all have together, and how much is from the disk."""
+    together = read = 0.0
+    for stream in streams:
+        wants = stream.most * len(stream)
+        stream.rate = stream.most
+        together += wants
+        if stream.cold:
+            read += wants
+    if together <= link and read <= disk:  # mostly nothing is short
+        return together, read
     cold = [(stream.most, len(stream)) for stream in streams if stream.cold and len(stream)]
     from_disk = level(cold, disk) if cold else float("inf")
     wanted = [(min(stream.most, from_disk) if stream.cold else stream.most, len(stream)) for stream in streams]
