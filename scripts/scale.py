@@ -54,6 +54,7 @@ MEMORIES = (4 * MIB, 8 * MIB, 16 * MIB, 32 * MIB)
 PARTS: Mapping[str, Sequence[Question]] = {
     "memory": [replace(NODES, **SLOW, memory_bytes=memory) for memory in MEMORIES],
     "disk": [replace(NODES, **DISK, requests=60_000, cache_bytes=cache) for cache in CACHES],
+    "hot": [replace(NODES, nodes=(8,), catalogue=Catalogue(1, 100 * MB, 0.0, 0.0))],
     "nodes": [NODES],
     "most": [replace(NODES, nodes=(10_000,), seeds=(1,))],
 }
@@ -94,6 +95,7 @@ def facts(results: Mapping[str, Any]) -> dict[str, str]:
     told = {"link.table": link_table(NODES.clients[0][0]), "calibration.table": calibration_table(calibration)}
     told |= {"calibration.requests": f"{min(record['requests'] for record in calibration.values()):,}"}
     told |= {"memory.table": memory_table(results["memory"]), "disk.table": disk_table(results["disk"])}
+    told |= {"hot.table": hot_table(results["hot"][0])}
     rows = nodes_of(results)
     for nodes, policy in dict.fromkeys((row.nodes, row.policy) for row in rows):
         for name, (value, say) in FIGURES.items():
@@ -147,6 +149,16 @@ def disk_table(records: Sequence[Mapping[str, Any]]) -> str:
             )
             cache = format_size(record["question"]["cache_bytes"])
             lines.append([cache, policy, f"{hits:.0%}", brief_rate(read), brief_rate(sent), f"{slowed:.1f}x"])
+    return markdown(lines)
+
+
+def hot_table(record: Mapping[str, Any]) -> str:
+    """One file, by policy."""
+    lines = [["policy", "busiest node", "all send", "slowed, 99 of 100", "refused"]]
+    for policy in record["question"]["policies"]:
+        values = {name: (middle(record, value, policy), say) for name, (value, say) in FIGURES.items()}
+        said = {name: say(value) for name, (value, say) in values.items()}
+        lines.append([policy, said["busiest"], said["links"], f"{said['slowed']}x", said["refused"]])
     return markdown(lines)
 
 

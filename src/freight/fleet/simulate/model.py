@@ -18,8 +18,6 @@ from freight.fleet.simulate.policies import Policy
 
 _Bytes = tuple[float, float, int, int]  # of a node, in the order of Tally
 
-_EVERY = 1000  # arrivals, between two words about progress
-
 
 @dataclass(slots=True)
 class Tally:
@@ -83,22 +81,16 @@ class Fleet:
             else:
                 self._leave(node)
 
-    def run(
-        self,
-        arrivals: Iterable[tuple[float, int, int]],
-        counted_from: float = 0.0,
-        tell: Callable[[int], object] = lambda _: None,
-    ) -> Tally:
+    def run(self, arrivals: Iterable[tuple[float, int, int]], counted_from: float = 0.0) -> Tally:
         """Let them come (when, in seconds and in order; file; kind of client), and let all that have come end.
 
         Only those from ``counted_from`` seconds on are counted, and bytes from then on until the last has come.
-        ``tell`` is told how many more have come, now and then.
         """
         self._tally, self._counted_from = Tally(), counted_from
         base: list[_Bytes] | None = None
         picked = array("Q", bytes(8 * len(self.nodes)))
-        now = told = 0.0
-        for number, (now, file, kind) in enumerate(arrivals, 1):
+        now = 0.0
+        for now, file, kind in arrivals:
             if base is None and now >= counted_from:
                 base = self._bytes_at(counted_from)
             self._run_until(now)
@@ -108,9 +100,6 @@ class Fleet:
                 self._tally.arrived += 1
                 picked[node] += 1
             self._after(node, now)
-            if number - told >= _EVERY:
-                tell(int(number - told))
-                told = number
         self._count_bytes(base or self._bytes_at(now), self._bytes_at(now))
         self._tally.picked, self._tally.seconds = picked, now - counted_from
         self._run_until(float("inf"))

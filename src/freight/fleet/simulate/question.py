@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from freight.fleet.simulate.arrivals import Catalogue, Draws, sizes_of
+from freight.fleet.simulate.arrivals import Arrival, Catalogue, Draws, sizes_of
 from freight.fleet.simulate.model import Fleet, Tally
 from freight.fleet.simulate.node import Machine, Outcome
 from freight.fleet.simulate.policies import POLICIES
@@ -19,6 +19,7 @@ LOAD = 0.7
 
 _WARMED_TIMES = 3  # the bytes of a page cache, so that even the tail of what is asked for has come by
 _WARMED_MOST = 3_000_000  # requests, so that ten thousand nodes are warm within half a minute
+_TOLD = 1000  # requests, between two words about progress
 _UNCOUNTED = 4  # one in so many requests comes first and is not counted
 
 
@@ -129,10 +130,19 @@ def answer(question: Question, tell: Callable[[int], object] = lambda _: None) -
 def _row(question: Question, fleet: Fleet, policy: str, seed: int, tell: Callable[[int], object]) -> Row:
     nodes, parts = len(fleet.nodes), [part for _, part in question.clients]
     rate, requests, warming = question.arrivals * nodes, requests_of(question, nodes), warming_of(question, nodes)
-    fleet.warm(Draws(question.catalogue, parts, seed, "warm").arrivals(rate, warming))
-    tell(warming)
-    arrivals = Draws(question.catalogue, parts, seed, "come").arrivals(rate, requests)
-    return row_of(nodes, policy, seed, fleet.run(arrivals, requests / rate / _UNCOUNTED, tell))
+    fleet.warm(_told(Draws(question.catalogue, parts, seed, "warm").arrivals(rate, warming), tell))
+    arrivals = _told(Draws(question.catalogue, parts, seed, "come").arrivals(rate, requests), tell)
+    return row_of(nodes, policy, seed, fleet.run(arrivals, requests / rate / _UNCOUNTED))
+
+
+def _told(arrivals: Iterable[Arrival], tell: Callable[[int], object]) -> Iterator[Arrival]:
+    """The same, and whenever a thousand have come that is told."""
+    number = 0
+    for number, arrival in enumerate(arrivals, 1):
+        yield arrival
+        if number % _TOLD == 0:
+            tell(_TOLD)
+    tell(number % _TOLD)
 
 
 def machine_slots(question: Question) -> int:
