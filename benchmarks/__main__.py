@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from . import bound, latency, report, sharing, siege, space, speed
+from . import bound, latency, multiplexed, report, sharing, siege, space, speed
 from .drive import Run, say
 from .launch import raise_descriptor_limit
 
@@ -24,6 +24,7 @@ SCENARIOS: dict[str, Callable[[Run], None]] = {
     "oversold": sharing.oversold,
     "fairness": sharing.fairness,
     "rates": sharing.rates,
+    "h2": multiplexed.h2,
     "express": siege.express,
     "attack": siege.attack,
 }

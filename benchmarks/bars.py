@@ -105,6 +105,7 @@ def held(network: str) -> tuple[Bar, ...]:
 PER_CPU = "GB per CPU-second"
 BUDGET_SHARE = "share_of_budget"
 MANY = "freight 512MB"
+H2C = "freight 4GiB h2c"
 OVERSOLD, SLOTS = "2,000 clients for 500 slots", "freight 500 slots"
 BARS = (
     floor(f"{PER_CPU}, `--memory 4GiB`, 1 client", 0.9, "x nginx", ratio("throughput", "freight 4GiB", "nginx", "1")),
@@ -124,6 +125,15 @@ BARS = (
         4,
         "x io.Copy",
         ratio("throughput", "freight 4GiB", "go-io.Copy", "500"),
+    ),
+    *(
+        floor(f"{PER_CPU}, {what}, {clients}", 1, "x nginx", ratio("h2", f"freight 4GiB{kind}", f"nginx{kind}", case))
+        for kind, what in ((" h2c", "HTTP/2 without TLS"), (" h2", "HTTP/2 over TLS"))
+        for case, clients in (("1", "1 client"), ("16", "16 clients"), ("100", "100 clients"))
+    ),
+    *(
+        floor(f"{PER_CPU}, HTTP/2 without TLS, {clients}", 2, "x over TLS", ratio("h2", H2C, "freight 4GiB h2", case))
+        for case, clients in (("1", "1 client"), ("16", "16 clients"), ("100", "100 clients"))
     ),
     ceiling(
         "Process memory per download, 10,000 running",

@@ -10,7 +10,9 @@ from .results import Result, middle
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table: a figure of one case, divided by ``scale``; or its ratio to ``against``."""
+    """One column of a table: a figure of one case, divided by ``scale``; or its ratio to ``against``, which is what
+    the one of ``kinds`` is that a name ends with.
+    """
 
     title: str
     case: str
@@ -18,13 +20,15 @@ class Column:
     digits: int = 1
     scale: float = 1
     against: str = ""
+    kinds: Sequence[str] = ("",)
 
     def cell(self, result: Result, peer: str) -> str:
         """Median and spread, ``9.1 (8.0-9.9)``."""
-        if self.against and self.against == peer:
+        against = self.against + next((kind for kind in self.kinds if peer.endswith(kind)), "")
+        if self.against and against == peer:
             return "1"
         values = (
-            result.paired(peer, self.against, self.case, self.key)
+            result.paired(peer, against, self.case, self.key)
             if self.against
             else [value / self.scale for value in result.values(peer, self.case, self.key)]
         )
@@ -34,10 +38,15 @@ class Column:
         return f"{mid:,.{self.digits}f} ({min(values):,.{self.digits}f}-{max(values):,.{self.digits}f})"
 
 
-def per_cpu(case: str) -> Iterable[Column]:
+def per_cpu(case: str, against: str = "nginx") -> Iterable[Column]:
     clients = "1 client" if case == "1" else f"{case} clients"
     yield Column(f"GB per CPU-s, {clients}", case, "gb_per_cpu_second", 2)
-    yield Column("x nginx", case, "gb_per_cpu_second", 2, against="nginx")
+    yield Column(f"x {against}", case, "gb_per_cpu_second", 2, against=against)
+
+
+def beside_its_kind(case: str) -> Iterable[Column]:
+    yield Column(f"GB per CPU-s, {case}", case, "gb_per_cpu_second", 2)
+    yield Column("x nginx", case, "gb_per_cpu_second", 2, against="nginx", kinds=(" h2c", " https", " h2", ""))
 
 
 def beyond(case: str) -> Iterable[Column]:
@@ -73,6 +82,7 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
     ),
     "price": (*bounded("64"), *bounded("500")),
     "price-stalled": (*bounded("64 + 100 stalled"), *bounded("500 + 100 stalled")),
+    "h2": tuple(column for case in ("1", "16", "100") for column in beside_its_kind(case)),
     "ranges": (
         Column("requests per CPU-s", "16", "requests_per_cpu_second", 0),
         Column("x aiohttp", "16", "requests_per_cpu_second", 2, against="aiohttp"),

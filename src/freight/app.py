@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 _POOL_THREADS = 4  # enough to keep a disk busy; a thread is made when it is needed first, and costs a stack
 _LOOK_THREADS = 2  # looking a path up must not wait behind megabytes
 _SWEEP_SECONDS = 1.0
+_MEASURES = 4  # looks at the process's memory in that time
 _ADMIN_DRAIN_SECONDS = 1.0
 _ADMIN_IDLE_SECONDS = 60.0
 _ADMIN_MEMORY = LEAST_MEMORY + VIEWERS * (CONNECTION_COST + WAITING_COST + WINDOW_MIN)  # if all of them stand still
@@ -202,6 +203,7 @@ class Server:
             record=self._log.record,
             proxy_protocol=self._settings.proxy_protocol,
             trusted=self._trusted,
+            pardon=self._pardon,
             tls=self._tls,
         )
         self._listener = Listener(house, self._listening, self._log.warn, self._gate.call_next, self._crowd)
@@ -280,6 +282,9 @@ class Server:
         self._admin = Listener(replace(own, trusted=NOBODY), watched, self._log.warn, _nothing, _pass_over)
         self._admin.start()
 
+    def _pardon(self, grown_bytes: int) -> None:
+        self._footprint.pardon(grown_bytes)
+
     def _crowd(self, crowded: bool) -> None:
         """More connections stand outside than there is memory for, or no more."""
         self._gate.crowded = crowded
@@ -326,7 +331,9 @@ class Server:
     async def _sweep(self) -> None:
         """One coarse look at everything that waits, instead of a timer for each."""
         while True:
-            await asyncio.sleep(min(_SWEEP_SECONDS, self._gate.terms.idle_seconds / 4))
+            for _ in range(_MEASURES):  # a crowd comes in less than a sweep
+                await asyncio.sleep(min(_SWEEP_SECONDS, self._gate.terms.idle_seconds / 4) / _MEASURES)
+                self._footprint.measure()
             self._listener.expire()
             if self._redirect is not None:
                 self._redirect.expire()

@@ -4,6 +4,7 @@
 
     FreightError
     ├── ProtocolError     the peer's bytes are not a request we take; carries the status to answer with
+    ├── Violation         an HTTP/2 connection cannot go on; carries the code of the GOAWAY it ends with
     ├── Unservable        the operator asked for something that cannot be: bad path, taken port, bad setting
     └── TransferError     a body that has begun cannot be finished; the connection ends abortively
         ├── Changed       the representation is no longer the one that was promised
@@ -29,6 +30,14 @@ class ProtocolError(FreightError):
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
         self.status = status
+
+
+class Violation(FreightError):
+    """A peer breaks the rules of HTTP/2, or our patience: its connection ends with a GOAWAY of ``code``."""
+
+    def __init__(self, code: int, why: str) -> None:
+        super().__init__(why)
+        self.code = code
 
 
 class Unservable(FreightError):

@@ -230,9 +230,13 @@ class TimeUse:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionsUse:
-    """Connections that are ``open``, idle ones included."""
+    """Connections that are ``open``, idle ones included; those of them that speak HTTP/2, and the streams of all these
+    that are being answered.
+    """
 
     open: int
+    http2: int = 0
+    streams: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from freight.flow.pump import Pump
 from freight.flow.transfer import Transfers
 from freight.model import ConnectionsUse, GateUse, MemoryUse, Running, Snapshot, TimeUse, TransfersUse
 from freight.ports import Sink
-from freight.server.connection import Connection
+from freight.server.connection import Connection, Exchange
 from freight.server.listener import Listener
 
 RUNNING_SHOWN = 1000
@@ -61,39 +61,40 @@ class Overview:
         while batch := list(islice(connections, _AT_ONCE)):
             now = self.loop.time()
             for connection in batch:
-                row = self._row(connection, pumps, sums, now)
-                if row is not None:
-                    rows.append(row)
+                rows += self._rows(connection, pumps, sums, now)
             await asyncio.sleep(0)
         return self._snapshot(sums, rows)
 
-    def _row(self, connection: Connection, pumps: dict[Sink, Pump], sums: _Sums, now: float) -> Running | None:
-        """Add one connection up, and describe its download if it runs one."""
-        sink = connection.sink
-        if sink.fileno() < 0:
-            return None  # it has closed since
-        held = sink.held()
+    def _rows(self, connection: Connection, pumps: dict[Sink, Pump], sums: _Sums, now: float) -> list[Running]:
+        """Add one connection up, and describe the downloads it runs."""
+        if connection.sink.fileno() < 0:
+            return []  # it has closed since
+        held = connection.sink.held()
         sums.kernel_bytes += held
-        pump = pumps.get(sink)
+        rows = [self._row(exchange, pumps, sums, held, now) for exchange in connection.exchanges()]
+        return [row for row in rows if row is not None]
+
+    def _row(self, exchange: Exchange, pumps: dict[Sink, Pump], sums: _Sums, held: int, now: float) -> Running | None:
+        pump = pumps.get(exchange.sink)
         if pump is None:
             return None
         seconds = max(0.0, now - pump.began)
         sums.sent_bytes += pump.moved
-        sums.zero_copy_bytes += pump.moved if sink.zero_copy else 0
+        sums.zero_copy_bytes += pump.moved if exchange.sink.zero_copy else 0
         sums.client_seconds += max(0.0, seconds - pump.disk_seconds)
         sums.disk_seconds += pump.disk_seconds
         return Running(
-            client=connection.client,
-            target=connection.target,
+            client=exchange.client,
+            target=exchange.target,
             sent_bytes=pump.moved,
-            of_bytes=sink.promised,
+            of_bytes=exchange.sink.promised,
             rate_bytes_per_second=pump.recent_rate(now),
             window_bytes=max(0, pump.window) or None,
             kernel_queue_bytes=held,
             seconds=seconds,
             blocked_on="disk" if pump.fetching else "client",
             began=pump.began,
-            wire=sink.wire,
+            wire=exchange.sink.wire,
         )
 
     def _snapshot(self, sums: _Sums, rows: list[Running]) -> Snapshot:
@@ -109,7 +110,9 @@ class Overview:
                 baseline_bytes=self.baseline_bytes,
                 kernel_send_bytes=sums.kernel_bytes,
             ),
-            connections=ConnectionsUse(open=len(self.listener)),
+            connections=ConnectionsUse(
+                open=len(self.listener), http2=self.budget.multiplexed, streams=self.budget.streams
+            ),
             gate=GateUse(
                 slots=gate.slots,
                 running=gate.running,

@@ -70,7 +70,7 @@ class Sink(Protocol):
     def piece(self, data: bytes) -> bytes:
         """A producer's piece as it goes out within a span whose end is not known."""
 
-    def send(self, data: bytes, more: bool) -> int:
+    def send(self, data: bytes | memoryview, more: bool) -> int:
         """Hand bytes to the kernel; how many it took. ``more``: others follow at once. Raises BlockingIOError."""
 
     def sendfile(self, fd: int, offset: int, count: int) -> int:
@@ -94,8 +94,11 @@ class Sink(Protocol):
     def acknowledged(self) -> int:
         """How many bytes the peer itself has taken, of all that this connection was given. It never goes back."""
 
+    def behind(self) -> bool:
+        """Whether, since this was last asked, others of its connection went first that it shares with."""
+
     def fileno(self) -> int:
-        """The socket's descriptor."""
+        """The socket's descriptor, or what stands for a part of it in the rounds."""
 
 
 class Responder(Protocol):

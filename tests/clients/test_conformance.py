@@ -146,12 +146,14 @@ def test_tls_on_a_clear_port_is_refused_at_once(site: Site) -> None:
         assert client.answer().status == 400
 
 
-def test_the_http2_preface_is_refused(site: Site) -> None:
-    """RFC 9113 section 3.4: it is made so that HTTP/1 servers stop there."""
+def test_the_http2_preface_is_met_with_settings(site: Site) -> None:
+    """RFC 9113 section 3.4: an empty SETTINGS frame is answered with one, and an acknowledgement."""
     with site.served.connect() as client:
-        client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        assert client.answer().status in (400, 505)
-        assert client.rest() == b""
+        client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+        head = client.take(9)
+        assert (head[3], head[4]) == (4, 0)
+        client.take(int.from_bytes(head[:3]))
+        assert client.take(9) == bytes((0, 0, 0, 4, 1, 0, 0, 0, 0))
 
 
 @pytest.mark.parametrize("fields", [b"", b"Host: x\r\nHost: y\r\n", b"Host: x\r\nContent-Length: 99999999\r\n"])

@@ -31,6 +31,7 @@ class ScriptedSink:
 
     def __init__(self, script: Iterable[int | OSError] = ()) -> None:
         self.account = Account()
+        self.zero_copy = True
         self.script = deque(script)
         self.content = bytearray()
         self.marks: list[int | None] = []
@@ -72,7 +73,8 @@ class ScriptedSink:
         return len(taken)
 
     def bound(self, mark: int | None) -> None:
-        self.marks.append(mark)
+        if self.marks[-1:] != [mark]:  # as the socket's sink does: it is told again and again
+            self.marks.append(mark)
 
     def quiet_seconds(self) -> float:
         return 0.0
@@ -85,6 +87,9 @@ class ScriptedSink:
 
     def held(self) -> int:
         return self.taken - self.acknowledged()
+
+    def behind(self) -> bool:
+        return False
 
     def fileno(self) -> int:
         return self.own.fileno()

@@ -16,6 +16,8 @@ from freight.flow.budget import (
     FIRST_WINDOW,
     LEAST_MEMORY,
     LISTING_ENTRIES,
+    MULTIPLEX_COST,
+    STREAM_COST,
     TRUSTED_BYTES,
     WAITING_COST,
     WINDOW_MIN,
@@ -243,9 +245,9 @@ class Lending(RuleBasedStateMachine):
         assert budget.producers == sum(each.produced for each in self.queues)
         assert budget.pinned == sum(each.pinned for each in accounts)
         assert budget.lent == sum(max(0, each.pinned - each.base) for each in accounts)
-        loans = {each for each in self.queues if each.account.pinned > each.account.base}
+        loans = {each for each in accounts if each.pinned > each.base}
         assert set(budget._borrowers) | set(budget._standing) == loans
-        assert set(budget._standing) == {each for each in self.queues if each.account.standing}
+        assert set(budget._standing) == {each for each in accounts if each.standing}
         assert budget.stuck == sum(each.account.over for each in self.queues if each.account.standing)
         assert all(each.account.pinned >= each.bytes for each in self.queues)
         assert all(each.account.base == WINDOW_MIN * each.running for each in self.queues)
@@ -390,7 +392,7 @@ def test_reclaiming_looks_at_the_longest_known_first_and_keeps_who_still_holds()
     budget.reclaim(2)
     assert [queue.account.over > 0 for queue in queues] == [False, False, True]
     budget.reclaim(10)
-    assert list(budget._borrowers) == [queues[2]]
+    assert list(budget._borrowers) == [queues[2].account]
 
 
 def test_loans_that_do_not_move_for_a_while_are_looked_at_when_no_others_are_left(
@@ -440,3 +442,58 @@ def test_a_loan_is_worth_waiting_for_while_those_that_are_about_come_back(monkey
         queue.bytes = 0
         budget.note(queue, 0)
     assert budget.whole_loans() == counts[0]
+
+
+def test_streams_of_a_connection_have_a_window_each_and_one_account() -> None:
+    """What the kernel holds is of their one socket: whichever of them runs last, the books are right."""
+    budget = Budget(64 << 20, LARGEST)
+    budget.opened()
+    before = budget.spent_bytes()
+    budget.shared(1, 3)
+    assert budget.spent_bytes() - before >= MULTIPLEX_COST + 3 * STREAM_COST
+    streams = [Queue() for _ in range(3)]
+    for stream in streams:
+        stream.account = streams[0].account
+        budget.promise(stream)
+    assert streams[0].account.base == 3 * WINDOW_MIN and budget.running == 3
+    for stream in streams:
+        fill(budget, stream, moved=1 << 30)
+    assert budget.pinned == streams[0].account.pinned and budget.lent == streams[0].account.over
+    for stream in streams:
+        budget.withdraw(stream)
+    assert streams[0].account.base == 0 and budget.lent == budget.pinned
+    budget.shared(-1, -3)
+    budget.forget(streams[1])
+    budget.grown(0)
+    assert (budget.lent, budget.pinned, budget.spent_bytes()) == (0, 0, before)
+
+
+def test_there_is_an_end_of_streams_where_there_is_one_of_memory() -> None:
+    budget = Budget(2 << 20, LARGEST)
+    budget.opened()
+    budget.shared(1)
+    count = 0
+    while budget.can_share(stream=True):
+        budget.shared(0, 1)
+        count += 1
+        assert count < 1000
+    assert not budget.can_share(stream=False)
+    assert budget.spent_bytes() <= budget.memory_bytes
+
+
+def test_a_window_that_was_promised_is_found_where_others_have_less_than_is_known() -> None:
+    """The process costs more than is reckoned, so not every promise can be kept; but what has gone is looked for."""
+    budget: Any = Budget(20_000_000, LARGEST)
+    queues = []
+    while budget.running < budget.slots:
+        queues.append(run_one(budget))
+        fill(budget, queues[-1], moved=0)
+    last = queues.pop()
+    last.bytes = 0
+    budget.note(last, 0)
+    budget.grown(budget.connections * CONNECTION_COST + 2_000_000)
+    assert budget.tight and budget.window(last, 0, TRUSTED_BYTES, False) < WINDOW_MIN
+    for queue in queues:
+        queue.bytes //= 2
+        budget.look(queue)
+    assert not budget.tight and budget.window(last, 0, TRUSTED_BYTES, False) >= WINDOW_MIN

@@ -92,12 +92,24 @@ def test_what_a_crowd_has_left_goes_back_once_nobody_leaves_any_more(run: Run, h
     budget = Budget(MEMORY, LARGEST)
 
     async def steps(footprint: Footprint) -> None:
-        heap.bytes += 2 << 20
+        heap.bytes += 1 << 20
         await footprint.look()
         heap.bytes += 1 << 20
         await footprint.look()
         assert heap.asked == []
         await footprint.look()
+        assert (heap.asked, budget.slack_bytes) == ([True], 0)
+
+    looks(run, budget, steps)
+
+
+def test_where_much_has_been_left_it_goes_back_while_some_are_leaving_still(run: Run, heap: Heap) -> None:
+    budget = Budget(MEMORY, LARGEST)
+
+    async def steps(footprint: Footprint) -> None:
+        for bytes_left in (1 << 20, 4 << 20):
+            heap.bytes = heap.least + bytes_left
+            await footprint.look()
         assert (heap.asked, budget.slack_bytes) == ([True], 0)
 
     looks(run, budget, steps)

@@ -331,3 +331,58 @@ def test_those_in_line_have_small_calls_where_few_loans_come_back(run: Run, ende
         ended.close()
 
     run(main)
+
+
+class Shared:
+    """Watches parts of a socket: what it was told to."""
+
+    def __init__(self) -> None:
+        self.watched: dict[int, int] = {}
+
+    def register(self, fd: int, eventmask: int) -> None:
+        self.watched[fd] = eventmask
+
+    modify = register
+
+    def unregister(self, fd: int) -> None:
+        del self.watched[fd]
+
+
+class Part:
+    """Waits for a part of a socket."""
+
+    def __init__(self) -> None:
+        self.events: list[int] = []
+
+    def ready(self, events: int) -> None:
+        self.events.append(events)
+
+    def called(self) -> None:
+        self.events.append(-1)
+
+
+def test_a_part_of_a_socket_is_waited_for_as_a_socket_is(run: Run) -> None:
+    async def main() -> None:
+        rounds, shared, part = Rounds(asyncio.get_running_loop()), Shared(), Part()
+        one, other = rounds.share(shared), rounds.share(shared)
+        assert one != other and max(one, other) < -1  # no descriptor, nor what a closed socket has
+        rounds.watch(one, part)
+        assert shared.watched == {one: select.EPOLLOUT} and list(rounds) == [part]
+        rounds.rest(one, 0.01)
+        assert shared.watched == {one: 0}
+        while not shared.watched[one]:
+            await asyncio.sleep(0)
+        rounds.line_up(one, part)
+        assert shared.watched == {one: 0}
+        while not part.events:
+            await asyncio.sleep(0)
+        assert part.events == [-1] and shared.watched == {one: select.EPOLLOUT}
+        rounds.tell(one, FAILED)
+        rounds.tell(other, FAILED)  # nobody waits for it
+        assert part.events == [-1, FAILED]
+        rounds.forget(one)
+        rounds.unshare(one)
+        assert not shared.watched and not list(rounds)
+        rounds.close()
+
+    run(main)

@@ -18,9 +18,13 @@ class Peer:
 
     def __init__(self) -> None:
         self.taken_by_peer = 0
+        self.others_first = False
 
     def acknowledged(self) -> int:
         return self.taken_by_peer
+
+    def behind(self) -> bool:
+        return self.others_first
 
 
 class Judged(Waiting):
@@ -87,11 +91,22 @@ def test_without_a_least_rate_a_byte_now_and_then_is_enough() -> None:
 
 
 def test_what_the_kernel_holds_for_it_is_not_what_it_has_taken() -> None:
-    """The sink is asked for what is acknowledged, and for nothing else."""
+    """The sink is asked for what is acknowledged."""
     peer = Peer()
     waiting = Judged(peer)
     assert waiting.judge(0.0, PATIENCE, 0.0) is None
     assert isinstance(waiting.judge(PATIENCE, PATIENCE, 0.0), Stalled)
+
+
+def test_a_stream_that_others_of_its_connection_go_before_does_not_stand_still() -> None:
+    peer = Peer()
+    waiting = Judged(peer)
+    peer.others_first = True
+    assert waiting.judge(0.0, PATIENCE, 0.0) is None
+    assert waiting.judge(2 * PATIENCE, PATIENCE, 1.0) is None
+    peer.others_first = False
+    assert waiting.judge(2.5 * PATIENCE, PATIENCE, 1.0) is None
+    assert isinstance(waiting.judge(3 * PATIENCE, PATIENCE, 1.0), Stalled)
 
 
 @pytest.mark.parametrize("patience", [15.0, 60.0])

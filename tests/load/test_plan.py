@@ -15,6 +15,7 @@ import pytest
 
 import crowds
 from crowds import Crowd, Group
+from freight.flow.budget import TRUSTED_BYTES
 from gauges import KIB, Gauge
 from netns import Network
 from serving import Served, until
@@ -23,7 +24,7 @@ Serve = Callable[..., Served]
 Gather = Callable[..., Crowd]
 
 PATIENT = ("--idle-timeout", "10m", "--min-rate", "none", "--queue", "10000", "--max-wait", "10m")
-STALL = 1200 * KIB  # of the body: further than a newcomer's first mebibyte, after which it may be lent most
+STALL = 4 * TRUSTED_BYTES  # of the body: some calls further than a newcomer must have come to be lent most
 
 
 def plan(*arguments: str) -> dict[str, Any]:
@@ -64,6 +65,12 @@ def stand_still(row: dict[str, Any], least: float, site: Path, network: Network,
     return held
 
 
+def skip_twice(count: int, network: Network, *, over_veth: bool) -> None:
+    """Thousands take long: either network is enough for them."""
+    if count == 5000 and (network.server.namespace is not None) is not over_veth:
+        pytest.skip("5,000 are measured over the other network")
+
+
 @pytest.mark.needs("ss")
 @pytest.mark.parametrize("count", [50, 500, 5000])
 def test_in_the_memory_of_its_plan_a_crowd_runs_and_holds_its_least_windows(
@@ -73,6 +80,7 @@ def test_in_the_memory_of_its_plan_a_crowd_runs_and_holds_its_least_windows(
 
     The first few hold less than is foretold: they find room in what the process has already.
     """
+    skip_twice(count, network, over_veth=False)
     row = plan("--clients", str(count))
     foretold = row["held_least_bytes"]
     least = (0.6 if count < 500 else 0.8) * foretold
@@ -82,10 +90,12 @@ def test_in_the_memory_of_its_plan_a_crowd_runs_and_holds_its_least_windows(
 
 
 @pytest.mark.needs("ss")
-@pytest.mark.parametrize(("count", "memory"), [(50, "20MB"), (500, "64MiB"), (5000, "512MiB")])
+@pytest.mark.parametrize(("count", "memory"), [(50, "64MiB"), (500, "64MiB"), (5000, "512MiB")])
 def test_in_more_memory_a_crowd_holds_what_it_is_lent(
     count: int, memory: str, site: Path, network: Network, serve: Serve, gather: Gather
 ) -> None:
+    """Where there is enough to lend: what is scarce goes to who drains it at once, and some of it is lent to nobody."""
+    skip_twice(count, network, over_veth=True)
     row = plan("--clients", str(count), "--memory", memory)
     foretold = row["held_lent_bytes"]
     held = stand_still(row, 0.8 * foretold, site, network, serve, gather)

@@ -45,17 +45,17 @@ def test_a_client_with_64_connections_gets_no_more_turns_than_one_with_1(
     """By the count of whole downloads each of eight others has at least 0.8 of an even share."""
     server = serve(site, *FEW, "--memory", "20MB", admin=True)
     crowd = gather(server)
-    # All places are taken, and then two are free.
+    # All places are taken, and then some are free: fewer than are left, where a connection costs more than is reckoned.
     slow = {"targets": GIANT, "span": LARGE, "pace": 20 * KIB, "receive": 32 * KIB}
     crowd.join(Group(name="slow", count=550, sources=("127.0.0.20",), **slow))
     crowd.wait(lambda: asked(crowd, "slow") == 550, "all have asked")
-    until(lambda: server.gate()["running"] == server.gate()["slots"], "all places are taken")
+    until(lambda: inside(server) == 550 and server.gate()["waiting"] > 0, "all places are taken")
     crowd.end("slow", at="asking")
     until(lambda: server.gate()["waiting"] == 0, "nobody waits any more")
-    crowd.end("slow", at="running", most=2)
+    crowd.end("slow", at="running", most=5)
     download = {"targets": GIANT, "span": LARGE, "stall": 256 * KIB, "hold": 0.1, "receive": 64 * KIB, "again": True}
     crowd.join(Group(name="greedy", count=64, sources=("127.0.0.10",), **download))
-    crowd.wait_count("greedy", "asking", 60)
+    crowd.wait_count("greedy", "asking", 50)
     modest = tuple(f"127.0.0.{number}" for number in range(2, 10))
     crowd.join(Group(name="modest", count=8, sources=modest, **download))
     already = crowd.whole_from("greedy")["127.0.0.10"]
@@ -117,9 +117,10 @@ def test_one_that_waits_and_goes_leaves_its_place_at_once(
     assert server.gate()["waiting"] == 1
     crowd.end("giants", at="asking", reset=reset)
     until(lambda: bool(server.gate()["waiting"] == 0), "its place is free")
+    running = int(server.gate()["running"])
     crowd.join(Group(name="next", count=1, **STILL))
-    until(lambda: bool(server.gate()["waiting"] == 1), "the next one has it")
-    crowd.wait(lambda: crowd.counts("next") == {"asking": 1}, "it has not been turned away")
+    until(lambda: inside(server) == running + 1, "the next one has it, or runs: memory may have come back")
+    assert crowd.counts("next")["503"] == 0
 
 
 def storm(server: Served, crowd: Crowd, turn: int, reset: bool) -> None:

@@ -29,7 +29,7 @@ def test_the_object_has_what_the_snapshot_has_in_these_words(snapshot: Snapshot)
             "baseline_bytes": 14_680_064,
             "kernel_send_bytes": 98_304,
         },
-        "connections": {"open": 5},
+        "connections": {"open": 5, "http2": 0, "streams": 0},
         "gate": {
             "slots": 1720,
             "running": 3,

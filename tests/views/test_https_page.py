@@ -24,7 +24,7 @@ def test_a_listing_is_shown_and_a_file_of_it_downloads_whole(
     page = browser.new_page(ignore_https_errors=True)  # a certificate that nobody has signed
     page.goto(f"https://localhost:{server.port}/")
     spoken = "performance.getEntriesByType('navigation')[0].nextHopProtocol"
-    assert page.evaluate(f"isSecureContext && {spoken}") == "http/1.1"
+    assert page.evaluate(f"isSecureContext && {spoken}") == "h2"
     with page.expect_download() as download:
         page.get_by_text("large.csv").click()
     got = Path(download.value.path()).read_bytes()

@@ -37,7 +37,7 @@ LINES: list[tuple[str, bytes, int]] = [
     ("9112-2.3 another protocol", b"GET / ICAP/1.0\r\n", 400),
     ("9110-15.6.6 version 2.0", b"GET / HTTP/2.0\r\n", 505),
     ("9110-15.6.6 version 0.9", b"GET / HTTP/0.9\r\n", 505),
-    ("9113-3.4 the preface of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+    ("9113-3.4 what only begins as the preface of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", 505),
     ("8446-4.1.2 a TLS ClientHello", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
     ("a NUL at the beginning", b"\x00" + GET, 400),
     ("3986-2 a NUL in the target", b"GET /\x00 HTTP/1.1\r\n", 400),

@@ -39,6 +39,12 @@ HANDSHAKE_SHARE = 8
 WAITING_COST = 3 * KIB // 2
 """What one that does not run may cost besides, in bytes: a place in the line, or a short answer on its way out."""
 
+MULTIPLEX_COST = 24 * KIB
+"""What a connection of HTTP/2 costs besides, in bytes of the process: its state, two tables of HPACK, a frame."""
+
+STREAM_COST = 6 * KIB
+"""What one of its streams costs, in bytes of the process, from request to end."""
+
 ONCE_BYTES = 512 * KIB
 """What the first clients allocate once and for all, in bytes: stacks of threads, caches, modules."""
 
@@ -126,6 +132,7 @@ class Budget(Ledger):
         "handshakes",
         "listing_entries",
         "memory_bytes",
+        "multiplexed",
         "piece_bytes",
         "producer_cost",
         "producers",
@@ -133,6 +140,7 @@ class Budget(Ledger):
         "scarce",
         "shaking",
         "slots",
+        "streams",
         "waiting",
     )
 
@@ -140,6 +148,7 @@ class Budget(Ledger):
         super().__init__()
         self._cost = CONNECTION_COST + besides
         self.connections = self.running = self.waiting = self.producers = self.shaking = 0
+        self.multiplexed = self.streams = 0  # connections of HTTP/2, and the streams of them all
         self._process = 0  # bytes that it has grown by, as far as is known
         self._express = 0  # of those who run, who have an express slot
         self._largest = largest
@@ -170,7 +179,7 @@ class Budget(Ledger):
         self._kept = max(0, self.express_slots - self._express) * WINDOW_MIN
         if not self.producers:
             self._kept += self.producer_cost
-        self._kept += max(0, self._for_asking - (self.connections - self.running) * (self._cost + WAITING_COST))
+        self._kept += max(0, self._for_asking - self._asking() * (self._cost + WAITING_COST))
         self._for_windows = self.memory_bytes - self._kept - self._spent()
         pool = self._for_windows - max(self.running, self._crowd) * WINDOW_MIN
         pool -= max(0, self._crowd - self.connections) * self._cost
@@ -203,12 +212,25 @@ class Budget(Ledger):
 
         So many as the door has room for always can, as that is kept for them.
         """
-        asking, asking_cost = self.connections + 1 - self.running, self._cost + WAITING_COST
+        asking, asking_cost = self._asking() + 1, self._cost + WAITING_COST
         if asking * asking_cost <= self._for_asking:
             return self._spent() + self.pinned + asking_cost <= self.memory_bytes  # after a resize it may be gone
         least = max(0, self.slots // FLOOR_SHARE + 1 - self.running) * WINDOW_MIN
         # Within what those who left have not given back it costs nothing more.
         return self._fits(max(0, asking_cost - self.slack_bytes) + least)
+
+    def shared(self, multiplexed: int, streams: int = 0) -> None:
+        """So many connections of HTTP/2 more, or fewer, and so many streams."""
+        self.multiplexed += multiplexed
+        self.streams += streams
+        self._divide()
+
+    def can_share(self, *, stream: bool) -> bool:
+        """Whether a stream more can be paid for, or else a connection's being of HTTP/2."""
+        cost = STREAM_COST + WAITING_COST if stream else MULTIPLEX_COST
+        if stream and (self._asking() + 1) * (self._cost + WAITING_COST) <= self._for_asking:
+            return self._spent() + self.pinned + cost <= self.memory_bytes  # it is kept at the door
+        return self._fits(max(0, cost - self.slack_bytes))
 
     def can_run(self, *, express: bool = False, produced: bool = False) -> bool:
         """Whether one more transfer's window can be paid for; ``express``: it is kept; ``produced``: and a producer."""
@@ -236,8 +258,13 @@ class Budget(Ledger):
         return max(self._process, self._of_connections()) + self.producers * self.producer_cost
 
     def _of_connections(self) -> int:
-        waiting = max(0, self.connections - self.running) * WAITING_COST
-        return self.connections * self._cost + waiting + self.shaking * HANDSHAKE_COST
+        cost = self.connections * self._cost + self.shaking * HANDSHAKE_COST
+        cost += self.multiplexed * MULTIPLEX_COST + self.streams * STREAM_COST
+        return cost + max(0, self._asking()) * WAITING_COST
+
+    def _asking(self) -> int:
+        """How many connections, and streams, do not run."""
+        return self.connections + self.streams - self.running
 
     @property
     def slack_bytes(self) -> int:
@@ -251,27 +278,26 @@ class Budget(Ledger):
         """
         counted = self._of_connections()
         grown = process_bytes - min(ONCE_BYTES, self.memory_bytes // ONCE_SHARE)
-        self._process = max(
-            counted, min(grown, counted + (self.memory_bytes - least_memory(self._cost)) // GROWN_SHARE)
-        )
+        most = (self.memory_bytes - least_memory(self._cost)) // GROWN_SHARE
+        self._process = max(counted, min(grown, counted + most))
         self._divide()
 
     # What each has in the kernel
 
     def promise(self, sink: Sink, *, express: bool = False, produced: bool = False) -> None:
-        """A connection begins to run: it has a window of its own now."""
-        self._run(sink, 1, WINDOW_MIN, express, produced)
+        """A connection begins to run, or a stream of one: it has a window of its own now."""
+        self._run(sink, 1, express, produced)
 
     def withdraw(self, sink: Sink, *, express: bool = False, produced: bool = False) -> None:
         """It runs no more. What the kernel still holds for it is lent to it until it has gone."""
-        self._run(sink, -1, 0, express, produced)
+        self._run(sink, -1, express, produced)
 
-    def _run(self, sink: Sink, step: int, base: int, express: bool, produced: bool) -> None:
+    def _run(self, sink: Sink, step: int, express: bool, produced: bool) -> None:
         self.running += step
         self._express += step * express
         self.producers += step * produced
         self._divide()
-        sink.account.base = base
+        sink.account.base += step * WINDOW_MIN
         self.note(sink, sink.account.pinned)
 
     def window(self, sink: Sink, held: int, moved: int, quick: bool) -> int:
@@ -303,6 +329,15 @@ class Budget(Ledger):
                 return window
         lent = max(account.base, lendable - self.lent)
         return max(held, min(most, lent, held + self._for_windows - self.pinned)) or 1  # 0 would be no bound
+
+    @property
+    def tight(self) -> bool:
+        """Whether somebody may find less than its own window, which is promised: a process costs more than is reckoned.
+
+        What others are known to have may then be more than they have: what was handed over within their own windows is
+        not looked at again when it goes.
+        """
+        return self._for_windows - self.pinned < WINDOW_MIN
 
     def measure(self, sink: Sink) -> None:
         """Ask how much its link takes at a time, which decides whether it may have more than FAST_WINDOW."""

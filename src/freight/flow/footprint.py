@@ -10,6 +10,7 @@ from freight.heap import give_back, private_bytes
 
 _FEW_CONNECTIONS = 500  # with more, a walk through all objects would hold the interpreter for too long
 _SLACK_BYTES, _SLACK_SHARE = 256 * 1024, 128  # less, or a smaller share of the memory, is not worth a walk
+_MUCH_SHARE = 8  # for such a share of the memory it is, while some are leaving too
 
 
 class Footprint:
@@ -30,15 +31,20 @@ class Footprint:
     async def look(self) -> None:
         """Tell the budget; have the heap give back what is too much, once nobody leaves any more. About once a second.
 
-        Who is leaving still holds some of it.
+        Who is leaving still holds some of it; but where it is much, it is missed.
         """
-        before, self._slack_bytes = self._slack_bytes, self._measure()
+        before, self._slack_bytes = self._slack_bytes, self.measure()
         self._kept_bytes = min(self._kept_bytes, self._slack_bytes)
         worth = min(_SLACK_BYTES, self._budget.memory_bytes // _SLACK_SHARE)
-        if self._kept_bytes + worth < self._slack_bytes <= before:
+        settled = self._slack_bytes <= before
+        much = self._slack_bytes > self._budget.memory_bytes // _MUCH_SHARE
+        if self._slack_bytes > self._kept_bytes + worth and (settled or much):
             await self._loop.run_in_executor(self._pool, give_back, self._budget.connections <= _FEW_CONNECTIONS)
-            self._slack_bytes = self._kept_bytes = self._measure()
+            self._slack_bytes = self.measure()
+            if settled:
+                self._kept_bytes = self._slack_bytes
 
-    def _measure(self) -> int:
+    def measure(self) -> int:
+        """Tell the budget; the slack that it then has, in bytes. It takes some microseconds."""
         self._budget.grown(private_bytes() - self._began_bytes)
         return self._budget.slack_bytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from time import monotonic
 
+from freight.account import Account
 from freight.ports import Sink
 
 _STANDS_SECONDS = 0.05  # a loan that has not moved for so long is of a client that stands still, or is far away
@@ -21,8 +22,9 @@ class Ledger:
 
     def __init__(self) -> None:
         self.pinned = self.lent = self.stuck = 0
-        self._borrowers: OrderedDict[Sink, None] = OrderedDict()  # the longest known first,
-        self._standing: OrderedDict[Sink, None] = OrderedDict()  # and those whose loan does not move
+        # Any sink of an account can tell what is held for it: streams of one connection have one account.
+        self._borrowers: OrderedDict[Account, Sink] = OrderedDict()  # the longest known first,
+        self._standing: OrderedDict[Account, Sink] = OrderedDict()  # and those whose loan does not move
 
     def note(self, sink: Sink, pinned: int) -> None:
         """From now on a connection is known to have so many bytes in the kernel."""
@@ -30,16 +32,16 @@ class Ledger:
         if account.standing:
             account.standing = False
             self.stuck -= account.over
-            del self._standing[sink]
-            self._borrowers[sink] = None
+            del self._standing[account]
+            self._borrowers[account] = sink
         account.still_since = 0.0
         over = pinned - account.base
         if over > 0:
-            self._borrowers[sink] = None
+            self._borrowers[account] = sink
         else:
             over = 0
             if account.over:
-                del self._borrowers[sink]
+                del self._borrowers[account]
         self.pinned += pinned - account.pinned
         self.lent += over - account.over
         account.pinned, account.over = pinned, over
@@ -47,6 +49,12 @@ class Ledger:
     def forget(self, sink: Sink) -> None:
         """A connection has closed, and the kernel holds nothing for it."""
         self.note(sink, 0)
+
+    def look(self, sink: Sink) -> None:
+        """Ask the kernel what a connection has, which may be less than is known."""
+        held = sink.held()
+        if held < sink.account.pinned:
+            self.note(sink, held)
 
     def reclaim(self, count: int) -> None:
         """Look at the ``count`` oldest loans and take back what has left the kernel.
@@ -57,15 +65,15 @@ class Ledger:
             loans = self._borrowers or self._standing
             if not loans:
                 return
-            sink = next(iter(loans))
+            account, sink = next(iter(loans.items()))
             held = sink.held()
-            if held < sink.account.pinned:
+            if held < account.pinned:
                 self.note(sink, held)
-                if sink.account.over:
-                    self._borrowers.move_to_end(sink)
+                if account.over:
+                    self._borrowers.move_to_end(account)
             else:
-                loans.move_to_end(sink)
-                if not sink.account.standing:
+                loans.move_to_end(account)
+                if not account.standing:
                     self._look_again(sink)
 
     def _look_again(self, sink: Sink) -> None:
@@ -76,5 +84,5 @@ class Ledger:
         elif now - account.still_since > _STANDS_SECONDS:
             account.standing = True
             self.stuck += account.over
-            del self._borrowers[sink]
-            self._standing[sink] = None
+            del self._borrowers[account]
+            self._standing[account] = sink

@@ -245,9 +245,8 @@ class Pump(Waiting):
             self._rest(_SHORT_SECONDS)
 
     def _wake_below(self, mark: int | None) -> None:
-        if mark != self._mark:
-            self._mark = mark
-            self.sink.bound(mark)
+        self._mark = mark
+        self.sink.bound(mark)  # asked each time: another stream of the connection may have set another
 
     def _rest(self, seconds: float) -> None:
         self._resting = True

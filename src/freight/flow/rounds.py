@@ -26,6 +26,19 @@ class Waiter(Protocol):
         """The socket can take bytes, or has failed; ``events`` are epoll's."""
 
 
+class Poller(Protocol):
+    """Watches descriptors as select.epoll does; one of ours watches the streams of a socket."""
+
+    def register(self, fd: int, eventmask: int, /) -> None:
+        """Begin."""
+
+    def modify(self, fd: int, eventmask: int, /) -> None:
+        """Watch for other events."""
+
+    def unregister(self, fd: int, /) -> None:
+        """Stop."""
+
+
 FAILED = select.EPOLLERR | select.EPOLLHUP
 GONE = select.EPOLLRDHUP
 """Watch only for the peer's end: it has closed, or will not send any more."""
@@ -45,6 +58,8 @@ class Rounds:
         self._loop = loop
         self._epoll = select.epoll()
         self._waiters: dict[int, Waiter] = {}
+        self._shares: dict[int, Poller] = {}
+        self._last_share = -1  # which is what a closed socket has for a descriptor
         self._due = False
         self._each_seconds = _TURN_SECONDS  # what a callback takes, on the average of late
         self._resting: list[tuple[float, int, _Order]] = []  # a heap: until when, whose socket, who
@@ -62,18 +77,37 @@ class Rounds:
         """Who waits at this moment; it may change while this goes on."""
         return iter(list(self._waiters.values()))
 
+    def share(self, poller: Poller) -> int:
+        """A number that stands for a descriptor here: a part of a socket, which ``poller`` watches and tells of."""
+        self._last_share -= 1
+        self._shares[self._last_share] = poller
+        return self._last_share
+
+    def unshare(self, fd: int) -> None:
+        """Nothing stands for that part any more. It is not watched."""
+        del self._shares[fd]
+
+    def tell(self, fd: int, events: int) -> None:
+        """To be called by a ``poller``: so it is with that part of its socket. Nobody may wait for it."""
+        waiter = self._waiters.get(fd)
+        if waiter is not None:
+            waiter.ready(events)
+
+    def _poller(self, fd: int) -> Poller:
+        return self._epoll if fd >= 0 else self._shares[fd]
+
     def watch(self, fd: int, waiter: Waiter, events: int = select.EPOLLOUT) -> None:
         """From now on call ``waiter`` whenever ``fd``, a socket's descriptor, can take bytes or has failed."""
-        self._epoll.register(fd, events)
+        self._poller(fd).register(fd, events)
         self._waiters[fd] = waiter
 
     def pause(self, fd: int) -> None:
         """Call back for failures only."""
-        self._epoll.modify(fd, 0)
+        self._poller(fd).modify(fd, 0)
 
     def resume(self, fd: int) -> None:
         """End a pause."""
-        self._epoll.modify(fd, select.EPOLLOUT)
+        self._poller(fd).modify(fd, select.EPOLLOUT)
 
     def rest(self, fd: int, seconds: float) -> None:
         """Pause for so long."""
@@ -89,7 +123,7 @@ class Rounds:
     def forget(self, fd: int) -> None:
         """Stop watching. To be called before ``fd`` is closed."""
         del self._waiters[fd]
-        self._epoll.unregister(fd)
+        self._poller(fd).unregister(fd)
 
     def close(self) -> None:
         """Give back the epoll's descriptor. Nothing may be watched any more."""

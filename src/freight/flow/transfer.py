@@ -77,9 +77,9 @@ class Transfers:
             raise
         finally:
             self.rates.leave(slot.key)
-            disk, copied = (pump.disk_seconds, pump.moved) if pump else (0.0, 0)
+            disk, moved = (pump.disk_seconds, pump.moved) if pump else (0.0, 0)
             seconds = max(0.0, self._loop.time() - began - disk)
-            self._meter.ended(reason, copied + made, copied if sink.zero_copy else 0, seconds, disk)
+            self._meter.ended(reason, moved + made, moved if sink.zero_copy else 0, seconds, disk)
 
     async def _pump(self, pump: Pump) -> None:
         if not pump.start():
@@ -105,6 +105,8 @@ class Transfers:
                 before = waiting.seen
                 error = waiting.judge(now, patience, terms.least_rate)
                 taken += max(0, waiting.seen - before) if before >= 0 else 0
+                if self._budget.tight:
+                    self._budget.look(waiting.sink)
                 if error is not None:
                     waiting.end(error)
                     wanted = max(0, wanted - 1)

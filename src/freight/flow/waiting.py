@@ -125,7 +125,7 @@ class Waiting:
         ``least_rate`` bytes a second were; None when it may go on. Time in which we kept it waiting does not count.
         """
         taken = self.sink.acknowledged()
-        if self.held_up():
+        if self.sink.behind() or self.held_up():
             self._seen = self._start_seen = taken
             self._since = self._start_since = now
             return None

@@ -53,7 +53,10 @@ def _server(snapshot: Snapshot) -> Iterator[Metric]:
     yield InfoMetricFamily("freight_build", "The version that runs.", {"version": snapshot.version})
     yield _gauge("start_time_seconds", "When it started, in seconds since the epoch.", snapshot.started_at, "seconds")
     yield _gauge("draining", "1 while it is stopping and takes no more requests, else 0.", snapshot.draining)
-    yield _gauge("connections_open", "Connections that are open, idle ones included.", snapshot.connections.open)
+    connections = snapshot.connections
+    yield _gauge("connections_open", "Connections that are open, idle ones included.", connections.open)
+    yield _gauge("connections_http2", "Those of them that speak HTTP/2.", connections.http2)
+    yield _gauge("connections_streams", "Streams of HTTP/2 that are being answered.", connections.streams)
 
 
 def _memory(snapshot: Snapshot) -> Iterator[Metric]:

@@ -15,14 +15,22 @@ from typing import Literal, cast
 
 from freight.account import Account
 from freight.errors import Unservable
-from freight.flow.budget import CONNECTION_COST, TLS_COST, TRUSTED_BYTES, WINDOW_MIN, Budget
+from freight.flow.budget import (
+    CONNECTION_COST,
+    MULTIPLEX_COST,
+    STREAM_COST,
+    TLS_COST,
+    TRUSTED_BYTES,
+    WINDOW_MIN,
+    Budget,
+)
 from freight.flow.budget import least_memory as least_of
 from freight.ports import Sink
 
 CLIENTS_MAX = 100_000
 """The most one node is planned for: ten times as many as the tests hold at once."""
 
-KINDS: Mapping[str, int] = {"clear": 0, "tls": TLS_COST}
+KINDS: Mapping[str, int] = {"clear": 0, "tls": TLS_COST, "http2": MULTIPLEX_COST + STREAM_COST}
 """Kinds of connections, and what each costs beyond CONNECTION_COST: a kind with a cost of its own is one more line."""
 
 Mix = tuple[tuple[str, float], ...]

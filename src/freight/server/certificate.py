@@ -17,7 +17,7 @@ from freight.errors import Unservable
 from freight.server.tls import TlsSocket
 
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; all of those of 1.3 are as good
-_PROTOCOLS = ["http/1.1"]  # by ALPN, RFC 7301, in our order; "h2" comes first once it is spoken
+_PROTOCOLS = ["h2", "http/1.1"]  # by ALPN, RFC 7301: the client's order does not count, but what it offers
 _OUT_OF_DATE = {9: "is not valid yet", 10: "has expired"}  # X509_V_ERR_*, by a verification's code
 _SELF_SIGNED_DAYS = 30
 

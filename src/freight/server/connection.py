@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -15,14 +15,17 @@ from freight.core.decide import refuse
 from freight.errors import Drained, ProtocolError, TransferError
 from freight.flow.budget import Budget
 from freight.flow.transfer import Transfers
+from freight.heap import private_bytes
 from freight.model import Entry, Request
-from freight.ports import Clock, Responder
+from freight.ports import Clock, Responder, Sink
 from freight.server.inlet import Inlet
 from freight.server.origin import NOT_PROXIED, wait_origin
 from freight.server.sink import ClearSink
+from freight.wire.events import Preface
 from freight.wire.http1 import Inbound, Limits
 
-if TYPE_CHECKING:  # the module is loaded with ssl, and that only where it is used
+if TYPE_CHECKING:  # loaded where they are used: the one with h2, the other with ssl
+    from freight.server.streams import Streams
     from freight.server.tls import Tls
 
 _HEAD_SECONDS = 10.0  # an honest head is one packet; this is for the worst of mobile links
@@ -30,15 +33,21 @@ _LINGER_SECONDS = 2.0
 _PLENTY = 4096  # bytes: more than a PROXY header has
 _FIN_BYTES = 1  # our own end counts as a byte until it is acknowledged
 _RESET = struct.pack("ii", 1, 0)  # struct linger: on, no time. close(2) then sends RST and drops the send queue
-_NOTHING: tuple[str, str, tuple[int, int], str] = ("-", "-", (1, 1), "")  # what was asked, where no head could be read
 _NOT_SECURED = "not-secured"  # how the log says that there was no handshake
+
+Asked = tuple[str, str, tuple[int, int], str]
+"""What the log says of a request: method, target, version, Range."""
+
+NOTHING: Asked = ("-", "-", (1, 1), "")
+"""The same where no head could be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class House:
     """What all connections share. ``record`` is told every exchange's end. ``proxy_protocol``: connections begin with
-    a PROXY header, from the ``trusted`` only if there are any; those may say who a request's client is. ``tls``: what
-    is spoken from then on, None: clear text.
+    a PROXY header, from the ``trusted`` only if there are any; those may say who a request's client is. ``pardon`` is
+    told by how much the process has grown for a module that was needed. ``tls``: what is spoken from then on, None:
+    clear text.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -50,6 +59,7 @@ class House:
     record: Callable[[Entry], None]
     proxy_protocol: bool = False
     trusted: Networks = NOBODY
+    pardon: Callable[[int], None] = lambda grown_bytes: None
     tls: Tls | None = None
 
     @property
@@ -66,6 +76,30 @@ class House:
     def linger_seconds(self) -> float:
         """How long a client may take to see that it was answered and close."""
         return min(_LINGER_SECONDS, self.idle_seconds)
+
+
+class Outcome(Protocol):
+    """A sink, and what has become of its exchange: ``status`` is 0 before its head is made, ``taken`` less ``body_at``
+    is what has gone out of ``promised`` bytes of content.
+    """
+
+    taken: int
+    status: int
+    promised: int | None
+    body_at: int
+
+
+class Exchanging(Outcome, Sink, Protocol):
+    """Both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """An exchange that runs: whose it is, what for, and its way out."""
+
+    client: str
+    target: str
+    sink: Exchanging
 
 
 class Crowd(Protocol):
@@ -98,6 +132,7 @@ class Connection:
         "_seen",
         "_sink",
         "_socket",
+        "_streams",
         "_trusted",
         "idle_since",
         "task",
@@ -112,20 +147,17 @@ class Connection:
         self._inlet = Inlet(connected, self._inbound(), house)
         self._sink = ClearSink(connected, house.clock)
         self._request: Request | None = None  # read and not yet answered
-        self._asked = _NOTHING  # what the log says of it
+        self._asked = NOTHING  # what the log says of it
+        self._streams: Streams | None = None  # it speaks HTTP/2
         self._seen = 0  # what the peer had taken when its time was last over
         self.idle_since = house.loop.time()
         self.task: asyncio.Task[None] | None = None  # the loop holds only weak references to tasks
 
-    @property
-    def client(self) -> str:
-        """Whose request is being answered."""
-        return self._client
-
-    @property
-    def target(self) -> str:
-        """What the request being answered is for."""
-        return self._asked[1]
+    def exchanges(self) -> Iterator[Exchange]:
+        """What is being answered, or was last."""
+        if self._streams is not None:
+            return self._streams.exchanges()
+        return iter((Exchange(self._client, self._asked[1], self._sink),))
 
     @property
     def sink(self) -> ClearSink:
@@ -211,7 +243,7 @@ class Connection:
         try:
             await self._house.files.respond(self._take_request(), self._sink)
         except BaseException as error:
-            ended = _ending(error)
+            ended = ending(error)
             if self._sink.status or not isinstance(error, OSError):
                 raise
             # A failing disk, before anything has gone out.
@@ -254,6 +286,9 @@ class Connection:
     def drain(self) -> None:
         """Let the present exchange be the last; close at once when there is none."""
         self._inlet.draining = True
+        if self._streams is not None:
+            self._streams.drain()
+            return
         self._sink.refuse_next()
         if self._inlet.inbound.idle:
             self._inlet.give_up()
@@ -261,10 +296,17 @@ class Connection:
     async def _read_request(self) -> bool:
         """Read the next request's head. False at the end, however it comes."""
         self._client = self._peer
+        if self._sink.multiplexed:
+            self._inlet.allow(self._house.head_seconds)
+            await self._multiplex(await self._inlet.receive())
+            return False
         try:
             head = await self._inlet.read_head()
         except ProtocolError as error:
             await self._refuse(error)
+            return False
+        if isinstance(head, Preface):
+            await self._multiplex(head.ahead)
             return False
         if head is None:
             return False
@@ -276,6 +318,24 @@ class Connection:
         self._asked = (request.method, request.target, request.version, request.field("range") or "")
         self._sink.begin(request.version, head.keep_alive and not self._inlet.draining)
         return True
+
+    async def _multiplex(self, ahead: bytes | None) -> None:
+        """Speak HTTP/2 from here on. A thread imports it: what it needs takes longer than a turn of the loop may."""
+        house = self._house
+        before = private_bytes()
+        streams, first = await house.loop.run_in_executor(None, _import_streams)
+        if first:
+            house.pardon(private_bytes() - before)
+        self._streams = streams(
+            house,
+            self._sink,
+            self._inlet,
+            self._peer,
+            self._trusted,
+            lambda: self._crowd.busy(self),
+            self._rest,
+        )
+        await self._streams.run(ahead)
 
     def _take_request(self) -> Request:
         """The request, which is then its answerer's alone: it may let go of it while the answer flows."""
@@ -291,7 +351,7 @@ class Connection:
         try:
             await self._send_refusal(error.status, f"{str(error)[0].upper()}{str(error)[1:]}.")
         except BaseException as failure:
-            ended = _ending(failure)
+            ended = ending(failure)
             raise
         finally:
             self._record(started, ended)
@@ -303,24 +363,7 @@ class Connection:
         await self._house.transfers.send(plan, self._sink)
 
     def _record(self, started: float, ended: str) -> None:
-        method, target, version, wanted = self._asked
-        clock, sink = self._house.clock, self._sink
-        seconds = clock.monotonic() - started
-        self._house.record(
-            Entry(
-                at=clock.now() - seconds,
-                seconds=seconds,
-                client=self._client,
-                method=method,
-                target=target,
-                version=version,
-                status=sink.status,
-                range=wanted,
-                sent=max(0, sink.taken - sink.body_at),
-                promised=sink.promised,
-                ended=ended,
-            )
-        )
+        self._house.record(entry(self._house.clock, self._client, self._asked, self._sink, started, ended))
 
     async def _linger(self) -> None:
         """Say that no more comes, and let the client finish sending: a close with bytes unread would be a reset.
@@ -343,7 +386,38 @@ class Connection:
         self._socket.close()
 
 
-def _ending(error: BaseException) -> str:
+_loaded = False
+
+
+def _import_streams() -> tuple[type[Streams], bool]:
+    """What speaks HTTP/2, and whether this has loaded it."""
+    global _loaded
+    from freight.server.streams import Streams
+
+    first, _loaded = not _loaded, True
+    return Streams, first
+
+
+def entry(clock: Clock, client: str, asked: Asked, sink: Outcome, started: float, ended: str) -> Entry:
+    """The record of an exchange that began at ``started``, by the monotonic clock."""
+    method, target, version, wanted = asked
+    seconds = clock.monotonic() - started
+    return Entry(
+        at=clock.now() - seconds,
+        seconds=seconds,
+        client=client,
+        method=method,
+        target=target,
+        version=version,
+        status=sink.status,
+        range=wanted,
+        sent=max(0, sink.taken - sink.body_at),
+        promised=sink.promised,
+        ended=ended,
+    )
+
+
+def ending(error: BaseException) -> str:
     """How the log says that an exchange ended by this."""
     match error:
         case TransferError():

@@ -7,6 +7,7 @@ import socket
 from typing import Protocol
 
 from freight.errors import ProtocolError
+from freight.wire.events import Preface
 from freight.wire.http1 import Head, Inbound
 
 _RECEIVE_BYTES = 16 * 1024
@@ -60,8 +61,8 @@ class Inlet:
         """Wait no longer, if anything is waited for."""
         self._wake(False)
 
-    async def read_head(self) -> Head | None:
-        """The next head; None where no answer is owed. Raises ProtocolError where a refusal is."""
+    async def read_head(self) -> Head | Preface | None:
+        """The next head, or that of HTTP/2; None where no answer is owed. Raises ProtocolError where a refusal is."""
         inbound = self.inbound
         started = False
         while True:

@@ -51,6 +51,8 @@ class ClearSink:
 
     zero_copy = True
     wire = "http/1.1"
+    owed = 0
+    """Bytes handed over by :meth:`pour` that the kernel has still to take."""
 
     def __init__(self, connected: socket.socket, clock: Clock) -> None:
         self._socket = connected
@@ -64,6 +66,11 @@ class ClearSink:
         self.promised: int | None = 0  # its content's length
         self.body_at = 0  # what ``taken`` is where its content begins
         self.closes = True  # whether the connection ends behind it
+
+    @property
+    def multiplexed(self) -> bool:
+        """Whether HTTP/2 has been agreed upon before the first byte."""
+        return False
 
     def begin(self, version: tuple[int, int], keep_alive: bool) -> None:
         """The next exchange: what the request said about versions and connections."""
@@ -88,11 +95,18 @@ class ClearSink:
         """See :class:`freight.ports.Sink`: a chunk, where the version has chunks."""
         return http1.encode_chunk(data) if self._version >= (1, 1) else data
 
-    def send(self, data: bytes, more: bool) -> int:
+    def send(self, data: bytes | memoryview, more: bool) -> int:
         """See :class:`freight.ports.Sink`."""
         taken = self._socket.send(data, _MSG_MORE if more else 0)
         self.taken += taken
         return taken
+
+    def pour(self, data: bytes | memoryview, more: bool) -> int:
+        """Send as much as there is room for, and then what is ``owed``; how many bytes are not to be offered again.
+
+        Raises BlockingIOError for none.
+        """
+        return self.send(data, more)
 
     def sendfile(self, fd: int, offset: int, count: int) -> int:
         """See :class:`freight.ports.Sink`: zero-copy, by sendfile(2)."""
@@ -125,6 +139,10 @@ class ClearSink:
         """See :class:`freight.ports.Sink`."""
         fcntl.ioctl(self._socket.fileno(), _SIOCOUTQ, _ANSWER)
         return self.taken - _ANSWER[0]
+
+    def behind(self) -> bool:
+        """See :class:`freight.ports.Sink`: it is alone."""
+        return False
 
     def finish(self) -> None:
         """Say that no more comes."""

@@ -64,7 +64,7 @@ class TlsSink(ClearSink):
     overhead that is reckoned for the kernel's bookkeeping leaves room for.
     """
 
-    __slots__ = ("_acknowledged", "_buffer", "_owed", "_stream")
+    __slots__ = ("_acknowledged", "_buffer", "_stream", "owed")
 
     zero_copy = False
     wire = "http/1.1+tls"
@@ -73,19 +73,49 @@ class TlsSink(ClearSink):
         super().__init__(connected, clock)
         self._stream = connected
         self._buffer = buffer
-        self._owed = 0  # bytes of a record that OpenSSL has ready: the next to be offered
+        self.owed = 0  # bytes, of a record that OpenSSL has ready: the next to be offered
         self._acknowledged = 0
 
-    def send(self, data: bytes, more: bool) -> int:
+    def send(self, data: bytes | memoryview, more: bool) -> int:
         """See :class:`freight.ports.Sink`: a record, if there is room for all of it."""
-        if not self._owed and self._mark is not None:
+        if not self.owed and self._mark is not None:
             mark = self._mark or MARK_MIN
             data = data[: mark // _RECORDS_A_MARK]
             if self.held() + len(data) > mark:
                 raise BlockingIOError
         if more:
             self._cork(True)  # what follows uncorks it
-        return self._hand_over(memoryview(data)[: self._owed or RECORD_BYTES])
+        return self._hand_over(memoryview(data)[: self.owed or RECORD_BYTES])
+
+    @property
+    def multiplexed(self) -> bool:
+        """See :class:`freight.server.sink.ClearSink`: in the handshake, by ALPN (RFC 7301)."""
+        return self._stream.selected_alpn_protocol() == "h2"
+
+    def pour(self, data: bytes | memoryview, more: bool) -> int:
+        """See :class:`freight.server.sink.ClearSink`: record by record, with the mark lifted as in :meth:`sendfile`.
+
+        OpenSSL keeps a record of which the kernel took a part, and so it counts: something else may come behind it.
+        """
+        mark = self._mark
+        if mark is not None and self.held() >= (mark or MARK_MIN):
+            raise BlockingIOError
+        if self.owed:
+            # It is enciphered already: what stands in the buffer now is not looked at, only how much.
+            self._hand_over(self._buffer[: self.owed])
+        self._cork(True)
+        if mark is not None:
+            self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MARK_MOST)
+        try:
+            sent, self.owed = self._stream.send_records(memoryview(data), 0)
+        finally:
+            self._cork(more)
+            if mark is not None:
+                bound(self._stream, mark or MARK_MIN)
+        self.taken += sent
+        if data and not sent + self.owed:
+            raise BlockingIOError
+        return sent + self.owed
 
     def sendfile(self, fd: int, offset: int, count: int) -> int:
         """See :class:`freight.ports.Sink`: by way of the buffer. What was not taken of it is read again.
@@ -97,7 +127,7 @@ class TlsSink(ClearSink):
         if self._mark is not None:
             self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MARK_MOST)
         try:
-            return self._copy(fd, offset, max(self._owed, min(count, _TURN_BYTES)))
+            return self._copy(fd, offset, max(self.owed, min(count, _TURN_BYTES)))
         finally:
             self._cork(False)
             if self._mark is not None:
@@ -108,7 +138,7 @@ class TlsSink(ClearSink):
         while copied < count:
             room = self._buffer[: count - copied]
             size = os.preadv(fd, (room,), offset + copied)  # in memory, as the pump has seen to
-            if not size or size < self._owed:
+            if not size or size < self.owed:
                 break  # the file has become shorter
             try:
                 copied += self._hand_over(room[:size])
@@ -119,7 +149,7 @@ class TlsSink(ClearSink):
         return copied
 
     def _hand_over(self, data: memoryview) -> int:
-        taken, self._owed = self._stream.send_records(data, self._owed)
+        taken, self.owed = self._stream.send_records(data, self.owed)
         self.taken += taken
         if not taken:
             raise BlockingIOError

@@ -24,7 +24,8 @@ from freight.wire.answer import (
     will_close,
 )
 from freight.wire.content import Discard
-from freight.wire.events import Head
+from freight.wire.events import Head, Preface
+from freight.wire.frames import PREFACE
 from freight.wire.request import RequestLine, parse_head, parse_request_line
 
 __all__ = [
@@ -78,6 +79,7 @@ class Inbound:
         "_content",
         "_count",
         "_ended",
+        "_fresh",
         "_limits",
         "_line",
         "_method",
@@ -101,6 +103,8 @@ class Inbound:
         self._content: Discard | None = None
         self._refusal: tuple[int, str] | None = None
         self._ended = False
+        # Nothing has been made of its bytes yet: it may speak HTTP/2; over TLS that is for ALPN to say.
+        self._fresh = scheme == "http"
 
     @property
     def idle(self) -> bool:
@@ -133,13 +137,17 @@ class Inbound:
             except ProtocolError as error:
                 self._refuse(error)
 
-    def next(self) -> Head | None:
+    def next(self) -> Head | Preface | None:
         """The next head, once the content of the one before has gone by; None: more bytes are needed.
+
+        A Preface, once and at the beginning only: what comes behind it is another's to read.
 
         Raises ProtocolError for bytes that are refused, and the same again each time after that.
         """
         if self._refusal is not None:
             raise ProtocolError(*self._refusal)
+        if self._fresh and self._buffer.startswith(PREFACE[: len(self._buffer)]):
+            return self._read_preface()
         try:
             self._discard()
             if self._content is None and not self._ended and self._buffer:
@@ -151,6 +159,14 @@ class Inbound:
             self._refuse(error)
             raise
         return None
+
+    def _read_preface(self) -> Preface | None:
+        if len(self._buffer) < len(PREFACE):
+            return None
+        ahead = bytes(self._buffer)
+        self._buffer.clear()
+        self._ended = True
+        return Preface(ahead)
 
     def _refuse(self, error: ProtocolError) -> None:
         self._refusal = (error.status, str(error))
@@ -181,6 +197,7 @@ class Inbound:
         if not end:
             self._searched = len(buffer)
             return
+        self._fresh = False
         self._line = parse_request_line(bytes(buffer[:end]))
         self._method = self._line.method
         del buffer[:end]

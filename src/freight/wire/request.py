@@ -39,10 +39,10 @@ _COMMON = (
 # fmt: on
 
 # One string for all the requests that carry it: thousands are held at once.
-_NAMES: dict[bytes, str] = {
+NAMES: dict[bytes, str] = {
     form.encode(): lower for name in _COMMON for lower in (name.lower(),) for form in (name, lower)
 }
-_METHODS: dict[bytes, str] = {name.encode(): name for name in ("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE")}
+METHODS: dict[bytes, str] = {name.encode(): name for name in ("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE")}
 
 _FRAMING = frozenset(("host", "content-length", "transfer-encoding", "connection", "expect"))
 
@@ -55,7 +55,7 @@ def parse_request_line(line: bytes) -> RequestLine:
     method, target, major, minor = match.groups()
     if major != b"1":
         raise ProtocolError(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
-    return RequestLine(_METHODS.get(method) or method.decode("ascii"), target.decode("latin-1"), (1, int(minor)))
+    return RequestLine(METHODS.get(method) or method.decode("ascii"), target.decode("latin-1"), (1, int(minor)))
 
 
 def parse_head(line: RequestLine, section: bytes, client: str, scheme: str, content_limit: int) -> Head:
@@ -90,7 +90,7 @@ class _Section:
         self.fields: list[tuple[str, str]] = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        known = _NAMES.get(name) or name.decode("ascii").lower()
+        known = NAMES.get(name) or name.decode("ascii").lower()
         self.fields.append((known, value.decode("latin-1").strip(" \t")))
 
 

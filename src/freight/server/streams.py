@@ -1,0 +1,278 @@
+"""One connection of HTTP/2: reads what comes, has each request answered on its stream, and ends when it is time.
+
+Loaded when the first client speaks HTTP/2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
+from dataclasses import replace
+
+from freight.core import priority
+from freight.core.client import Networks, true_client
+from freight.core.decide import refuse
+from freight.errors import Drained, Stalled, TooSlow, TransferError, Violation
+from freight.model import Plan, Request
+from freight.server.connection import NOTHING, Exchange, House, ending, entry
+from freight.server.inlet import Inlet
+from freight.server.multiplex import OUT_BYTES, Multiplex
+from freight.server.sink import ClearSink
+from freight.server.stream import StreamSink
+from freight.wire import events
+from freight.wire.frames import LAST_STREAM, Code
+from freight.wire.http2 import Session
+
+_GONE_SECONDS = 1.0  # how long a disk may keep an answer from seeing that nobody wants it
+_ECHO_SECONDS = 1.0  # how long a client may take to say that it has seen that we are leaving
+
+
+class Stream:
+    """One request and its answer."""
+
+    __slots__ = ("asked", "client", "request", "sink", "task")
+
+    def __init__(self, sink: StreamSink, client: str) -> None:
+        self.sink = sink
+        self.client = client
+        self.request: Request | None = None  # read, and not yet answered
+        self.asked = NOTHING
+        self.task: asyncio.Task[None] | None = None
+
+
+class Streams:
+    """Serves a connection whose bytes are HTTP/2. ``busy`` and ``rest`` are called when the first stream begins, and
+    when none is left. ``trusted`` may say who a request's client is.
+    """
+
+    def __init__(
+        self,
+        house: House,
+        way: ClearSink,
+        inlet: Inlet,
+        client: str,
+        trusted: Networks,
+        busy: Callable[[], None],
+        rest: Callable[[], None],
+    ) -> None:
+        self._house = house
+        self._inlet = inlet
+        self._client = client
+        self._trusted = trusted
+        self._busy = busy
+        self._rest = rest
+        self._session = Session(client, house.limits)
+        self._multiplex = Multiplex(way, self._session, house.loop, house.transfers.rounds)
+        self._streams: dict[int, Stream] = {}
+        self._context = copy_context()  # one for all: nothing here sets context variables
+        self._deserted = False  # the client will ask no more
+        self._left = False  # we have said which request was the last that is looked at
+        self._over = False  # nothing more is read
+        self._since = house.loop.time()  # when the last stream ended,
+        self._partial_since: float | None = None  # and when an unfinished frame or head began
+
+    def exchanges(self) -> Iterator[Exchange]:
+        """What runs at this moment; it may change while this goes on."""
+        for stream in list(self._streams.values()):
+            yield Exchange(stream.client, stream.asked[1], stream.sink)
+
+    async def run(self, ahead: bytes | None) -> None:
+        """Serve it to its end. The socket is the caller's to close. ``ahead`` has come already (see Inlet.receive)."""
+        house = self._house
+        if not house.budget.can_share(stream=False):
+            self._session.go_away()
+            self._multiplex.push()
+            self._multiplex.close()
+            return
+        house.budget.shared(1)
+        try:
+            await self._read(ahead)
+            await self._finish(_GONE_SECONDS)
+            self._multiplex.push()
+            await self._multiplex.wait_drained(0, house.linger_seconds)
+        finally:
+            await self._finish()
+            self._multiplex.close()
+            house.budget.shared(-1)
+
+    def drain(self) -> None:
+        """Take what is on its way, finish what runs, and then end."""
+        if not self._session.settled:
+            self._stop()
+            return
+        self._session.go_away(LAST_STREAM)
+        self._multiplex.push()
+        self._house.loop.call_later(_ECHO_SECONDS, self._leave)
+
+    def _leave(self) -> None:
+        """What was on its way when we said so has come."""
+        if not self._over and not self._left:
+            self._left = True
+            self._session.go_away()
+            self._multiplex.push()
+            self._end_if_done()
+
+    def _stop(self) -> None:
+        self._over = True
+        self._inlet.give_up()
+
+    def _end_if_done(self) -> None:
+        if (self._left or self._deserted) and not self._streams:
+            self._stop()
+
+    # In
+
+    async def _read(self, data: bytes | None) -> None:
+        house, session = self._house, self._session
+        while data and not self._over:
+            try:
+                for event in session.feed(data, house.clock.monotonic()):
+                    self._hear(event)
+            except Violation:
+                self._lose()
+                return
+            self._multiplex.push()
+            if len(session.out) > OUT_BYTES and not await self._multiplex.wait_drained(OUT_BYTES, house.idle_seconds):
+                return
+            if self._over:
+                return
+            self._partial_since = None if session.idle else self._partial_since or house.loop.time()
+            self._set_deadline()
+            try:
+                data = await self._inlet.receive()
+            except OSError:
+                data = b""
+        if data == b"":
+            self._lose()
+        if data is None and not self._over and not self._inlet.evicted:
+            session.go_away()
+
+    def _lose(self) -> None:
+        """Nobody is there any more for what runs."""
+        for stream in list(self._streams.values()):
+            self._multiplex.lose(stream.sink)
+        self._multiplex.push()
+
+    def _set_deadline(self) -> None:
+        deadline = math.inf if self._streams else self._since + self._house.idle_seconds
+        if self._partial_since is not None:
+            deadline = min(deadline, self._partial_since + self._house.head_seconds)
+        self._inlet.deadline = deadline
+
+    def _hear(self, event: events.Event) -> None:
+        stream = self._streams.get(getattr(event, "stream", 0))
+        match event:
+            case events.Asked() | events.Declined():
+                self._begin(event)
+            case events.Gone() if stream is not None:
+                self._multiplex.lose(stream.sink)
+            case events.Opened():
+                if stream is not None or not event.stream:
+                    self._multiplex.opened(None if stream is None else stream.sink)
+            case events.Reprioritized() if stream is not None:
+                stream.sink.priority = priority.parse(event.priority)
+                self._multiplex.prioritized(stream.sink)
+            case events.Leaving():
+                self._deserted = True
+                self._end_if_done()
+            case events.Answered():
+                self._leave()
+
+    def _begin(self, event: events.Asked | events.Declined) -> None:
+        house = self._house
+        if not house.budget.can_share(stream=True):
+            self._session.reset(event.stream, Code.REFUSED_STREAM)  # which is safe to ask again
+            return
+        if not self._streams:
+            self._busy()
+        house.budget.shared(0, 1)
+        sink = StreamSink(event.stream, self._multiplex, house.clock)
+        stream = self._streams[event.stream] = Stream(sink, self._client)
+        if isinstance(event, events.Asked):
+            request = event.request
+            if self._trusted:
+                stream.client = true_client(self._client, request.fields, self._trusted)
+                request = replace(request, client=stream.client)
+            sink.priority = priority.parse(request.field("priority"))
+            stream.request = request
+            stream.asked = (request.method, request.target, request.version, request.field("range") or "")
+            answer = self._answer(event.stream, stream)
+        else:
+            stream.asked = (event.method, "-", (2, 0), "")
+            answer = self._decline(event, stream)
+        stream.task = house.loop.create_task(answer, context=self._context)
+
+    # Out
+
+    async def _answer(self, number: int, stream: Stream) -> None:
+        started, ended = self._house.clock.monotonic(), "complete"
+        try:
+            await self._house.files.respond(_take(stream), stream.sink)
+        except BaseException as error:
+            ended = ending(error)
+            self._fail(number, stream, error)
+        finally:
+            self._end(number, stream, started, ended)
+
+    async def _decline(self, event: events.Declined, stream: Stream) -> None:
+        started, ended, why = self._house.clock.monotonic(), "refused", str(event.error)
+        try:
+            await self._refuse(stream, event.error.status, f"{why[0].upper()}{why[1:]}.", event.accept)
+        except BaseException as error:
+            ended = ending(error)
+            self._fail(event.stream, stream, error)
+        finally:
+            self._end(event.stream, stream, started, ended)
+
+    async def _refuse(self, stream: Stream, status: int, detail: str, accept: str | None) -> None:
+        plan = refuse(status, detail, accept)
+        if stream.asked[0] == "HEAD":
+            plan = replace(plan, parts=(), content=False)
+        await self._house.transfers.send(plan, stream.sink)
+
+    def _fail(self, number: int, stream: Stream, error: BaseException) -> None:
+        """What has gone out must not look complete. The other streams go on. Raises what is a fault of ours."""
+        sink = stream.sink
+        if isinstance(error, OSError) and not sink.status and not sink.gone:  # a failing disk, and nothing has gone out
+            sink.status = 500
+            self._session.head(number, Plan(500), sink.date(), True)
+            return
+        ours = not isinstance(error, (Stalled, TooSlow, Drained, asyncio.CancelledError))
+        self._session.reset(number, Code.INTERNAL_ERROR if ours else Code.CANCEL)
+        if not isinstance(error, (TransferError, OSError, asyncio.CancelledError)):
+            raise error
+
+    def _end(self, number: int, stream: Stream, started: float, ended: str) -> None:
+        house = self._house
+        self._session.end(number)
+        self._multiplex.shut(stream.sink)
+        del self._streams[number]
+        house.budget.shared(0, -1)
+        self._multiplex.push()
+        house.record(entry(house.clock, stream.client, stream.asked, stream.sink, started, ended))
+        if not self._streams:
+            self._since = house.loop.time()
+            self._set_deadline()
+            self._rest()
+        self._end_if_done()
+
+    async def _finish(self, seconds: float = 0.0) -> None:
+        """End what still runs. Who has been told so already has so many seconds to see it."""
+        tasks = [stream.task for stream in self._streams.values() if stream.task is not None]
+        if tasks and seconds and all(stream.sink.gone for stream in self._streams.values()):
+            await asyncio.wait(tasks, timeout=seconds)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for number, stream in list(self._streams.items()):  # cancelled before they had begun
+            self._end(number, stream, self._house.clock.monotonic(), Drained.reason)
+
+
+def _take(stream: Stream) -> Request:
+    """The request, which is then its answerer's alone: it may let go of it while the answer flows."""
+    request, stream.request = stream.request, None
+    assert request is not None
+    return request

@@ -1,0 +1,354 @@
+"""HTTP/2, one connection: bytes in, events out, and in ``out`` what is to be sent but content (RFC 9113). Sans-IO.
+
+h2 keeps the state of streams, HPACK and the windows, one frame at a time. Around it stands what a server has to bear
+with: which frames cost the client nothing (:mod:`freight.wire.calm`), how much of a head is held, and the rules that h2
+sees otherwise, each where it is kept. DATA is not made here, as that would copy it twice:
+:mod:`freight.wire.frames` lays it out, and :meth:`Session.spend` keeps the windows in step.
+"""
+
+from __future__ import annotations
+
+import re
+
+import h2.exceptions
+from h2 import events as said
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.settings import SettingCodes, Settings
+from hpack.exceptions import HPACKError
+
+from freight.errors import PeerGone, ProtocolError, Violation
+from freight.model import Plan
+from freight.wire import answer, events, frames
+from freight.wire.calm import RESET, Calm
+from freight.wire.frames import Code, Frame, Kind
+from freight.wire.http1 import Limits
+from freight.wire.section import read_section, read_trailers
+
+STREAMS = 100
+"""How many streams of one connection may be open: as many as RFC 9113 section 6.5.2 asks for at least."""
+
+_CLOSED_KEPT = 256  # streams whose end is remembered; h2's 65,536 are megabytes a connection
+_BLOCK_FRAMES = 32  # CONTINUATION frames of one head
+_PRIORITIES_KEPT = 32  # of streams that have not begun
+_OPEN_BYTES = 16 * 1024  # content that has come and not been made up for in the connection's window
+_PING = b"freight\0"
+_BREAKS = re.compile("[\r\n\0]")
+_CHEAP = frozenset((Kind.PRIORITY, Kind.SETTINGS, Kind.PING, Kind.CONTINUATION))
+_WORTH_BYTES = 1024  # a window opened by so much costs its client nothing: Go does so for each 4 KiB that it has read
+
+
+class _Connection(H2Connection):
+    """h2's, with bounds of ours."""
+
+    MAX_CLOSED_STREAMS = _CLOSED_KEPT
+
+    @property
+    def open_inbound_streams(self) -> int:
+        """h2 ends the connection of who opens too many; who has not had our settings yet may do so in good faith.
+
+        So the count is ours, and the stream is refused. To ask h2 for it makes it forget those that are closed.
+        """
+        return min(super().open_inbound_streams, STREAMS - 1)
+
+
+class Session:
+    """The server's side of one connection. ``client`` goes into each Request.
+
+    ``out`` holds frames to be sent, in order; who sends them takes them from its front. How long it is, is the caller's
+    to bound: it feeds nothing more while that is much. After a Violation was raised nothing more may be fed.
+    """
+
+    __slots__ = (
+        "_block",
+        "_client",
+        "_content",
+        "_ended",
+        "_h2",
+        "_last",
+        "_limits",
+        "_live",
+        "_priorities",
+        "_settled",
+        "_splitter",
+        "calm",
+        "out",
+    )
+
+    def __init__(self, client: str, limits: Limits) -> None:
+        self._client = client
+        self._limits = limits
+        self._splitter = frames.Splitter()
+        self._h2 = _Connection(H2Configuration(False, None, False, False, False, False, False))
+        most = limits.section + limits.line
+        wanted = {SettingCodes.MAX_CONCURRENT_STREAMS: STREAMS, SettingCodes.MAX_HEADER_LIST_SIZE: most}
+        self._h2.local_settings = Settings(client=False, initial_values=wanted)
+        self._h2.decoder.max_header_list_size = 2 * most  # between the two it is a 431, beyond it the end
+        self._h2.initiate_connection()
+        self._h2.receive_data(frames.PREFACE)  # the splitter has seen to it
+        self._live: set[int] = set()  # streams that were asked on, and have not ended
+        self._ended: set[int] = set()  # of those, whose client will send no more
+        self._block: tuple[int, int, int] | None = None  # of an unfinished head: stream, bytes, frames
+        self._settled = False  # the client's first SETTINGS have come
+        self._last = frames.LAST_STREAM  # streams beyond it are not looked at
+        self._content = 0  # bytes of content dropped since the connection's window was last opened
+        self._priorities: dict[int, str] = {}
+        self.calm = Calm()
+        self.out = bytearray(self._h2.data_to_send())
+
+    @property
+    def idle(self) -> bool:
+        """Nothing of an unfinished frame or head has come."""
+        return self._splitter.idle and self._block is None
+
+    @property
+    def settled(self) -> bool:
+        """The client has said its settings, as it must first."""
+        return self._settled
+
+    @property
+    def frame_bytes(self) -> int:
+        """The largest payload of DATA to be sent."""
+        return min(self._h2.max_outbound_frame_size, frames.FRAME_MAX)
+
+    # In
+
+    def feed(self, data: bytes, now: float) -> list[events.Event]:
+        """Take what the socket gave at ``now``, in seconds that never go back; what it means.
+
+        Raises Violation: the connection is to be ended, and ``out`` has the GOAWAY. What was said before is lost then.
+        """
+        found: list[events.Event] = []
+        self._splitter.feed(data)
+        try:
+            while (frame := self._splitter.next()) is not None:
+                found += self._take(frame, now)
+        except Violation as violation:
+            self.out += frames.goaway(self._h2.highest_inbound_stream_id, violation.code)
+            raise
+        return found
+
+    def _take(self, frame: Frame, now: float) -> list[events.Event]:
+        kind = frame.kind
+        self._check_order(frame)
+        if kind in _CHEAP or _is_idle(frame):
+            self.calm.spend(1, now)
+        if kind == Kind.GOAWAY:  # h2 would end the connection, and streams with it
+            _check_frame(frame, 8, at_least=True, of_stream=False)
+            return [events.Leaving()]
+        if kind == Kind.PRIORITY_UPDATE:
+            self.calm.spend(1, now)
+            return self._prioritize(frame)
+        if kind == Kind.RST_STREAM:
+            _check_frame(frame, 4, of_stream=True)
+            if frame.stream > self._h2.highest_inbound_stream_id:  # h2 passes over it; section 6.4
+                raise Violation(Code.PROTOCOL_ERROR, "a reset of a stream that has not begun")
+            if frame.stream in self._live:
+                self.calm.spend(RESET, now)
+        if kind == Kind.WINDOW_UPDATE and frame.stream and frame.payload[:4] == bytes(4):
+            return self._break(frame.stream, Code.PROTOCOL_ERROR, now)  # h2: of the connection; section 6.9
+        if kind not in Kind.__members__.values():
+            self.calm.spend(1, now)
+            return []  # section 5.5
+        return self._tell(frame, now)
+
+    def _check_order(self, frame: Frame) -> None:
+        """What must come first, and what may not come between (sections 3.4 and 6.10)."""
+        if not self._settled:
+            if frame.kind != Kind.SETTINGS or frame.flags & frames.ACK:
+                raise Violation(Code.PROTOCOL_ERROR, "no settings at the beginning")
+            self._settled = True
+        if self._block is not None:
+            stream, size, count = self._block
+            if frame.kind != Kind.CONTINUATION or frame.stream != stream:
+                raise Violation(Code.PROTOCOL_ERROR, "another frame within a head")
+            size += len(frame.raw)
+            if size > self._limits.section + self._limits.line or count >= _BLOCK_FRAMES:
+                raise Violation(Code.ENHANCE_YOUR_CALM, "a head that is too long")
+            self._block = None if frame.flags & frames.END_HEADERS else (stream, size, count + 1)
+        elif frame.kind == Kind.HEADERS and not frame.flags & frames.END_HEADERS:
+            self._block = (frame.stream, len(frame.raw), 1)
+        elif frame.kind == Kind.SETTINGS and frame.flags & frames.ACK and frame.payload:  # h2: PROTOCOL_ERROR
+            raise Violation(Code.FRAME_SIZE_ERROR, "settings in an acknowledgement")
+
+    def _prioritize(self, frame: Frame) -> list[events.Event]:
+        _check_frame(frame, 4, at_least=True, of_stream=False)
+        stream = int.from_bytes(frame.payload[:4]) & frames.LAST_STREAM
+        if not stream:
+            raise Violation(Code.PROTOCOL_ERROR, "a priority of no stream")
+        text = frame.payload[4:].decode("latin-1")
+        if stream > self._h2.highest_inbound_stream_id:
+            if len(self._priorities) < _PRIORITIES_KEPT:
+                self._priorities[stream] = text
+        elif stream in self._live:
+            return [events.Reprioritized(stream, text)]
+        return []
+
+    def _tell(self, frame: Frame, now: float) -> list[events.Event]:
+        """Have h2 take a frame, and say in our words what it makes of it."""
+        found: list[events.Event] = []
+        for event in self._hear(frame):
+            match event:
+                case said.RequestReceived():
+                    found += self._ask(event, now)
+                case said.TrailersReceived():
+                    found += self._end_content(event, now)
+                case said.DataReceived():
+                    self._drop(event.flow_controlled_length or 0)
+                case said.StreamEnded() if event.stream_id in self._live:
+                    self._ended.add(event.stream_id)
+                case said.StreamReset() if event.stream_id in self._live:
+                    self._forget(event.stream_id)
+                    found.append(events.Gone(event.stream_id))
+                case said.WindowUpdated():
+                    found.append(events.Opened(event.stream_id or 0))
+                case said.RemoteSettingsChanged():
+                    found.append(events.Opened(0))
+                case said.PingAckReceived() if event.ping_data == _PING:
+                    found.append(events.Answered())
+        return found
+
+    def _hear(self, frame: Frame) -> list[said.Event]:
+        try:
+            heard = self._h2.receive_data(frame.raw)
+        except h2.exceptions.ProtocolError as error:
+            self._h2.clear_outbound_data_buffer()  # its GOAWAY
+            code = Code.COMPRESSION_ERROR if isinstance(error.__cause__, HPACKError) else error.error_code
+            if isinstance(error, h2.exceptions.DenialOfServiceError):
+                code = Code.ENHANCE_YOUR_CALM
+            raise Violation(int(code), "against the rules of HTTP/2") from error
+        self.out += self._h2.data_to_send()
+        return heard
+
+    def _end_content(self, event: said.TrailersReceived, now: float) -> list[events.Event]:
+        try:
+            read_trailers(event.headers or ())
+        except ProtocolError:
+            return self._break(event.stream_id or 0, Code.PROTOCOL_ERROR, now)
+        return []
+
+    def _ask(self, event: said.RequestReceived, now: float) -> list[events.Event]:
+        stream, lines = event.stream_id or 0, event.headers or ()
+        ended = event.stream_ended is not None
+        priority = self._priorities.pop(stream, None)
+        self._live.add(stream)
+        if ended:
+            self._ended.add(stream)
+        if stream > self._last or len(self._live) > STREAMS:
+            self.calm.spend(RESET, now)
+            self.reset(stream, Code.REFUSED_STREAM)
+            return []
+        try:
+            request = read_section(lines, ended, self._client, self._limits)
+        except ProtocolError as error:
+            if error.status == 400:
+                self._break(stream, Code.PROTOCOL_ERROR, now)
+                return []
+            known = {bytes(name): bytes(value).decode("latin-1") for name, value in lines}
+            return [events.Declined(stream, error, known.get(b":method", "-"), known.get(b"accept"))]
+        found: list[events.Event] = [events.Asked(stream, request)]
+        return found if priority is None else [*found, events.Reprioritized(stream, priority)]
+
+    def _break(self, stream: int, code: Code, now: float) -> list[events.Event]:
+        """The client has broken a rule on one stream (section 5.4.2)."""
+        if stream > self._h2.highest_inbound_stream_id:
+            raise Violation(code, "a frame of a stream that has not begun")
+        if stream not in self._live:
+            return []
+        self.calm.spend(RESET, now)
+        self.reset(stream, code)
+        return [events.Gone(stream)]
+
+    def _drop(self, count: int) -> None:
+        """Content is dropped. A stream has one window of it, the connection as many as come."""
+        self._content += count
+        if self._content >= _OPEN_BYTES:
+            self._h2.increment_flow_control_window(self._content)
+            self._content = 0
+            self.out += self._h2.data_to_send()
+
+    # Out
+
+    def head(self, stream: int, plan: Plan, date: str, ends: bool) -> None:
+        """An answer's header section; ``ends``: nothing follows it. Raises PeerGone for a stream that is no more.
+
+        Raises ValueError for a CR, LF or NUL in a field: a fault of whoever made the plan.
+        """
+        if stream not in self._live:
+            raise PeerGone("the client reset the stream")
+        if _BREAKS.search("".join([text for pair in plan.fields for text in pair])):
+            raise ValueError("a line break or NUL in a response field")
+        lines = [(b":status", b"%d" % plan.status), (b"date", date.encode()), (b"server", b"freight")]
+        lines += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in plan.fields]
+        if answer.delimitation(plan, (1, 0)) is answer.Delimitation.LENGTH:
+            lines.append((b"content-length", b"%d" % (plan.length or 0)))
+        self._h2.send_headers(stream, lines, end_stream=ends)
+        self.out += self._h2.data_to_send()
+        if ends:
+            self._finish(stream)
+
+    def window(self, stream: int) -> int:
+        """How many bytes of content may be sent on a stream now; 0 or less: none."""
+        return self._h2.local_flow_control_window(stream) if stream in self._live else 0
+
+    def stream_window(self, stream: int) -> int:
+        """How many the stream's own window has room for, whatever that of the connection has."""
+        return self._h2.streams[stream].outbound_flow_control_window if stream in self._live else 0
+
+    def spend(self, stream: int, count: int) -> None:
+        """DATA frames of ``count`` bytes in all have been begun on a stream: its windows are that much smaller.
+
+        Here and nowhere else: h2 does this when it makes the frames itself.
+        """
+        self._h2.outbound_flow_control_window -= count
+        self._h2.streams[stream].outbound_flow_control_window -= count
+        self.calm.sent(count)
+
+    def end(self, stream: int) -> None:
+        """All of an answer has been sent."""
+        if stream in self._live:
+            self._h2.end_stream(stream)
+            self.out += self._h2.data_to_send()
+            self._finish(stream)
+
+    def reset(self, stream: int, code: Code) -> None:
+        """End a stream at once, if it has not ended."""
+        if stream in self._live:
+            self._forget(stream)
+            self._h2.reset_stream(stream, code)
+            self.out += self._h2.data_to_send()
+
+    def go_away(self, last: int | None = None) -> None:
+        """Say that streams above ``last`` (None: those that have not come yet) are not looked at, and ask for an echo.
+
+        That comes as Answered. To be said twice: what is on its way meanwhile is taken (section 6.8).
+        """
+        self._last = self._h2.highest_inbound_stream_id if last is None else last
+        self.out += frames.goaway(self._last, Code.NO_ERROR)
+        if last is not None:
+            self.out += frames.pack(Kind.PING, 0, 0, _PING)
+
+    def _finish(self, stream: int) -> None:
+        self.calm.finished()
+        if stream not in self._ended:
+            self.reset(stream, Code.NO_ERROR)  # what is left of its content nobody wants (section 8.1)
+        else:
+            self._forget(stream)
+
+    def _forget(self, stream: int) -> None:
+        self._live.discard(stream)
+        self._ended.discard(stream)
+
+
+def _is_idle(frame: Frame) -> bool:
+    """Content that is none, or a window that opens by next to nothing."""
+    if frame.kind == Kind.WINDOW_UPDATE:
+        return int.from_bytes(frame.payload) < _WORTH_BYTES
+    return frame.kind == Kind.DATA and not frame.payload and not frame.flags & frames.END_STREAM
+
+
+def _check_frame(frame: Frame, size: int, *, of_stream: bool, at_least: bool = False) -> None:
+    if bool(frame.stream) != of_stream:
+        raise Violation(Code.PROTOCOL_ERROR, "a frame on the wrong stream")
+    if len(frame.payload) < size or (len(frame.payload) > size and not at_least):
+        raise Violation(Code.FRAME_SIZE_ERROR, "a frame of the wrong size")

@@ -1,0 +1,130 @@
+"""HTTP/2, with prior knowledge and over TLS, as curl, nghttp and h2load speak it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from programs import LARGE_BYTES, digest, make_content, run, start, written
+
+from certificates import Pair
+from serving import Served, until
+
+CURL = ("curl", "-q", "-sS", "--noproxy", "*", "--max-time", "50")
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Wire:
+    """A way to speak HTTP/2: what the server and curl are told, and how its addresses begin."""
+
+    start: Callable[..., Served]
+    flags: tuple[str, ...]
+    scheme: str
+    options: tuple[str, ...]
+
+    def serve(self, path: Path) -> Served:
+        return self.start(path, *self.flags)
+
+    def url(self, served: Served, target: str = "/") -> str:
+        return f"{self.scheme}://127.0.0.1:{served.port}{target}"
+
+    def curl(self, served: Served, *options: str, within: Path, target: str = "/") -> bytes:
+        ended = run(*CURL, *self.options, *options, self.url(served, target), within=within)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+
+@pytest.fixture(params=["h2c", "h2"])
+def wire(request: pytest.FixtureRequest, serve: Callable[..., Served], pair: Pair) -> Wire:
+    if request.param == "h2c":
+        return Wire(serve, (), "http", ("--http2-prior-knowledge",))
+    return Wire(serve, pair.flags, "https", ("--http2", "--cacert", str(pair.cert)))
+
+
+@pytest.mark.needs("curl")
+def test_curl_has_a_large_file_whole_and_takes_up_one_that_was_cut(wire: Wire, there: Path, here: Path) -> None:
+    expected = make_content(there / "large.bin", LARGE_BYTES)
+    served = wire.serve(there / "large.bin")
+    assert wire.curl(served, "-o", "whole", "-w", "%{http_version}", within=here) == b"2"
+    assert digest(here / "whole") == expected
+    cut = start(*CURL, *wire.options, "--limit-rate", "4M", "-o", "part", wire.url(served), within=here)
+    until(lambda: written(here / "part") > 1 << 20, "some of it has come")
+    cut.kill()
+    cut.wait()
+    assert 0 < written(here / "part") < LARGE_BYTES
+    wire.curl(served, "-C", "-", "-o", "part", within=here)
+    assert digest(here / "part") == expected
+
+
+@pytest.mark.needs("curl")
+def test_curl_has_what_lies_beyond_4_gib(wire: Wire, there: Path, here: Path) -> None:
+    with (there / "sparse.bin").open("wb") as file:
+        file.truncate(5 * GIB)
+        file.seek(5 * GIB - 9)
+        file.write(b"the end.\n")
+    served = wire.serve(there / "sparse.bin")
+    assert wire.curl(served, "-r", f"{5 * GIB - 9}-", within=here) == b"the end.\n"
+    assert wire.curl(served, "-r", "-4", within=here) == b"nd.\n"
+    content = wire.curl(served, "-r", f"{4 * GIB - 70_000}-{4 * GIB + 69_999}", within=here)
+    assert content == bytes(140_000)
+
+
+@pytest.mark.needs("curl")
+@pytest.mark.parametrize(("options", "status"), [(("-I",), 200), (("-X", "POST", "-d", "x"), 405), (("-r", "9-"), 416)])
+def test_curl_is_told_the_status(wire: Wire, there: Path, here: Path, options: tuple[str, ...], status: int) -> None:
+    (there / "small").write_bytes(b"123")
+    served = wire.serve(there / "small")
+    assert wire.curl(served, *options, "-o", os.devnull, "-w", "%{http_code}", within=here) == b"%d" % status
+
+
+@pytest.mark.needs("nghttp")
+@pytest.mark.parametrize("options", [(), ("-w14", "-W14"), ("-w30", "-W30"), ("-c0",), ("--no-dep",), ("-b40",)])
+def test_nghttp_has_a_file_by_small_windows_and_large_ones(
+    wire: Wire, there: Path, here: Path, options: tuple[str, ...]
+) -> None:
+    """And without a table of HPACK, without priorities, with padded frames."""
+    expected = make_content(there / "large.bin", LARGE_BYTES)
+    served = wire.serve(there)
+    ended = run("nghttp", *options, wire.url(served, "/large.bin"), within=here)
+    assert ended.returncode == 0, ended.stderr
+    assert hashlib.sha256(ended.stdout).hexdigest() == expected
+
+
+@pytest.mark.needs("h2load")
+@pytest.mark.parametrize("window", ["16", "24"])
+def test_h2load_has_all_it_asks_for(wire: Wire, there: Path, here: Path, window: str) -> None:
+    """A hundred streams on each of four connections."""
+    make_content(there / "some.bin", 1_000_000)
+    served = wire.serve(there)
+    many = ("-n800", "-c4", "-m100", f"-w{window}", f"-W{window}")
+    said = run("h2load", *many, wire.url(served, "/some.bin"), within=here).stdout.decode()
+    assert "800 succeeded, 0 failed, 0 errored" in said
+    found = re.search(r"\((\d+)\) data", said)
+    assert found is not None and int(found[1]) == 800 * 1_000_000
+
+
+@pytest.mark.needs("curl")
+@pytest.mark.parametrize("wire", ["h2"], indirect=True)
+def test_curl_has_eight_ranges_at_once_by_one_connection(wire: Wire, there: Path, here: Path) -> None:
+    """Over TLS only: with prior knowledge curl 7.88 fails at several at once, whoever serves."""
+    expected = make_content(there / "large.bin", LARGE_BYTES)
+    served = wire.serve(there / "large.bin")
+    part = -(-LARGE_BYTES // 8)
+    asked = []
+    for number in range(8):
+        first = number * part
+        last = min(first + part, LARGE_BYTES) - 1
+        asked += ["-:"] * bool(asked)
+        asked += [*CURL[1:], *wire.options, "-w", "%{num_connects} ", "-o", f"{number}", "-r", f"{first}-{last}"]
+        asked += [wire.url(served)]
+    ended = run("curl", "-q", "-Z", *asked, within=here)
+    assert ended.returncode == 0, ended.stderr
+    assert sorted(ended.stdout.split()) == [b"0"] * 7 + [b"1"]
+    whole = b"".join((here / f"{number}").read_bytes() for number in range(8))
+    assert hashlib.sha256(whole).hexdigest() == expected

@@ -1,0 +1,153 @@
+"""RFC 9113's rules that a server sees broken, a row each: what is said behind the preface, and how it is to be judged.
+
+``goaway`` ends the connection, ``reset`` one stream; None: it is no fault. The numbers are error codes (section 7).
+"""
+
+from __future__ import annotations
+
+import struct
+
+from hpack import Encoder
+
+from speaking import PREFACE, frame, settings
+
+NO, PROTOCOL, FLOW, SIZE, CLOSED, REFUSED, CANCEL, COMPRESSION, CALM = 0, 1, 3, 6, 5, 7, 8, 9, 11
+ASKED = [(":method", "GET"), (":scheme", "http"), (":authority", "x"), (":path", "/nothing")]
+HELLO = PREFACE + settings()
+
+
+def block(*fields: tuple[str, str], table: bool = False) -> bytes:
+    """A header section, compressed without the table where it is to stand anywhere."""
+    encoder = Encoder()
+    if not table:
+        encoder.header_table_size = 0
+    return bytes(encoder.encode([(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]))
+
+
+def head(*fields: tuple[str, str], stream: int = 1, ends: bool = True) -> bytes:
+    """A HEADERS frame of exactly these fields."""
+    return frame(1, 4 | ends, stream, block(*fields))
+
+
+def asked(*more: tuple[str, str], stream: int = 1, ends: bool = True) -> bytes:
+    """One of a good request and these."""
+    return head(*ASKED, *more, stream=stream, ends=ends)
+
+
+def without(name: str) -> list[tuple[str, str]]:
+    return [pair for pair in ASKED if pair[0] != name]
+
+
+def word(number: int) -> bytes:
+    return struct.pack(">I", number)
+
+
+GOAWAY = frame(7, payload=word(0) + word(0))
+MALFORMED = ("reset", PROTOCOL)
+RULES: list[tuple[str, bytes, tuple[str, int] | None]] = [
+    # Section 3.4
+    ("3.4 something else than the preface's end", PREFACE[:-2] + b"xx" + settings(), ("goaway", PROTOCOL)),
+    ("3.4 no settings first", PREFACE + frame(6, payload=bytes(8)), ("goaway", PROTOCOL)),
+    ("3.4 an acknowledgement first", PREFACE + frame(4, 1), ("goaway", PROTOCOL)),
+    # Section 4
+    ("4.1 an unknown type", HELLO + frame(200, 0xFF, 7, b"x"), None),
+    ("4.1 unknown flags", HELLO + frame(6, 0xFE, 0, bytes(8)), None),
+    ("4.1 the reserved bit", HELLO + frame(6, 0, 1 << 31, bytes(8)), None),
+    ("4.2 DATA too long", HELLO + asked(ends=False) + frame(0, 0, 1, bytes(16385)), ("goaway", SIZE)),
+    ("4.2 HEADERS too long", HELLO + frame(1, 5, 1, bytes(16385)), ("goaway", SIZE)),
+    ("4.3 a broken header block", HELLO + frame(1, 5, 1, b"\xff\xff\xff\xff\xff\xff\xff\xff"), ("goaway", COMPRESSION)),
+    ("4.3 an index beyond the table", HELLO + frame(1, 5, 1, b"\xfe"), ("goaway", COMPRESSION)),
+    ("4.3 another frame within a block", HELLO + frame(1, 1, 1) + frame(6, payload=bytes(8)), ("goaway", PROTOCOL)),
+    ("4.3 an unknown frame within a block", HELLO + frame(1, 1, 1, b"") + frame(200), ("goaway", PROTOCOL)),
+    # Section 5
+    ("5.1 idle: DATA", HELLO + frame(0, 1, 1, b"x"), ("goaway", PROTOCOL)),
+    ("5.1 idle: RST_STREAM", HELLO + frame(3, 0, 1, word(CANCEL)), ("goaway", PROTOCOL)),
+    ("5.1 idle: WINDOW_UPDATE", HELLO + frame(8, 0, 1, word(1)), ("goaway", PROTOCOL)),
+    ("5.1 idle: CONTINUATION", HELLO + frame(9, 4, 1), ("goaway", PROTOCOL)),
+    ("5.1 half-closed: DATA", HELLO + asked() + frame(0, 1, 1, b"x"), ("reset", CLOSED)),
+    ("5.1 half-closed: HEADERS", HELLO + asked() + asked(), ("reset", CLOSED)),
+    ("5.1.1 a stream of even number", HELLO + asked(stream=2), ("goaway", PROTOCOL)),
+    ("5.1.1 a number that has been passed", HELLO + asked(stream=5) + asked(stream=3), ("goaway", PROTOCOL)),
+    # Section 6
+    ("6.1 DATA on stream 0", HELLO + frame(0, 1, 0, b"x"), ("goaway", PROTOCOL)),
+    ("6.1 more padding than DATA", HELLO + asked(ends=False) + frame(0, 9, 1, b"\x05x"), ("goaway", PROTOCOL)),
+    ("6.2 HEADERS on stream 0", HELLO + asked(stream=0), ("goaway", PROTOCOL)),
+    ("6.2 more padding than HEADERS", HELLO + frame(1, 0xD, 1, b"\xff" + block(*ASKED)), ("goaway", PROTOCOL)),
+    ("6.3 PRIORITY on stream 0", HELLO + frame(2, 0, 0, bytes(5)), ("goaway", PROTOCOL)),
+    ("6.3 PRIORITY of another length", HELLO + asked() + frame(2, 0, 1, bytes(4)), ("goaway", SIZE)),
+    ("6.3 PRIORITY of an idle stream", HELLO + frame(2, 0, 9, word(0) + b"\0"), None),
+    ("6.4 RST_STREAM on stream 0", HELLO + frame(3, 0, 0, word(CANCEL)), ("goaway", PROTOCOL)),
+    ("6.4 RST_STREAM of another length", HELLO + asked() + frame(3, 0, 1, bytes(3)), ("goaway", SIZE)),
+    ("6.5 SETTINGS on a stream", HELLO + frame(4, 0, 1), ("goaway", PROTOCOL)),
+    ("6.5 SETTINGS of a broken length", HELLO + frame(4, payload=bytes(5)), ("goaway", SIZE)),
+    ("6.5 settings in an acknowledgement", HELLO + frame(4, 1, payload=bytes(6)), ("goaway", SIZE)),
+    ("6.5.2 ENABLE_PUSH of 2", HELLO + settings((2, 2)), ("goaway", PROTOCOL)),
+    ("6.5.2 a window too large", HELLO + settings((4, 1 << 31)), ("goaway", FLOW)),
+    ("6.5.2 frames too small", HELLO + settings((5, 16383)), ("goaway", PROTOCOL)),
+    ("6.5.2 frames too large", HELLO + settings((5, 1 << 24)), ("goaway", PROTOCOL)),
+    ("6.5.2 an unknown setting", HELLO + settings((0xFF, 1)), None),
+    ("6.6 PUSH_PROMISE", HELLO + asked(ends=False) + frame(5, 4, 1, word(2) + block(*ASKED)), ("goaway", PROTOCOL)),
+    ("6.7 PING on a stream", HELLO + frame(6, 0, 1, bytes(8)), ("goaway", PROTOCOL)),
+    ("6.7 PING of another length", HELLO + frame(6, 0, 0, bytes(7)), ("goaway", SIZE)),
+    ("6.8 GOAWAY on a stream", HELLO + frame(7, 0, 1, bytes(8)), ("goaway", PROTOCOL)),
+    ("6.8 GOAWAY too short", HELLO + frame(7, 0, 0, bytes(7)), ("goaway", SIZE)),
+    ("6.9 WINDOW_UPDATE of another length", HELLO + frame(8, 0, 0, bytes(3)), ("goaway", SIZE)),
+    ("6.9 an increment of 0", HELLO + frame(8, 0, 0, word(0)), ("goaway", PROTOCOL)),
+    ("6.9 an increment of 0, of a stream", HELLO + asked(ends=False) + frame(8, 0, 1, word(0)), ("reset", PROTOCOL)),
+    ("6.9.1 a window that overflows", HELLO + frame(8, 0, 0, word((1 << 31) - 1)), ("goaway", FLOW)),
+    ("6.9.1 a stream's that does", HELLO + asked(ends=False) + frame(8, 0, 1, word((1 << 31) - 1)), ("reset", FLOW)),
+    ("6.9.2 SETTINGS that make it overflow", HELLO + frame(1, 4, 1, block(*ASKED)) + frame(8, 0, 1, word(1 << 30))
+     + settings((4, (1 << 31) - 1)), ("goaway", FLOW)),
+    ("6.10 CONTINUATION behind a whole head", HELLO + asked(ends=False) + frame(9, 4, 1), ("goaway", PROTOCOL)),
+    ("6.10 CONTINUATION of another stream", HELLO + frame(1, 1, 1) + frame(9, 4, 3), ("goaway", PROTOCOL)),
+    # Section 8
+    ("8.1 a second head that does not end", HELLO + asked(ends=False) + head(("a", "b"), ends=False),
+     ("goaway", PROTOCOL)),
+    ("8.1 a pseudo-header in trailers", HELLO + asked(ends=False) + head((":path", "/")), MALFORMED),
+    ("8.1.1 content beyond its length", HELLO + asked(("content-length", "1"), ends=False) + frame(0, 1, 1, b"xy"),
+     ("goaway", PROTOCOL)),
+    ("8.1.1 less content than its length", HELLO + asked(("content-length", "1")), MALFORMED),
+    ("8.2.1 an upper-case name", HELLO + asked(("X-A", "b")), MALFORMED),
+    ("8.2.1 a line break in a value", HELLO + asked(("x-a", "b\r\nc: d")), MALFORMED),
+    ("8.2.1 a NUL in a value", HELLO + asked(("x-a", "b\0")), MALFORMED),
+    ("8.2.1 a space at the end of a value", HELLO + asked(("x-a", "b ")), MALFORMED),
+    ("8.2.1 a colon in a name", HELLO + asked(("x:a", "b")), MALFORMED),
+    ("8.2.2 Connection", HELLO + asked(("connection", "keep-alive")), MALFORMED),
+    ("8.2.2 Transfer-Encoding", HELLO + asked(("transfer-encoding", "chunked")), MALFORMED),
+    ("8.2.2 Upgrade", HELLO + asked(("upgrade", "x")), MALFORMED),
+    ("8.2.2 TE", HELLO + asked(("te", "gzip")), MALFORMED),
+    ("8.3 an unknown pseudo-header", HELLO + head(*ASKED, (":x", "y")), MALFORMED),
+    ("8.3 one of answers", HELLO + head(*ASKED, (":status", "200")), MALFORMED),
+    ("8.3 one behind a field", HELLO + head(("a", "b"), *ASKED), MALFORMED),
+    ("8.3.1 no method", HELLO + head(*without(":method")), MALFORMED),
+    ("8.3.1 no scheme", HELLO + head(*without(":scheme")), MALFORMED),
+    ("8.3.1 no path", HELLO + head(*without(":path")), MALFORMED),
+    ("8.3.1 an empty path", HELLO + head(*without(":path"), (":path", "")), MALFORMED),
+    ("8.3.1 two methods", HELLO + head(*ASKED[:1], *ASKED), MALFORMED),
+    ("8.3.1 two paths", HELLO + head(*ASKED, ASKED[3]), MALFORMED),
+    ("8.3.1 a Host that is not the authority", HELLO + asked(("host", "y")), MALFORMED),
+    ("8.3.1 neither", HELLO + head(*without(":authority")), MALFORMED),
+    ("8.3.1 userinfo", HELLO + head(*without(":authority"), (":authority", "me@x")), MALFORMED),
+    ("8.5 CONNECT with a path", HELLO + head(*without(":method"), (":method", "CONNECT")), MALFORMED),
+    # RFC 9218 section 7.1
+    ("9218-7.1 PRIORITY_UPDATE on a stream", HELLO + frame(16, 0, 1, word(1) + b"u=1"), ("goaway", PROTOCOL)),
+    ("9218-7.1 PRIORITY_UPDATE of stream 0", HELLO + frame(16, 0, 0, word(0) + b"u=1"), ("goaway", PROTOCOL)),
+    ("9218-7.1 PRIORITY_UPDATE too short", HELLO + frame(16, 0, 0, b"x"), ("goaway", SIZE)),
+    ("9218-7.1 PRIORITY_UPDATE that says nothing", HELLO + frame(16, 0, 0, word(9) + b"\xff?"), None),
+]  # fmt: skip
+
+FLOODS: list[tuple[str, bytes]] = [
+    ("rapid reset: CVE-2023-44487", b"".join(asked(stream=n) + frame(3, 0, n, word(CANCEL)) for n in range(1, 901, 2))),
+    ("streams that are refused", b"".join(asked(stream=n, ends=False) for n in range(1, 901, 2))),
+    ("malformed requests", b"".join(asked(("te", "x"), stream=n) for n in range(1, 901, 2))),
+    ("settings: CVE-2019-9515", settings() * 2000),
+    ("pings: CVE-2019-9512", frame(6, payload=bytes(8)) * 2000),
+    ("priorities: CVE-2019-9513", frame(2, 0, 1, word(0) + b"\0") * 2000),
+    ("priority updates", frame(16, 0, 0, word(1) + b"u=1") * 2000),
+    ("unknown frames", frame(200) * 2000),
+    ("empty DATA: CVE-2019-9518", asked(ends=False) + frame(0, 0, 1) * 2000),
+    ("tiny window updates", frame(8, 0, 0, word(1)) * 2000),
+    ("CONTINUATION: CVE-2024-27316", frame(1, 1, 1, block(*ASKED)) + frame(9, 0, 1) * 2000),
+    ("a head without end", frame(1, 1, 1, block(*ASKED)) + frame(9, 0, 1, bytes(16000)) * 40),
+    ("an HPACK bomb: CVE-2016-6581", frame(1, 5, 1, block(*ASKED, *[("a", "b" * 4000)] * 2000, table=True))),
+]  # fmt: skip

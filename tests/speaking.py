@@ -1,0 +1,224 @@
+"""A client of HTTP/2 for tests: built on h2, it says exactly what it is told, and windows grow only when it says so."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from h2 import events
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.settings import SettingCodes
+from hyperframe.frame import Frame, GoAwayFrame, RstStreamFrame
+
+from serving import PATIENCE_SECONDS, Answer, Cut, Served
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+WIDE = 2**30  # a window that is never the bound
+
+
+def frame(kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"") -> bytes:
+    """Any frame, well-formed or not."""
+    return struct.pack(">HBBBI", len(payload) >> 8, len(payload) & 0xFF, kind, flags, stream) + payload
+
+
+def settings(*pairs: tuple[int, int]) -> bytes:
+    """A SETTINGS frame."""
+    return frame(4, payload=b"".join(struct.pack(">HI", *pair) for pair in pairs))
+
+
+class Reset(Exception):
+    """The server has reset a stream; ``code`` says why."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"reset, with code {code}")
+        self.code = int(code)
+
+
+@dataclass
+class Received:
+    """What has come on one stream."""
+
+    status: int = 0
+    fields: dict[str, str] = field(default_factory=dict)
+    content: bytearray = field(default_factory=bytearray)
+    ended: bool = False
+    reset: int | None = None
+
+
+class Speaker:
+    """One connection. ``window`` is the client's, for each stream and for all together; ``frame_bytes`` the largest
+    frame that it takes; ``receive_bytes`` its SO_RCVBUF; ``tls``: it speaks so over TLS.
+    """
+
+    def __init__(
+        self,
+        served: Served,
+        window: int = WIDE,
+        *,
+        stream_window: int | None = None,
+        frame_bytes: int = 16384,
+        receive_bytes: int | None = None,
+        grows: bool = True,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.socket = socket.socket(socket.AF_INET6 if ":" in served.host else socket.AF_INET)
+        if receive_bytes is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        self.socket.settimeout(PATIENCE_SECONDS)
+        self.socket.connect((served.host, served.port))
+        if tls is not None:
+            tls.set_alpn_protocols(["h2"])
+            self.socket = tls.wrap_socket(self.socket)
+        self.h2 = H2Connection(H2Configuration(client_side=True, header_encoding="latin-1"))
+        self.h2.local_settings.update({SettingCodes.ENABLE_PUSH: 0, SettingCodes.MAX_FRAME_SIZE: frame_bytes})
+        self.h2.local_settings.acknowledge()
+        self.h2.max_inbound_frame_size = frame_bytes
+        self.h2.initiate_connection()
+        self.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: window if stream_window is None else stream_window})
+        if window > 65535:
+            self.h2.increment_flow_control_window(window - 65535)
+        self._grows = grows
+        self.received: dict[int, Received] = {}
+        self.order: list[int] = []  # the streams that DATA came on
+        self.goaways: list[tuple[int, int]] = []  # code, last stream
+        self.pings = 0
+        self.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.socket.close()
+
+    def flush(self) -> None:
+        """Send what h2 has to send."""
+        self.socket.sendall(self.h2.data_to_send())
+
+    def raw(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        self.socket.sendall(data)
+
+    def ask(self, path: str = "/", *fields: tuple[str, str], method: str = "GET", ends: bool = True) -> int:
+        """Send a request; its stream."""
+        stream = self.h2.get_next_available_stream_id()
+        head = [(":method", method), (":scheme", "http"), (":authority", "x"), (":path", path), *fields]
+        self.h2.send_headers(stream, head, end_stream=ends)
+        self.received[stream] = Received()
+        self.flush()
+        return stream
+
+    def open(self, count: int, stream: int | None = None) -> None:
+        """Let the server send so much more."""
+        self.h2.increment_flow_control_window(count, stream)
+        self.flush()
+
+    def answer(self, stream: int) -> Answer:
+        """A whole answer. Raises Reset, or Cut."""
+        found = self.received[stream]
+        while not found.ended:
+            if found.reset is not None:
+                raise Reset(found.reset)
+            self.receive()
+        return Answer(found.status, found.fields, bytes(found.content))
+
+    def get(self, path: str = "/", *fields: tuple[str, str], method: str = "GET") -> Answer:
+        """The answer to one request."""
+        return self.answer(self.ask(path, *fields, method=method))
+
+    def wait(self, condition: Callable[[], object]) -> None:
+        """Read until it holds. Raises Cut at the connection's end."""
+        while not condition():
+            self.receive()
+
+    def receive(self) -> None:
+        """Take what has come, or wait for something."""
+        data = self.socket.recv(1 << 16)
+        if not data:
+            raise Cut(f"the connection has ended; {self.goaways}")
+        for event in self._hear(data):
+            found = self.received.get(getattr(event, "stream_id", 0) or 0, Received())
+            match event:
+                case events.ResponseReceived():
+                    pairs = dict(event.headers)
+                    found.status, found.fields = int(pairs.pop(":status")), pairs
+                case events.DataReceived():
+                    found.content += event.data
+                    self.order.append(event.stream_id)
+                    self._grow(event)
+                case events.StreamEnded():
+                    found.ended = True
+                case events.StreamReset():
+                    found.reset = int(event.error_code)
+                case events.PingAckReceived():
+                    self.pings += 1
+        self.flush()
+
+    def _grow(self, event: events.DataReceived) -> None:
+        if self._grows and event.flow_controlled_length:
+            self.h2.increment_flow_control_window(event.flow_controlled_length)
+            if event.stream_id in self.h2.streams and self.h2.streams[event.stream_id].open:
+                self.h2.increment_flow_control_window(event.flow_controlled_length, event.stream_id)
+
+    def _hear(self, data: bytes) -> list[events.Event]:
+        """h2 ends a connection at a GOAWAY; streams below its last one go on, so those are taken out before."""
+        self._ahead = getattr(self, "_ahead", b"") + data
+        rest = b""
+        while len(self._ahead) >= 9:
+            made, length = Frame.parse_frame_header(memoryview(self._ahead[:9]))
+            if len(self._ahead) < 9 + length:
+                break
+            whole, self._ahead = self._ahead[: 9 + length], self._ahead[9 + length :]
+            if isinstance(made, GoAwayFrame):
+                made.parse_body(memoryview(whole[9:]))
+                self.goaways.append((made.error_code, made.last_stream_id))
+            else:
+                rest += whole
+        return self.h2.receive_data(rest)
+
+
+def converse(served: Served, *data: bytes) -> list[Frame]:
+    """Say this, behind the preface, and read frames until an answer to an echo, or the end, has come."""
+    with socket.create_connection((served.host, served.port), PATIENCE_SECONDS) as connected:
+        try:
+            for part in data:
+                connected.sendall(part)
+            connected.sendall(frame(6, payload=b"behind! "))
+        except OSError:
+            pass  # it has closed already
+        found: list[Frame] = []
+        ahead = b""
+        while True:
+            try:
+                more = connected.recv(1 << 16)
+            except ConnectionResetError:
+                return found
+            ahead += more
+            while len(ahead) >= 9:
+                made, length = Frame.parse_frame_header(memoryview(ahead[:9]))
+                if len(ahead) < 9 + length:
+                    break
+                made.parse_body(memoryview(ahead[9 : 9 + length]))
+                ahead = ahead[9 + length :]
+                found.append(made)
+                if getattr(made, "opaque_data", b"") == b"behind! ":
+                    return found
+            if not more:
+                return found
+
+
+def verdict(found: list[Frame]) -> tuple[str, int] | None:
+    """How it was judged: ``goaway`` or ``reset``, and the code."""
+    for made in found:
+        if isinstance(made, GoAwayFrame):
+            return "goaway", made.error_code
+        if isinstance(made, RstStreamFrame):
+            return "reset", made.error_code
+    return None

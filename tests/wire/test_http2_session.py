@@ -1,0 +1,318 @@
+"""The receiving side of HTTP/2 by itself: what comes of bytes does not depend on how they were cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+
+import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from hyperframe.frame import Frame
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freight.errors import PeerGone, Violation
+from freight.model import Plan
+from freight.wire import events
+from freight.wire.frames import Code
+from freight.wire.http1 import Inbound, Limits
+from freight.wire.http2 import STREAMS, Session
+from http2_rules import ASKED, CALM, FLOODS, HELLO, RULES, asked, block, head, word
+from speaking import PREFACE, frame, settings, verdict
+
+
+def read_frames(pieces: Iterable[bytes]) -> tuple[list[events.Event], bytes, int | None]:
+    """What is said about these bytes, what is to be sent, and the code it ended with."""
+    session = Session("192.0.2.1", Limits())
+    found: list[events.Event] = []
+    for piece in pieces:
+        try:
+            found += session.feed(piece, 0.0)
+        except Violation as violation:
+            return found, bytes(session.out), violation.code
+    return found, bytes(session.out), None
+
+
+def parsed(data: bytes) -> list[Frame]:
+    found = []
+    while data:
+        made, length = Frame.parse_frame_header(memoryview(data[:9]))
+        made.parse_body(memoryview(data[9 : 9 + length]))
+        data = data[9 + length :]
+        found.append(made)
+    return found
+
+
+@pytest.mark.parametrize(("said", "judged"), [row[1:] for row in RULES], ids=[row[0] for row in RULES])
+def test_a_broken_rule_has_its_code(
+    said: bytes, judged: tuple[str, int] | None, cut: Callable[[bytes], list[bytes]]
+) -> None:
+    _, out, code = read_frames(cut(said))
+    assert verdict(parsed(out)) == judged
+    assert (code is not None) == (judged is not None and judged[0] == "goaway")
+
+
+@pytest.mark.parametrize("said", [row[1] for row in RULES if row[2] and row[2][0] == "reset"])
+def test_the_server_is_told_of_a_stream_that_is_no_more(said: bytes) -> None:
+    found, _, _ = read_frames([said])
+    begun = {event.stream for event in found if isinstance(event, events.Asked)}
+    assert begun == {event.stream for event in found if isinstance(event, events.Gone)}
+
+
+@pytest.mark.parametrize("said", [row[1] for row in FLOODS], ids=[row[0] for row in FLOODS])
+def test_a_flood_ends_with_a_request_for_calm(said: bytes) -> None:
+    assert read_frames([HELLO + said])[2] == CALM
+
+
+def test_what_is_cheap_is_fair_at_the_pace_of_people() -> None:
+    session = Session("", Limits())
+    session.feed(HELLO, 0.0)
+    for second in range(3000):
+        session.feed(frame(6, payload=bytes(8)) * 10 + settings(), second)
+
+
+def test_a_window_may_be_opened_little_by_little_by_who_has_had_much_at_once() -> None:
+    """As Go does it, 4 KiB at a time, of the stream and of the connection."""
+    session = Session("", Limits())
+    session.feed(HELLO + asked(ends=False) + frame(8, 0, 1, word(1 << 25)) + frame(8, 0, 0, word(1 << 25)), 0.0)
+    session.head(1, Plan(200), "now", False)
+    session.spend(1, 1 << 25)
+    session.feed((frame(8, 0, 1, word(4096)) + frame(8, 0, 0, word(4096))) * (1 << 13), 0.0)
+    assert session.window(1) == 65535 + (1 << 25)
+
+
+def test_bytes_that_are_taken_pay_for_what_costs_nothing() -> None:
+    session = Session("", Limits())
+    session.feed(HELLO + asked(ends=False) + frame(8, 0, 1, word(1 << 30)) + frame(8, 0, 0, word(1 << 30)), 0.0)
+    session.head(1, Plan(200), "now", False)
+    for _ in range(5000):
+        session.spend(1, 8192)
+        session.feed(frame(8, 0, 1, word(1)) * 4 + frame(6, payload=bytes(8)), 0.0)
+
+
+@given(
+    st.lists(st.sampled_from([row[1][len(PREFACE) :] for row in RULES] + [asked(), asked(stream=3)]), max_size=5),
+    st.lists(st.integers(0, 400), max_size=6),
+)
+def test_the_cuts_of_the_network_mean_nothing(parts: list[bytes], cuts: list[int]) -> None:
+    data = PREFACE + b"".join(parts)
+    places = [0, *sorted(cuts), len(data)]
+    _, out, code = read_frames([data])
+    pieces = [data[start:stop] for start, stop in pairwise(places)]
+    assert read_frames(pieces)[1:] == (out, code)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_are_a_surprise(data: bytes) -> None:
+    read_frames([HELLO, data])
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 17), st.integers(0, 255), st.integers(0, 5), st.binary(max_size=30)), max_size=8)
+)
+def test_no_frames_are_a_surprise(said: list[tuple[int, int, int, bytes]]) -> None:
+    read_frames([HELLO + asked(ends=False), b"".join(frame(*each) for each in said)])
+
+
+def test_a_request_is_the_same_value_as_that_of_http1(cut: Callable[[bytes], list[bytes]]) -> None:
+    fields = (("range", "bytes=0-4"), ("if-range", '"x"'), ("x-other", "\xe4"))
+    found, _, _ = read_frames(cut(HELLO + asked(*fields)))
+    (request,) = [event.request for event in found if isinstance(event, events.Asked)]
+    inbound = Inbound("192.0.2.1", Limits())
+    inbound.feed(
+        b"GET /nothing HTTP/1.1\r\nHost: x\r\n"
+        + "".join(f"{n}: {v}\r\n" for n, v in fields).encode("latin-1")
+        + b"\r\n"
+    )
+    same = inbound.next()
+    assert isinstance(same, events.Head)
+    assert (request.method, request.target, request.fields, request.client) == (
+        same.request.method,
+        same.request.target,
+        same.request.fields,
+        same.request.client,
+    )
+    assert request.version == (2, 0)
+
+
+def test_http1_gives_way_to_the_preface_and_only_at_the_beginning(cut: Callable[[bytes], list[bytes]]) -> None:
+    def read(data: bytes) -> list[object]:
+        inbound, found = Inbound("", Limits()), []
+        ahead = b""
+        for piece in cut(data):
+            if found and isinstance(found[-1], events.Preface):
+                ahead += piece
+                continue
+            inbound.feed(piece)
+            while (head := inbound.next()) is not None:
+                found.append(head)
+        assert not found or not isinstance(found[-1], events.Preface) or found[-1].ahead + ahead == data
+        return found
+
+    assert [type(each) for each in read(HELLO)] == [events.Preface]
+    with pytest.raises(Exception, match=r"only HTTP/1\.0 and HTTP/1\.1"):
+        read(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + HELLO)
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [([("x", "y")] * 101, 431), ([("x-long", "y" * 4000)] * 11, 431), ([("content-length", "65537")], 413)],
+    ids=["too many fields", "too much of them", "too much content"],
+)
+def test_what_is_too_much_is_answered_with_its_status(fields: list[tuple[str, str]], status: int) -> None:
+    accept = ("accept", "text/html")
+    found, _, _ = read_frames([HELLO + frame(1, 4, 1, block(*ASKED, accept, *fields, table=True))])
+    (declined,) = [event for event in found if isinstance(event, events.Declined)]
+    assert (declined.error.status, declined.method, declined.accept) == (status, "GET", "text/html")
+
+
+def test_a_target_that_is_too_long_is_answered() -> None:
+    found, _, _ = read_frames([HELLO + head(*ASKED[:3], (":path", "/" + "a" * 8192))])
+    assert [event.error.status for event in found if isinstance(event, events.Declined)] == [414]
+
+
+def test_more_streams_than_were_granted_are_refused_and_can_be_asked_again() -> None:
+    said = HELLO + b"".join(asked(stream=2 * n + 1, ends=False) for n in range(STREAMS + 1))
+    found, out, code = read_frames([said])
+    assert code is None and sum(isinstance(event, events.Asked) for event in found) == STREAMS
+    assert verdict(parsed(out)) == ("reset", Code.REFUSED_STREAM)
+
+
+def test_the_windows_are_those_that_h2_keeps_itself() -> None:
+    """DATA is not made by h2: should it count otherwise one day, this says so."""
+    session, client = Session("", Limits()), H2Connection(H2Configuration(client_side=True))
+    client.initiate_connection()
+    client.send_headers(1, ASKED, end_stream=True)
+    client.send_headers(3, ASKED, end_stream=True)
+    session.feed(client.data_to_send(), 0.0)
+    for stream in (1, 3):
+        session.head(stream, Plan(200, length=None), "now", False)
+    assert session.window(1) == session.window(3) == 65535
+    client.receive_data(bytes(session.out) + frame(0, 0, 1, bytes(16384)) + frame(0, 0, 1, bytes(100)))
+    session.spend(1, 16484)
+    assert session.window(1) == client.remote_flow_control_window(1) == 65535 - 16484
+    assert session.window(3) == 65535 - 16484  # the connection's
+    assert session.stream_window(3) == 65535
+    client.increment_flow_control_window(1000)
+    client.increment_flow_control_window(5000, 1)
+    session.feed(client.data_to_send(), 0.0)
+    assert session.window(1) == client.remote_flow_control_window(1) == 65535 - 16484 + 1000
+
+
+def test_a_window_may_become_less_than_nothing() -> None:
+    """RFC 9113 section 6.9.2."""
+    session = Session("", Limits())
+    session.feed(HELLO + asked(ends=False), 0.0)
+    session.head(1, Plan(200, length=None), "now", False)
+    session.spend(1, 60000)
+    session.feed(settings((4, 100)), 0.0)
+    assert session.window(1) == 100 - 60000
+
+
+def test_an_answer_is_what_a_client_reads() -> None:
+    session, client = Session("", Limits()), H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+    client.initiate_connection()
+    client.send_headers(1, ASKED, end_stream=True)
+    session.feed(client.data_to_send(), 0.0)
+    session.head(1, Plan(206, (("ETag", '"x"'),), (b"abc",), 3), "today", False)
+    session.spend(1, 3)
+    out, _ = bytes(session.out), session.out.clear()
+    session.end(1)
+    heard = client.receive_data(out + frame(0, 0, 1, b"abc") + bytes(session.out))
+    said = {type(event).__name__: event for event in heard}
+    assert dict(said["ResponseReceived"].headers) == {  # type: ignore[attr-defined]
+        ":status": "206",
+        "date": "today",
+        "server": "freight",
+        "etag": '"x"',
+        "content-length": "3",
+    }
+    assert "StreamEnded" in said and not session.window(1)
+
+
+def test_an_answer_never_breaks_its_head() -> None:
+    session = Session("", Limits())
+    session.feed(HELLO + asked(), 0.0)
+    with pytest.raises(ValueError, match="line break"):
+        session.head(1, Plan(200, (("X", "a\r\nb: c"),)), "now", True)
+
+
+def test_a_stream_that_was_reset_is_not_answered() -> None:
+    session = Session("", Limits())
+    found = session.feed(HELLO + asked() + frame(3, 0, 1, word(8)), 0.0)
+    assert events.Gone(1) in found
+    with pytest.raises(PeerGone):
+        session.head(1, Plan(200), "now", True)
+    session.end(1)  # nothing is said about it any more
+    session.reset(1, Code.CANCEL)
+    assert verdict(parsed(bytes(session.out))) is None
+
+
+def test_content_that_nobody_wants_is_let_go_when_the_answer_is_out() -> None:
+    """RFC 9113 section 8.1: with a reset that is no error."""
+    session = Session("", Limits())
+    session.feed(HELLO + asked(ends=False) + frame(0, 0, 1, b"x"), 0.0)
+    session.head(1, Plan(200, length=0), "now", True)
+    assert verdict(parsed(bytes(session.out))) == ("reset", Code.NO_ERROR)
+
+
+def test_content_opens_the_window_of_the_connection_and_not_that_of_its_stream() -> None:
+    session = Session("", Limits())
+    session.feed(HELLO + asked(ends=False), 0.0)
+    session.out.clear()
+    session.feed(frame(0, 0, 1, bytes(16384)) * 3, 0.0)
+    assert [(made.stream_id, made.window_increment) for made in parsed(bytes(session.out))] == [(0, 16384)] * 3  # type: ignore[attr-defined]
+
+
+def test_a_priority_may_come_before_its_stream_and_behind_it() -> None:
+    """RFC 9218 section 7.1."""
+    found, _, _ = read_frames(
+        [HELLO + frame(16, 0, 0, word(1) + b"u=1") + asked() + frame(16, 0, 0, word(1) + b"u=7, i")]
+    )
+    said = [event for event in found if isinstance(event, events.Reprioritized)]
+    assert said == [events.Reprioritized(1, "u=1"), events.Reprioritized(1, "u=7, i")]
+
+
+def test_who_leaves_in_two_steps_takes_what_is_on_its_way() -> None:
+    """RFC 9113 section 6.8."""
+    session = Session("", Limits())
+    session.feed(HELLO, 0.0)
+    session.go_away(2**31 - 1)
+    assert any(isinstance(event, events.Asked) for event in session.feed(asked(), 0.0))
+    found = session.feed(frame(6, 1, 0, b"freight\0"), 0.0)
+    assert found == [events.Answered()]
+    session.go_away()
+    session.out.clear()
+    assert session.feed(asked(stream=3), 0.0) == []
+    assert verdict(parsed(bytes(session.out))) == ("reset", Code.REFUSED_STREAM)
+
+
+def test_streams_that_have_ended_are_forgotten() -> None:
+    session = Session("", Limits())
+    session.feed(HELLO, 0.0)
+    for stream in range(1, 3001, 2):
+        session.feed(asked(stream=stream), 0.0)
+        session.head(stream, Plan(404, length=0), "now", True)
+    assert len(session._h2.streams) <= 2 and len(session._h2._closed_streams) <= 256
+
+
+def test_a_large_frame_is_offered_and_not_asked_for() -> None:
+    session = Session("", Limits())
+    session.feed(PREFACE + settings((5, 1 << 20)), 0.0)
+    assert session.frame_bytes == 64 * 1024
+
+
+def test_over_tls_the_preface_alone_says_nothing() -> None:
+    """RFC 9113 section 3.2: there ALPN says it."""
+    inbound = Inbound("", Limits(), "https")
+    inbound.feed(HELLO)
+    with pytest.raises(Exception, match=r"only HTTP/1\.0 and HTTP/1\.1"):
+        inbound.next()
+
+
+def test_a_block_of_fields_may_come_in_parts(cut: Callable[[bytes], list[bytes]]) -> None:
+    data = block(*ASKED)
+    said = HELLO + frame(1, 1, 1, data[:3]) + frame(9, 0, 1, data[3:4]) + frame(9, 4, 1, data[4:])
+    found, _, code = read_frames(cut(said))
+    assert code is None and [event.request.target for event in found if isinstance(event, events.Asked)] == ["/nothing"]
