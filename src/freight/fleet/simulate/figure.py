@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _COLOURS = {"round-robin": FOURTH, "least": CACHE, "consistent": KERNEL, "bounded": PROCESS}
 _MARKS = {"round-robin": "o", "least": "x", "consistent": "s", "bounded": "D"}
-_SOME = 0.05  # refused, or more, are said in whole per cent
 _FEW = 5  # nodes, or fewer, are each named on their axis
 
 _PANELS: Mapping[str, Callable[[Row], float]] = {
@@ -66,7 +65,7 @@ def _scales(hits: Axes, disks: Axes, busiest: Axes, slowed: Axes, waits: Axes, r
     slowed.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}x"))
     slowed.yaxis.set_minor_locator(NullLocator())
     waits.yaxis.set_major_formatter(FuncFormatter(lambda value, _: brief_seconds(value) if value else "0"))
-    refused.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0 if refused.get_ylim()[1] > _SOME else None))
+    refused.yaxis.set_major_formatter(PercentFormatter(1.0))
 
 
 def _lines(axes: Axes, rows: Sequence[Row], value: Callable[[Row], float]) -> None:
