@@ -72,10 +72,11 @@ def _lines(axes: Axes, rows: Sequence[Row], value: Callable[[Row], float]) -> No
     axes.set_xscale("log")
     nodes = sorted({row.nodes for row in rows})
     for policy in dict.fromkeys(row.policy for row in rows):
-        own = [[value(row) for row in rows if row.policy == policy and row.nodes == count] for count in nodes]
+        asked = [count for count in nodes if any((row.nodes, row.policy) == (count, policy) for row in rows)]
+        own = [[value(row) for row in rows if (row.nodes, row.policy) == (count, policy)] for count in asked]
         middle, colour = [median(values) for values in own], _COLOURS[policy]
-        axes.fill_between(nodes, [*map(min, own)], [*map(max, own)], color=colour, alpha=0.15, linewidth=0)
-        axes.plot(nodes, middle, color=colour, marker=_MARKS[policy], label=policy)
+        axes.fill_between(asked, [*map(min, own)], [*map(max, own)], color=colour, alpha=0.15, linewidth=0)
+        axes.plot(asked, middle, color=colour, marker=_MARKS[policy], label=policy)
     if len(nodes) <= _FEW:
         axes.xaxis.set_major_locator(FixedLocator(nodes))
     axes.xaxis.set_minor_locator(NullLocator())
