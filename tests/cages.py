@@ -45,6 +45,12 @@ class Cage:
                 return int((self.directory / name).read_text())
         return -1
 
+    def cached(self) -> int:
+        """How much page cache is charged to it now, in bytes."""
+        lines = (self.directory / "memory.stat").read_text().splitlines()
+        found = {name: int(count) for name, count in (line.split() for line in lines)}
+        return found["file"] if "file" in found else found["cache"]
+
 
 @contextmanager
 def cage(limit_bytes: int) -> Iterator[Cage]:

@@ -75,10 +75,10 @@ def commands(page: Path) -> Iterator[list[str]]:
 
 def parse(words: list[str]) -> None:
     """Let click read a command line without running it. Raises click.UsageError."""
-    command = freight.commands[words[0]]
-    if isinstance(command, click.Group):
-        command, words = command.commands[words[1]], words[1:]
-    command.make_context(words[0], words[1:])
+    command: click.Command = freight
+    while isinstance(command, click.Group) and words:
+        command, words = command.commands[words[0]], words[1:]
+    command.make_context(command.name, words)
 
 
 def tree(page: Path) -> set[str]:
@@ -211,6 +211,17 @@ def test_figures_and_numbers_of_the_lab_are_those_of_its_results() -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_figure_and_the_numbers_of_scale_are_those_of_the_model() -> None:
+    words = [sys.executable, str(ROOT / "scripts" / "scale.py"), "--check"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    numbers = re.findall(
+        r"<!-- fleet:[\w.-]+ -->(.*?)<!-- /fleet -->", prose(ROOT / "docs" / "explanation" / "scale.md")
+    )
+    assert numbers and not {"?", "not simulated"} & set(numbers)
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "explanation" / "how-it-works.md"], ids=name_of)

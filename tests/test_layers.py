@@ -18,6 +18,9 @@ PURE_FILES = sorted(path for name in ("core", "wire") for path in (PACKAGE / nam
 PURE_FILES += [PACKAGE / "lab" / f"{name}.py" for name in ("facts", "summary", "sums", "tables", "wording", "words")]
 PURE_FILES += [PACKAGE / "fleet" / f"{name}.py" for name in ("description", "room", "sheets")]
 PURE_FILES += [PACKAGE / "fleet" / f"{name}.py" for name in ("caddy", "compose", "envoy", "haproxy", "k8s")]
+PURE_FILES += [
+    PACKAGE / "fleet" / "simulate" / f"{name}.py" for name in ("cache", "model", "node", "policies", "sharing")
+]
 
 
 def imported(tree: ast.AST) -> Iterator[str]:

@@ -270,12 +270,7 @@ class Server:
         self._listener = Listener(house, self._made.sockets.files, self._log.warn, self._gate.call_next, self._crowd)
         self._stop: asyncio.Future[None] = loop.create_future()
         self._hurry = asyncio.Event()  # a second signal
-        # Ctrl-C reaches all processes: of several, the supervisor alone hears it, and tells the others.
-        for number in (signal.SIGINT, signal.SIGTERM) if member is None else (signal.SIGTERM,):
-            loop.add_signal_handler(number, self._end, number)
-        if member is not None:
-            loop.add_signal_handler(signal.SIGUSR1, self._end_now)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._listen_to_signals(loop)
         self._footprint = Footprint(loop, self._made.pool, self._budget)
         self._listener.start()
         sweeper = loop.create_task(self._sweep())
@@ -303,6 +298,14 @@ class Server:
             member.publish()
         self._transfers.close()
         return self._status
+
+    def _listen_to_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Ctrl-C reaches all processes: of several, the supervisor alone hears it, and tells the others."""
+        for number in (signal.SIGINT, signal.SIGTERM) if self._member is None else (signal.SIGTERM,):
+            loop.add_signal_handler(number, self._end, number)
+        if self._member is not None:
+            loop.add_signal_handler(signal.SIGUSR1, self._end_now)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     async def _drain(self) -> None:
         """Finish what runs. Where another process accepts in our place it answers at once on the other ports too."""

@@ -87,6 +87,7 @@ Examples:
   freight sample huge.csv --size 10GB    something to try it with
   freight plan --clients 500             how much memory that takes
   freight fleet haproxy --nodes a:8080,b:8080   a balancer's configuration
+  freight fleet simulate                 what many nodes would do
   freight top                            a running server, in this terminal
   freight stamp /data data.manifest      the same tags on every replica
   freight lab --quick                    what it costs on this machine, drawn

@@ -6,6 +6,7 @@ import click
 
 from freight.fleet.configure import configure
 from freight.fleet.engines import ENGINES
+from freight.fleet.simulate.command import simulate
 
 MISUSED = 2
 
@@ -16,7 +17,9 @@ MISUSED = 2
     short_help="Plan for many nodes behind a balancer, and configure it.",
     epilog="""\b
 Examples:
-  freight fleet haproxy --nodes 10.0.0.5:8080,10.0.0.6:8080 -o /etc/haproxy/fleet.cfg""",
+  freight fleet haproxy --nodes 10.0.0.5:8080,10.0.0.6:8080 -o /etc/haproxy/fleet.cfg
+  freight fleet simulate --nodes 1,10,100             what more nodes are good for
+  freight fleet simulate --policy bounded,least --json""",
 )
 @click.pass_context
 def fleet(context: click.Context) -> None:
@@ -31,3 +34,4 @@ def fleet(context: click.Context) -> None:
 
 for _engine in ENGINES:
     fleet.add_command(configure(_engine))
+fleet.add_command(simulate)

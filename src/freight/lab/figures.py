@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from freight.ink import FAINT, INK, KERNEL, OTHER, PAPER, PROCESS, canvas, colour_of, label, spaced, svg
 from freight.lab import pictures
-from freight.lab.ink import FAINT, INK, KERNEL, OTHER, PAPER, PROCESS, canvas, colour_of, label, spaced, svg
 from freight.lab.sums import grouped
 from freight.lab.wording import figures, memory, seconds
 from freight.quantities import format_size

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.patches import Rectangle
 
-from freight.lab.ink import CACHE, FAINT, INK, KERNEL, OTHER, PROCESS, RULE, canvas, label, svg
+from freight.ink import CACHE, FAINT, INK, KERNEL, OTHER, PROCESS, RULE, canvas, label, svg
 from freight.lab.wording import memory
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""``freight fleet simulate``: a model of a fleet, for planning past the machine at hand."""

@@ -1,0 +1,231 @@
+"""``freight fleet simulate`` on the command line. The model is loaded when it is asked."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from freight.errors import Unservable
+from freight.quantities import format_size, parse_rate, parse_seconds, parse_size
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from freight.fleet.simulate.question import Question
+
+_T = TypeVar("_T")
+_NODES_MAX = 20_000
+_COUNT_MAX = 10_000_000
+_CHUNKS_MAX = 1000  # of a file of mean size: each is an event
+_PIECES_MAX = 5_000_000  # in all page caches: each is 200 bytes here
+_SPREAD_MAX = 5
+
+
+def _policies(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    from freight.fleet.simulate.policies import POLICIES
+
+    return [CompletionItem(name) for name in POLICIES if name.startswith(incomplete)]
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    short_help="Foretell what a fleet of any size does.",
+    epilog="""\b
+Examples:
+  freight fleet simulate                                    1 to 1,000 nodes, all policies
+  freight fleet simulate --nodes 8 --arrivals 2 --size 500MB --cache 64GiB --link 10Gbit/s
+  freight fleet simulate --nodes 20 --memory 20MB --clients 2Mbit/s=9,100Mbit/s=1
+  freight fleet simulate --nodes 1,10,100,1000,10000 --figure fleet.svg""",
+)
+@click.option("--nodes", metavar="N,...", default="1,10,100,1000", show_default=True, help="How many nodes there are.")
+@click.option(
+    "--policy",
+    metavar="NAME,...",
+    default="round-robin,least,consistent,bounded",
+    show_default=True,
+    shell_complete=_policies,
+    help="How the balancer picks a node: each in turn; the one with the fewest; the file's own; the file's own, unless "
+    "that has much more than the mean.",
+)
+@click.option("--files", metavar="N", default="10000", show_default=True, help="How many files there are.")
+@click.option(
+    "--size", metavar="SIZE", default="100MB", show_default=True, help="How long is what is asked for, on the average."
+)
+@click.option(
+    "--spread",
+    metavar="SIGMA",
+    default="1",
+    show_default=True,
+    help="How much sizes differ: the standard deviation of their logarithms. 0: all are equal.",
+)
+@click.option(
+    "--zipf",
+    metavar="EXPONENT",
+    default="0.9",
+    show_default=True,
+    help="How popularity falls: a file of rank R is asked for 1/R**EXPONENT as often as the first. 0: all alike.",
+)
+@click.option("--arrivals", metavar="N", help="Requests a second for each node.  [default: 0.7 of its link]")
+@click.option(
+    "--clients",
+    metavar="RATE=PART,...",
+    default="20Mbit/s=1,100Mbit/s=2,500Mbit/s=1",
+    show_default=True,
+    help="How fast clients are, and how many of them are that fast.",
+)
+@click.option(
+    "--memory", metavar="SIZE", default="64MiB", show_default=True, help="What each node has by its --memory."
+)
+@click.option("--queue", metavar="N", default="1000", show_default=True, help="How many may wait at a node.")
+@click.option("--max-wait", metavar="TIME", default="30s", show_default=True, help="How long one may wait.")
+@click.option("--link", metavar="RATE", default="1Gbit/s", show_default=True, help="What a node can send.")
+@click.option("--disk", metavar="RATE", default="200MB/s", show_default=True, help="What a node can read.")
+@click.option("--cache", metavar="SIZE", default="8GiB", show_default=True, help="A node's memory for the page cache.")
+@click.option(
+    "--chunk", metavar="SIZE", default="64MiB", show_default=True, help="Files are read, and cached, in such pieces."
+)
+@click.option("--requests", metavar="N", help="Simulate so many in each row.  [default: 20000, or 100 a node]")
+@click.option(
+    "--seed",
+    metavar="N,...",
+    default="1",
+    show_default=True,
+    help="The same seed gives the same answer; of several each has a row.",
+)
+@click.option("--figure", metavar="FILE.svg", type=click.Path(dir_okay=False), help="Draw it too; needs freight[lab].")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object, in bytes and seconds.")
+def simulate(figure: str | None, as_json: bool, **texts: Any) -> None:
+    """Foretell what a fleet of any size does: waiting, refusals, page caches, balance.
+
+    Clients come at random to one balancer, for files of which some are more popular than others; each node has slots, a
+    line, a link, a disk and a page cache. The load grows with the nodes, the files stay the same. Slots come from the
+    budget that "freight serve" itself runs with. Nothing is served; the same question has the same answer.
+    """
+    from freight.fleet.simulate import show
+    from freight.fleet.simulate.question import answer, machine_of, steps
+
+    if figure is not None:
+        _check_figure(figure)
+    question = question_of(texts)
+    machine_of(question)  # too little memory is said before anything is drawn
+    with (
+        click.progressbar(length=steps(question), label="simulating", file=sys.stderr)
+        if sys.stderr.isatty()
+        else nullcontext()
+    ) as bar:
+        rows = list(answer(question, (lambda _: None) if bar is None else bar.update))
+    if figure is not None:
+        from freight.fleet.simulate.figure import draw
+
+        Path(figure).write_text(draw(rows), encoding="utf-8")
+    click.echo((show.as_json if as_json else show.table)(question, rows))
+
+
+def _check_figure(figure: str) -> None:
+    from importlib.util import find_spec
+
+    if not figure.endswith(".svg"):
+        raise Unservable(f"--figure: {figure!r} does not end in .svg, which is what is drawn")
+    if not Path(figure).absolute().parent.is_dir():
+        raise Unservable(f"--figure: there is no directory {str(Path(figure).parent)!r}")
+    try:
+        missing = find_spec("matplotlib") is None
+    except ValueError:  # it is known not to be there
+        missing = True
+    if missing:
+        raise Unservable('--figure: it is drawn with matplotlib, which is not installed: pip install "freight[lab]"')
+
+
+def question_of(texts: dict[str, str | None]) -> Question:
+    """What was typed, read. Raises Unservable with the option that is wrong."""
+    from freight.fleet.simulate.arrivals import Catalogue
+    from freight.fleet.simulate.question import LOAD, Question
+    from freight.flow.limits import largest_send_queue
+
+    def read(name: str, parse: Callable[[str], _T], *, zero: bool = False) -> _T:
+        return _read(f"--{name.replace('_', '-')}", texts[name] or "", parse, zero=zero)
+
+    link, size = read("link", parse_rate), read("size", parse_size)
+    chunk, spread = read("chunk", parse_size), read("spread", _number, zero=True)
+    if chunk < size // _CHUNKS_MAX:
+        raise Unservable(f"--chunk: {format_size(chunk)} is too little; the least for such files is a thousandth")
+    if spread > _SPREAD_MAX:
+        raise Unservable(f"--spread: {spread:g} is more than {_SPREAD_MAX}, which is more than files differ")
+    nodes = _each("--nodes", texts["nodes"] or "", lambda text: _count(text, _NODES_MAX))
+    cache = read("cache", parse_size, zero=True)
+    if max(nodes) * cache // chunk > _PIECES_MAX:
+        least = format_size(max(nodes) * cache // _PIECES_MAX)
+        raise Unservable(f"--chunk: {format_size(chunk)} is too little for so many page caches; give {least} or more")
+    return Question(
+        nodes=nodes,
+        policies=_each("--policy", texts["policy"] or "", _policy),
+        catalogue=Catalogue(read("files", _count), size, spread, read("zipf", _number, zero=True)),
+        clients=_each("--clients", texts["clients"] or "", _kind),
+        arrivals=LOAD * link / size if texts["arrivals"] is None else read("arrivals", _number),
+        memory_bytes=read("memory", parse_size),
+        queue=read("queue", _count, zero=True),
+        max_wait_seconds=read("max_wait", parse_seconds),
+        link=link,
+        disk=read("disk", parse_rate),
+        cache_bytes=cache,
+        chunk_bytes=chunk,
+        requests=None if texts["requests"] is None else read("requests", _count),
+        seeds=_each("--seed", texts["seed"] or "", _count, zero=True),
+        largest_bytes=largest_send_queue(),
+    )
+
+
+def _each(option: str, text: str, parse: Callable[[str], _T], *, zero: bool = False) -> Sequence[_T]:
+    """Several, with commas between them, each once."""
+    return tuple(dict.fromkeys(_read(option, word, parse, zero=zero) for word in text.split(",")))
+
+
+def _read(option: str, text: str, parse: Callable[[str], _T], *, zero: bool = False) -> _T:
+    try:
+        value = parse(text)
+    except ValueError as error:
+        raise Unservable(f"{option}: {error}") from None
+    if not value and not zero:
+        raise Unservable(f"{option}: must be more than 0")
+    return value
+
+
+def _count(text: str, most: int = _COUNT_MAX) -> int:
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= len(str(most)) and int(digits) <= most):
+        raise ValueError(f"{text!r} is not a number of at most {most:,}, such as 100")
+    return int(digits)
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{text!r} is not a number such as 0.9")
+    return number
+
+
+def _policy(text: str) -> str:
+    from freight.fleet.simulate.policies import POLICIES
+
+    if text.strip() not in POLICIES:
+        raise ValueError(f"there is no {text.strip()!r}; there are {', '.join(POLICIES)}")
+    return text.strip()
+
+
+def _kind(text: str) -> tuple[int, float]:
+    rate_text, _, part_text = text.partition("=")
+    rate, part = parse_rate(rate_text), _number(part_text or "1")
+    if not rate or not part:
+        raise ValueError(f"{text.strip()!r} must be more than 0")
+    return rate, part
