@@ -13,6 +13,7 @@ from .launch import raise_descriptor_limit
 SCENARIOS: dict[str, Callable[[Run], None]] = {
     "throughput": speed.throughput,
     "tls": speed.tls,
+    "workers": speed.workers,
     "price": speed.price,
     "ranges": speed.ranges,
     "memory": space.memory,

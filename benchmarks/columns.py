@@ -80,6 +80,11 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         *(column for case in ("1", "16", "100") for column in per_cpu(case)),
         Column("KiB per download, 1,000", "1000", "bytes_per_download", 1, 1024),
     ),
+    "workers": (
+        Column("GB/s, 16 clients", "16", "gb_per_second", 2),
+        Column("x freight 1", "16", "gb_per_second", 2, against="freight 1"),
+        Column("GB per CPU-s", "16", "gb_per_cpu_second", 2),
+    ),
     "price": (*bounded("64"), *bounded("500")),
     "price-stalled": (*bounded("64 + 100 stalled"), *bounded("500 + 100 stalled")),
     "h2": tuple(column for case in ("1", "16", "100") for column in beside_its_kind(case)),

@@ -83,6 +83,16 @@ def tls(run: Run) -> None:
         run.turns(fit, str(SLOW), lambda peer: downloading(peer, place, SLOW))
 
 
+def workers(run: Run) -> None:
+    """HTTPS at 16 clients by one worker and by two, in turns: bytes a second, and bytes a CPU-second of all of them."""
+    run.settings = {"file_bytes": size(run), "warm_seconds": 1, "window_seconds": window(run)}
+    with site(size(run)) as place:
+        fit = run.fit(
+            [https(freight("4GiB", "--workers", str(count), name=f"freight {count}")) for count in (1, 2)], place
+        )
+        run.turns(fit, "16", partial(flooded, place=place, clients=16, seconds=window(run)))
+
+
 def priced(peer: Peer, place: Site, clients: int, stalled: int, seconds: float) -> Sample:
     """A flood while ``stalled`` others stand still, and the most that all send queues held together meanwhile."""
     with running(peer, place) as server, ExitStack() as others:

@@ -34,16 +34,20 @@ def send_queues(server: Served) -> list[int]:
 
 
 class Gauge:
-    """How much more a server holds than when this was made, now (:meth:`look`) and at most (``peak``), in bytes."""
+    """How much more a server holds than when this was made, now (:meth:`look`) and at most (``peak``), in bytes.
 
-    def __init__(self, server: Served) -> None:
+    ``pids``: its processes that count; all, if none are given.
+    """
+
+    def __init__(self, server: Served, pids: list[int] | None = None) -> None:
         self._server = server
-        self.baseline = server.private_bytes()
+        self._pids = pids
+        self.baseline = server.private_bytes(pids)
         self.peak = self.peak_process = self.peak_kernel = 0
 
     def grown(self) -> int:
         """By how much the process has grown."""
-        return self._server.private_bytes() - self.baseline
+        return self._server.private_bytes(self._pids) - self.baseline
 
     def look(self) -> int:
         """What is held for clients now: in the process, and in the kernel."""

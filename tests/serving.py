@@ -173,9 +173,15 @@ class Served:
         """How many descriptors the process has open."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
-    def private_bytes(self) -> int:
-        """Memory that is the process's own (USS)."""
-        lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
+    def pids(self) -> list[int]:
+        """Its processes: itself, and its workers if it has any."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [self.pid, *map(int, children)]
+
+    def private_bytes(self, pids: list[int] | None = None) -> int:
+        """Memory that is its processes' own (USS), or that of these alone."""
+        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids or self.pids()]
+        lines = [line for text in rollups for line in text.splitlines()]
         return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) * 1024
 
     def signal(self, number: int = signal.SIGTERM) -> None:

@@ -53,6 +53,7 @@ def test_every_option_reaches_the_server(served: list[Settings], tmp_path: Path)
         "host": "0.0.0.0",
         "port": "0",
         "memory": "20MB",
+        "workers": "2",
         "queue": "10",
         "max-wait": "5s",
         "per-client": "4",

@@ -12,24 +12,21 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from freight.config import reload
-from freight.core.client import NOBODY, Networks
+from freight.core.client import Networks
 from freight.errors import Unservable
 from freight.fileserver import FileServer
-from freight.flow.budget import CONNECTION_COST, LEAST_MEMORY, TLS_COST, WAITING_COST, WINDOW_MIN, Budget
+from freight.flow.budget import TLS_COST, Budget
 from freight.flow.footprint import Footprint
 from freight.flow.gate import Gate, Terms
-from freight.flow.limits import default_memory, largest_send_queue
+from freight.flow.limits import default_memory, largest_send_queue, usable_cpus
 from freight.flow.meter import Meter
 from freight.flow.transfer import Transfers
-from freight.kinds import Address
-from freight.model import Entry
-from freight.observe.admin import Admin
 from freight.observe.log import Log, json_line, text_line
-from freight.observe.outlet import VIEWERS, Outlet
 from freight.observe.process import ProcessMemory
 from freight.overview import Overview
 from freight.server import inherited
@@ -40,20 +37,20 @@ from freight.server.service import Service
 from freight.settings import Settings
 from freight.sockets import Sockets, open_sockets
 from freight.sources.local import LocalSource
+from freight.watching import Watching
 from freight.wire.http1 import Limits
 
 if TYPE_CHECKING:
     from freight.server.agent import Agent, Room
     from freight.server.tls import Tls
+    from freight.workers.member import Member
 
 _POOL_THREADS = 4  # enough to keep a disk busy; a thread is made when it is needed first, and costs a stack
 _LOOK_THREADS = 2  # looking a path up must not wait behind megabytes
 _SWEEP_SECONDS = 1.0
+_REDIRECT_DRAIN_SECONDS = 1.0
 _MEASURES = 4  # looks at the process's memory in that time
-_ADMIN_DRAIN_SECONDS = 1.0
 _GRACE_SECONDS = 5.0  # whoever came to us just before we handed over gets an answer, if it asks by then
-_ADMIN_IDLE_SECONDS = 60.0
-_ADMIN_MEMORY = LEAST_MEMORY + VIEWERS * (CONNECTION_COST + WAITING_COST + WINDOW_MIN)  # if all of them stand still
 
 
 class SystemClock:
@@ -68,14 +65,45 @@ class SystemClock:
         return time.monotonic()
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a server is made of, whichever process serves. ``reread`` gathers the settings anew, from where they came,
+    and raises Unservable when they are not sensible. ``predecessor`` is the stream to who hands over to us, if any;
+    ``fingerprint`` that of a certificate made for this server.
+    """
+
+    settings: Settings
+    reread: Callable[[], Settings]
+    source: LocalSource
+    trusted: Networks
+    sockets: Sockets
+    predecessor: socket.socket | None
+    pool: ThreadPoolExecutor
+    tls: Tls | None
+    fingerprint: str
+
+    def announce(self) -> None:
+        """Say where all is."""
+        scheme = "http" if self.tls is None else "https"
+        print(f"freight: serving {self.settings.path} at {_url(self.sockets.files, scheme)}", flush=True)
+        if self.sockets.admin is not None:
+            print(f"freight: admin at {_url(self.sockets.admin)}", flush=True)
+        if self.sockets.redirect is not None:
+            print(f"freight: sending on to it from {_url(self.sockets.redirect)}", flush=True)
+        if self.sockets.agent is not None:
+            print(f"freight: agent-check at {_url(self.sockets.agent, 'tcp')}", flush=True)
+        if self.fingerprint:
+            print(f"freight: certificate of SHA-256 {self.fingerprint}, signed by nobody", flush=True)
+
+
 def run(settings: Settings, reread: Callable[[], Settings]) -> int:
     """Serve until a signal says stop; the exit status. Raises Unservable when it cannot begin.
 
-    ``reread`` gathers the settings anew, from where they came, and raises Unservable when they are not sensible.
+    ``reread`` gathers the settings anew: see :class:`Made`.
     """
     _raise_descriptor_limit()
     tls, fingerprint = _tls(settings)
-    budget = Budget(_memory(settings), largest_send_queue(), 0 if tls is None else TLS_COST)
+    budget = Budget(_memory(settings), largest_send_queue(), _besides(tls))
     trusted = Networks.parse(settings.trusted_proxy)
     pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="disk")
     looks = ThreadPoolExecutor(_LOOK_THREADS, thread_name_prefix="look")
@@ -90,19 +118,66 @@ def run(settings: Settings, reread: Callable[[], Settings]) -> int:
     )
     passed = inherited.take(os.environ)
     predecessor = passed.pop(inherited.PREDECESSOR, None)
-    log = Log(sys.stderr.fileno(), json_line if settings.log_format == "json" else text_line)
     try:
-        with asyncio.Runner() as runner:
-            sockets = open_sockets(settings, passed, log.warn)
-            server = Server(
-                settings, reread, source, budget, trusted, sockets, predecessor, pool, log, tls, fingerprint
-            )
-            return runner.run(server.serve())
+        sockets = open_sockets(settings, passed, _say)
+        made = Made(settings, reread, source, trusted, sockets, predecessor, pool, tls, fingerprint)
+        workers = usable_cpus() if settings.workers is None else settings.workers
+        return _serve(made, budget, None) if workers == 1 else _serve_together(made, budget, workers)
     finally:
-        log.close()
         source.close()
         for threads in (pool, looks):
             threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _serve(made: Made, budget: Budget, member: Member | None) -> int:
+    """Serve in this process, as a ``member`` of several workers or alone; the exit status."""
+    log = _open_log(made.settings)
+    try:
+        with asyncio.Runner() as runner:
+            return runner.run(Server(made, budget, log, member).serve())
+    finally:
+        log.close()
+
+
+def _serve_together(made: Made, budget: Budget, workers: int) -> int:
+    """Serve in so many processes; the exit status. ``budget`` is one that is like theirs. They do not hand over."""
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    from freight.workers.crew import run_crew
+
+    def work(member: Member) -> int:
+        if made.sockets.admin is not None:
+            made.sockets.admin.close()  # the desk's
+        memory, largest = _memory(made.settings), largest_send_queue()
+        return _serve(made, member.budget(memory, largest, _besides(made.tls)), member)
+
+    accepting = [each for each in (made.sockets.files, made.sockets.redirect, made.sockets.agent) if each is not None]
+    open_log = partial(_open_log, made.settings)
+    return run_crew(
+        workers,
+        work,
+        accepting,
+        made.sockets.admin,
+        made.settings,
+        budget,
+        SystemClock(),
+        open_log,
+        made.announce,
+        _say,
+    )
+
+
+def _open_log(settings: Settings) -> Log:
+    return Log(sys.stderr.fileno(), json_line if settings.log_format == "json" else text_line)
+
+
+def _say(message: str) -> None:
+    """Tell the operator, where there is no log yet, or none for it."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def _besides(tls: Tls | None) -> int:
+    """What a connection costs besides, in bytes, by what it speaks."""
+    return 0 if tls is None else TLS_COST
 
 
 def _memory(settings: Settings) -> int:
@@ -157,93 +232,84 @@ def _calm_collector() -> None:
 class Server:
     """One running server: what :func:`run` has made, put together on the loop, and its signals."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        reread: Callable[[], Settings],
-        source: LocalSource,
-        budget: Budget,
-        trusted: Networks,
-        sockets: Sockets,
-        predecessor: socket.socket | None,
-        pool: ThreadPoolExecutor,
-        log: Log,
-        tls: Tls | None,
-        fingerprint: str,
-    ) -> None:
-        self._settings = settings
-        self._reread = reread
-        self._source = source
+    def __init__(self, made: Made, budget: Budget, log: Log, member: Member | None) -> None:
+        self._settings = made.settings
+        self._made = made
         self._budget = budget
-        self._trusted = trusted
-        self._sockets = sockets
-        self._predecessor = predecessor  # the stream to who hands over to us
-        self._tls = tls
-        self._fingerprint = fingerprint
-        self._pool = pool
         self._log = log
+        self._member = member
         self._status = 0
         self._signals = 0  # that said stop
         self._agent: Agent | None = None
+        self._service: Service | None = None  # one of several workers has none
         self._redirect: Listener | None = None
-        self._admin: Listener | None = None
-        self._answers: Admin | None = None
-        self._admin_transfers: Transfers | None = None
+        self._watching: Watching | None = None
 
     async def serve(self) -> int:
         """Serve until a signal says stop; the exit status."""
         loop, clock, terms = asyncio.get_running_loop(), SystemClock(), _terms(self._settings)
         meter = Meter()
-        self._transfers = Transfers(loop, self._pool, self._budget, meter, terms)
-        self._gate = Gate(loop, self._budget, self._transfers.rounds, meter, terms)
+        member, budget = self._member, self._budget
+        rates = None if member is None else member.rates(terms)
+        self._transfers = Transfers(loop, self._made.pool, budget, meter, terms, rates)
+        make_gate = Gate if member is None else member.gate
+        self._gate = make_gate(loop, budget, self._transfers.rounds, meter, terms)
         house = House(
             loop=loop,
-            files=FileServer(self._source, self._gate, self._transfers, clock),
+            files=FileServer(self._made.source, self._gate, self._transfers, clock),
             transfers=self._transfers,
             budget=self._budget,
             clock=clock,
             limits=Limits(),
             record=self._log.record,
             proxy_protocol=self._settings.proxy_protocol,
-            trusted=self._trusted,
+            trusted=self._made.trusted,
             pardon=self._pardon,
-            tls=self._tls,
+            tls=self._made.tls,
         )
-        self._listener = Listener(house, self._sockets.files, self._log.warn, self._gate.call_next, self._crowd)
+        self._listener = Listener(house, self._made.sockets.files, self._log.warn, self._gate.call_next, self._crowd)
         self._stop: asyncio.Future[None] = loop.create_future()
         self._hurry = asyncio.Event()  # a second signal
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._end, number)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
-        self._service = Service(self._sockets.named(), self._predecessor, self._said, self._log.warn)
-        loop.add_signal_handler(signal.SIGUSR2, self._service.succeed, self._cease)
-        self._footprint = Footprint(loop, self._pool, self._budget)
+        self._listen_to_signals(loop)
+        self._footprint = Footprint(loop, self._made.pool, self._budget)
         self._listener.start()
         sweeper = loop.create_task(self._sweep())
         _calm_collector()
-        scheme = "http" if self._tls is None else "https"
-        print(f"freight: serving {self._settings.path} at {_url(self._sockets.files, scheme)}", flush=True)
-        if self._sockets.admin is not None:
-            self._open_admin(self._sockets.admin, house, meter)
-            print(f"freight: admin at {_url(self._sockets.admin)}", flush=True)
-        if self._sockets.redirect is not None:
-            self._open_redirect(self._sockets.redirect, house)
-            print(f"freight: sending on to it from {_url(self._sockets.redirect)}", flush=True)
-        if self._sockets.agent is not None:
-            self._open_agent(self._sockets.agent)
-            print(f"freight: agent-check at {_url(self._sockets.agent, 'tcp')}", flush=True)
-        if self._fingerprint:
-            print(f"freight: certificate of SHA-256 {self._fingerprint}, signed by nobody", flush=True)
-        self._service.begun()
+        sockets = self._made.sockets
+        if sockets.redirect is not None:
+            self._open_redirect(sockets.redirect, house)
+        if sockets.agent is not None and (member is None or member.leads):
+            self._open_agent(sockets.agent)
+        if member is not None:
+            member.begin(self._look_over(house, meter))
+        else:
+            self._service = Service(sockets.named(), self._made.predecessor, self._said, self._log.warn)
+            loop.add_signal_handler(signal.SIGUSR2, self._service.succeed, self._cease)
+            if sockets.admin is not None:
+                self._open_admin(sockets.admin, house, self._look_over(house, meter))
+            self._made.announce()
+            self._service.begun()
         await self._stop
+        if member is not None:
+            member.cease()
         await self._drain()
         sweeper.cancel()
+        if member is not None:
+            member.publish()
         self._transfers.close()
         return self._status
 
+    def _listen_to_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Ctrl-C reaches all processes: of several, the supervisor alone hears it, and tells the others."""
+        for number in (signal.SIGINT, signal.SIGTERM) if self._member is None else (signal.SIGTERM,):
+            loop.add_signal_handler(number, self._end, number)
+        if self._member is not None:
+            loop.add_signal_handler(signal.SIGUSR1, self._end_now)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
     async def _drain(self) -> None:
         """Finish what runs. Where another process accepts in our place it answers at once on the other ports too."""
-        succeeded = self._service.succeeded
+        succeeded = self._service is not None and self._service.succeeded
         if succeeded:
             await self._close_beside()
         else:
@@ -251,21 +317,20 @@ class Server:
             self._gate.drain()
         seconds = 0 if self._hurry.is_set() else self._settings.drain_seconds
         if self._redirect is not None:
-            await self._redirect.drain(_ADMIN_DRAIN_SECONDS)
+            await self._redirect.drain(_REDIRECT_DRAIN_SECONDS)
         await self._listener.drain(seconds, _GRACE_SECONDS if succeeded else 0)
         await self._close_beside()
-        self._service.close()
+        if self._service is not None:
+            self._service.close()
 
     async def _close_beside(self) -> None:
         """Close what is there for who watches and who balances; a second time nothing is left to close."""
         if self._agent is not None:
             self._agent.close()
             self._agent = None
-        if self._admin is not None and self._admin_transfers is not None and self._answers is not None:
-            self._answers.close()
-            await self._admin.drain(_ADMIN_DRAIN_SECONDS)
-            self._admin_transfers.close()
-            self._admin = self._admin_transfers = None
+        if self._watching is not None:
+            await self._watching.drain()
+            self._watching = None
 
     def _said(self) -> str:
         """What is going on, in a line."""
@@ -283,7 +348,7 @@ class Server:
 
     def _open_redirect(self, redirecting: socket.socket, house: House) -> None:
         """Begin to send plain HTTP on to HTTPS. Its connections are paid for as those are."""
-        port: int = self._sockets.files.getsockname()[1]
+        port: int = self._made.sockets.files.getsockname()[1]
         files = Redirect(house.transfers.send, port)
         own = replace(house, files=files, tls=None)
         self._redirect = Listener(own, redirecting, self._log.warn, self._gate.call_next, _pass_over)
@@ -299,15 +364,9 @@ class Server:
 
         self._agent = Agent(listening, look)
 
-    def _open_admin(self, watched: socket.socket, house: House, meter: Meter) -> None:
-        """Begin to answer questions about the server, from a budget of their own: ours may be spent."""
-        clock = house.clock
-        memory = ProcessMemory(clock)
-        budget = Budget(_ADMIN_MEMORY, largest_send_queue())
-        idle = min(_ADMIN_IDLE_SECONDS, self._settings.idle_timeout_seconds)
-        transfers = self._admin_transfers = Transfers(house.loop, self._pool, budget, Meter(), Terms(idle_seconds=idle))
-        outlet = Outlet(house.loop, budget, transfers.rounds)
-        overview = Overview(
+    def _look_over(self, house: House, meter: Meter) -> Overview:
+        memory = ProcessMemory(house.clock)
+        return Overview(
             loop=house.loop,
             budget=self._budget,
             gate=self._gate,
@@ -316,24 +375,23 @@ class Server:
             listener=self._listener,
             process_bytes=memory.private_bytes,
             baseline_bytes=memory.private_bytes(),
-            started_at=clock.now(),
+            started_at=house.clock.now(),
             draining=self._stop.done,
         )
-        host = self._settings.admin.host if isinstance(self._settings.admin, Address) else ""
-        admin = self._answers = Admin(
+
+    def _open_admin(self, watched: socket.socket, house: House, overview: Overview) -> None:
+        """Begin to answer questions about the server."""
+        self._watching = Watching(
+            watched,
+            self._settings,
+            house.loop,
+            self._made.pool,
+            house.clock,
             overview.look,
             lambda: not self._stop.done(),
-            transfers.send,
-            outlet.write,
-            clock,
-            host,
             self._footprint.pardon,
+            self._log.warn,
         )
-        own = replace(
-            house, files=admin, transfers=transfers, budget=budget, record=_forget, proxy_protocol=False, tls=None
-        )
-        self._admin = Listener(replace(own, trusted=NOBODY), watched, self._log.warn, _nothing, _pass_over)
-        self._admin.start()
 
     def _pardon(self, grown_bytes: int) -> None:
         self._footprint.pardon(grown_bytes)
@@ -349,48 +407,61 @@ class Server:
     def _end(self, number: int) -> None:
         self._signals += 1
         if not self._stop.done():
-            self._service.stopping()
+            if self._service is not None:
+                self._service.stopping()
             self._cease()
         elif self._signals > 1:  # the first is nothing new to who drains because another is in its place
             self._status = 128 + number
             self._hurry.set()
             self._listener.abort()
-            if self._admin is not None:
-                self._admin.abort()
+            if self._watching is not None:
+                self._watching.abort()
+
+    def _end_now(self) -> None:
+        """As a second signal, which could be lost behind the first were it the same."""
+        self._end(signal.SIGTERM)
+        self._end(signal.SIGTERM)
 
     def _cease(self) -> None:
         self._stop.set_result(None)
 
     def _reload(self) -> None:
         """SIGHUP: what is live of the settings is taken over, for who runs too; all else is told."""
-        self._service.reloading()
+        if self._service is not None:
+            self._service.reloading()
         self._change()
-        self._service.ready()
+        if self._service is not None:
+            self._service.ready()
 
     def _change(self) -> None:
-        if self._tls is not None:
-            self._renew(self._tls)
+        if self._made.tls is not None:
+            self._renew(self._made.tls)
         try:
-            settings, waiting = reload(self._settings, self._reread())
+            settings, waiting = reload(self._settings, self._made.reread())
             self._budget.resize(_memory(settings))
-            self._source.list_by(self._budget.listing_entries, self._budget.piece_bytes)
+            self._made.source.list_by(self._budget.listing_entries, self._budget.piece_bytes)
         except Unservable as error:
-            self._log.warn(f"the settings are as they were: {error}")
+            self._tell(f"the settings are as they were: {error}")
             return
         self._settings = settings
         terms = self._gate.terms = _terms(settings)
         self._transfers.change(terms)
         self._gate.call_next()
         needs = f"; {', '.join(waiting)} only with a restart" if waiting else ""
-        self._log.warn(f"the settings were read again{needs}")
+        self._tell(f"the settings were read again{needs}")
+
+    def _tell(self, message: str) -> None:
+        """Say what all workers would: one of them does."""
+        if self._member is None or self._member.leads:
+            self._log.warn(message)
 
     def _renew(self, tls: Tls) -> None:
         try:
             tls.renew()
         except Unservable as error:
-            self._log.warn(f"the certificate is as it was: {error}")
+            self._tell(f"the certificate is as it was: {error}")
         else:
-            self._log.warn("the certificate was read again")
+            self._tell("the certificate was read again")
 
     async def _sweep(self) -> None:
         """One coarse look at everything that waits, instead of a timer for each."""
@@ -401,25 +472,17 @@ class Server:
             self._listener.expire()
             if self._redirect is not None:
                 self._redirect.expire()
-            if self._admin is not None:
-                self._admin.expire()
-            if self._admin_transfers is not None:
-                await self._admin_transfers.sweep(0)
+            if self._watching is not None:
+                await self._watching.sweep()
             self._gate.progressed(await self._transfers.sweep(self._gate.waiting))
             await self._footprint.look()
+            if self._member is not None:
+                self._member.publish()
             self._gate.call_next()  # what was lent may have come back without anybody's asking
 
 
-def _forget(entry: Entry) -> None:
-    """Whoever looks at the server is not in its log."""
-
-
-def _nothing() -> None:
-    """Nobody waits for what an admin connection cost."""
-
-
 def _pass_over(crowded: bool) -> None:
-    """Nobody is sent away for the sake of who looks."""
+    """Nobody is sent away for the sake of who is sent on."""
 
 
 def _url(listening: socket.socket, scheme: str = "http") -> str:

@@ -12,7 +12,8 @@ import gc
 import os
 from pathlib import Path
 
-_STATM = Path("/proc/self/statm")
+_STATM, _MAPS = Path("/proc/self/statm"), Path("/proc/self/maps")
+_MADV_POPULATE_WRITE = 23  # madvise(2), since Linux 5.14
 
 
 def give_back(thorough: bool) -> None:
@@ -23,6 +24,23 @@ def give_back(thorough: bool) -> None:
     gc.collect(2 if thorough else 0)
     try:
         ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):
+        pass
+
+
+def own_pages() -> None:
+    """Have the pages of the heap and of loaded programs for ourselves, where a fork has left us to share them.
+
+    A worker writes to most of them once it serves, if only to count references. What it would then grow by is no
+    client's, so it is to be there from the start.
+    """
+    try:
+        madvise = ctypes.CDLL(None).madvise
+        for line in _MAPS.read_text().splitlines():
+            span, access, *_, path = line.split(maxsplit=5)
+            if access.startswith("rw-p") and (path == "[heap]" or path.startswith("/")):
+                start, stop = (int(part, 16) for part in span.split("-"))
+                madvise(ctypes.c_void_p(start), ctypes.c_size_t(stop - start), _MADV_POPULATE_WRITE)
     except (OSError, AttributeError):
         pass
 

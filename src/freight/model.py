@@ -185,7 +185,7 @@ class Running:
     lately; ``window_bytes`` is how much of its memory the kernel may have for it, None: as much as it likes;
     ``kernel_queue_bytes`` is what it does hold; ``blocked_on`` is whom it waits for; ``began`` is when it began, in
     seconds by a clock of the server's own: with client and target it tells a download from all others; ``wire`` is what
-    is spoken with the client.
+    is spoken with the client; ``worker`` is the pid of the process that serves it, where there are several.
     """
 
     client: str
@@ -199,6 +199,7 @@ class Running:
     blocked_on: Literal["client", "disk"]
     began: float = 0.0
     wire: str = "http/1.1"
+    worker: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,10 +241,20 @@ class ConnectionsUse:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkersUse:
+    """Processes that serve: how many are to, how many do, and how often one took the place of one that died."""
+
+    wanted: int
+    running: int
+    restarts_total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What a server does at one moment.
 
-    ``started_at`` is in seconds since the epoch; ``draining``: it is stopping, and takes no more requests.
+    ``started_at`` is in seconds since the epoch; ``draining``: it is stopping, and takes no more requests;
+    ``workers`` is None where one process does it all.
     """
 
     version: str
@@ -254,3 +265,4 @@ class Snapshot:
     gate: GateUse
     transfers: TransfersUse
     time: TimeUse
+    workers: WorkersUse | None = None

@@ -13,7 +13,7 @@ from itertools import islice
 from freight import __version__
 from freight.flow.budget import Budget
 from freight.flow.gate import Gate
-from freight.flow.meter import Meter
+from freight.flow.meter import Counts, Meter
 from freight.flow.pump import Pump
 from freight.flow.transfer import Transfers
 from freight.model import ConnectionsUse, GateUse, MemoryUse, Running, Snapshot, TimeUse, TransfersUse
@@ -65,6 +65,17 @@ class Overview:
             await asyncio.sleep(0)
         return self._snapshot(sums, rows)
 
+    def counts(self) -> Counts:
+        """The counters, those that run included, without a look at any socket."""
+        sums, now = _Sums(), self.loop.time()
+        for waiter in self.transfers.rounds:
+            if isinstance(waiter, Pump):
+                _add(waiter, sums, now)
+        return self._counts(sums)
+
+    def _counts(self, sums: _Sums) -> Counts:
+        return self.meter.statistics(sums.sent_bytes, sums.zero_copy_bytes, sums.client_seconds, sums.disk_seconds)
+
     def _rows(self, connection: Connection, pumps: dict[Sink, Pump], sums: _Sums, now: float) -> list[Running]:
         """Add one connection up, and describe the downloads it runs."""
         if connection.sink.fileno() < 0:
@@ -78,11 +89,7 @@ class Overview:
         pump = pumps.get(exchange.sink)
         if pump is None:
             return None
-        seconds = max(0.0, now - pump.began)
-        sums.sent_bytes += pump.moved
-        sums.zero_copy_bytes += pump.moved if exchange.sink.zero_copy else 0
-        sums.client_seconds += max(0.0, seconds - pump.disk_seconds)
-        sums.disk_seconds += pump.disk_seconds
+        seconds = _add(pump, sums, now)
         return Running(
             client=exchange.client,
             target=exchange.target,
@@ -99,7 +106,7 @@ class Overview:
 
     def _snapshot(self, sums: _Sums, rows: list[Running]) -> Snapshot:
         gate = self.gate.statistics()
-        counts = self.meter.statistics(sums.sent_bytes, sums.zero_copy_bytes, sums.client_seconds, sums.disk_seconds)
+        counts = self._counts(sums)
         return Snapshot(
             version=__version__,
             started_at=self.started_at,
@@ -135,3 +142,13 @@ class Overview:
                 waiting_seconds=counts.waiting_seconds,
             ),
         )
+
+
+def _add(pump: Pump, sums: _Sums, now: float) -> float:
+    """Add one running download up; for how many seconds it has run."""
+    seconds = max(0.0, now - pump.began)
+    sums.sent_bytes += pump.moved
+    sums.zero_copy_bytes += pump.moved if pump.sink.zero_copy else 0
+    sums.client_seconds += max(0.0, seconds - pump.disk_seconds)
+    sums.disk_seconds += pump.disk_seconds
+    return seconds

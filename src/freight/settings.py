@@ -50,6 +50,17 @@ SETTINGS = (
         live=True,
     ),
     Setting(
+        name="workers",
+        kind=Kind.NUMBER,
+        default="1",
+        metavar="NUMBER",
+        help="How many processes serve, all from the one --memory. More than one are for several cores. auto: as many "
+        "as there are processors that it may use.",
+        low=1,
+        high=256,
+        words={"auto": None},
+    ),
+    Setting(
         name="queue",
         kind=Kind.NUMBER,
         default="1000",
@@ -243,13 +254,14 @@ SETTINGS = (
 class Settings:
     """What the operator asked for, read and checked. The fields are explained in :data:`SETTINGS`.
 
-    None is what the text ``none`` says, except in ``memory_bytes``, where it is ``auto``.
+    None is what the text ``none`` says, except in ``memory_bytes`` and ``workers``, where it is ``auto``.
     """
 
     path: Path
     host: str
     port: int
     memory_bytes: int | None
+    workers: int | None
     queue: int
     max_wait_seconds: float
     per_client: int | None

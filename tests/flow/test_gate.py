@@ -65,7 +65,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 def nothing_is_left(house: House) -> bool:
     budget, counts = house.budget, house.gate.statistics()
     assert (counts.running, counts.express_running, counts.waiting) == (0, 0, 0)
-    assert (budget.running, budget.waiting, budget.producers, budget._express) == (0, 0, 0, 0)
+    assert (budget.running, budget.waiting, budget.producers, budget.express) == (0, 0, 0, 0)
     assert (budget.pinned, budget.lent, len(budget._borrowers)) == (0, 0, 0)
     assert (len(house.transfers.rounds), house.gate._of_client, house.loop.timers) == (0, {}, [])
     return True

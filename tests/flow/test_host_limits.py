@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from freight.flow.limits import MEMORY_DEFAULT, cgroup_memory_limit, default_memory, largest_send_queue
+from freight.flow.limits import MEMORY_DEFAULT, cgroup_memory_limit, default_memory, largest_send_queue, usable_cpus
 
 MIB = 1 << 20
 V1_NONE = str((1 << 63) - 4096)  # how version 1 says that there is no limit
@@ -107,3 +108,26 @@ def test_the_largest_send_queue_is_the_third_number_of_tcp_wmem(tmp_path: Path, 
 def test_of_this_host_it_is_a_plausible_number_of_bytes() -> None:
     assert 4096 <= largest_send_queue() <= 1 << 32
     assert 0 < default_memory() <= MEMORY_DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "files", "cpus"),
+    [
+        ("0::/\n", {}, 16),
+        ("0::/a\n", {"a/cpu.max": "max 100000\n"}, 16),
+        ("0::/a\n", {"a/cpu.max": "200000 100000\n"}, 2),
+        ("0::/a\n", {"a/cpu.max": "250000 100000\n"}, 3),
+        ("0::/a\n", {"a/cpu.max": "1000 100000\n"}, 1),
+        ("0::/a/b\n", {"a/cpu.max": "300000 100000\n", "a/b/cpu.max": "max 100000\n"}, 3),
+        ("0::/a\n", {"a/cpu.max": "6400000 100000\n"}, 16),
+        ("0::/a\n", {"a/cpu.max": "nonsense\n"}, 16),
+        ("4:cpu,cpuacct:/a\n", {"cpu/a/cpu.cfs_quota_us": "-1\n", "cpu/a/cpu.cfs_period_us": "100000\n"}, 16),
+        ("4:cpu,cpuacct:/a\n", {"cpu/a/cpu.cfs_quota_us": "150000\n", "cpu/a/cpu.cfs_period_us": "100000\n"}, 2),
+        (None, {}, 16),
+    ],
+)
+def test_the_processors_are_those_we_may_run_on_within_the_quota(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cgroup: str | None, files: dict[str, str], cpus: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)))
+    assert usable_cpus(host(tmp_path, cgroup, **files)) == cpus

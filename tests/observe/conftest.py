@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from freight.model import (
@@ -12,6 +14,7 @@ from freight.model import (
     Snapshot,
     TimeUse,
     TransfersUse,
+    WorkersUse,
 )
 
 SNAPSHOT = Snapshot(
@@ -40,3 +43,11 @@ SNAPSHOT = Snapshot(
 def snapshot() -> Snapshot:
     """A server that does a little of everything; every number in it is another one."""
     return SNAPSHOT
+
+
+@pytest.fixture
+def crew(snapshot: Snapshot) -> Snapshot:
+    """The same of a server of several workers."""
+    running = tuple(replace(each, worker=4242) for each in snapshot.transfers.running)
+    workers = WorkersUse(wanted=4, running=3, restarts_total=9)
+    return replace(snapshot, transfers=replace(snapshot.transfers, running=running), workers=workers)

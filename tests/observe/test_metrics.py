@@ -102,9 +102,9 @@ def test_there_are_no_more_samples_however_many_clients_there_are(snapshot: Snap
     assert samples(crowded).keys() == samples(snapshot).keys()
 
 
-def test_every_metric_is_documented_and_no_other(snapshot: Snapshot) -> None:
+def test_every_metric_is_documented_and_no_other(crew: Snapshot) -> None:
     _, section = REFERENCE.read_text(encoding="utf-8").split("\n## /metrics\n")
     documented = re.findall(r"^\| `(freight_\w+)(?:\{\w+\})?` \| (\w+) \|", section.split("\n## ")[0], re.MULTILINE)
     assert documented == [
-        (family.samples[0].name, "counter" if family.type == "counter" else "gauge") for family in families(snapshot)
+        (family.samples[0].name, "counter" if family.type == "counter" else "gauge") for family in families(crew)
     ]

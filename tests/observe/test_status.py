@@ -96,7 +96,14 @@ def paths(value: Any, path: str = "") -> Iterator[str]:
             yield path
 
 
-def test_every_field_is_documented_and_no_other(snapshot: Snapshot) -> None:
+def test_every_field_is_documented_and_no_other(crew: Snapshot) -> None:
     _, section = REFERENCE.read_text(encoding="utf-8").split("\n## /status\n")
     documented = re.findall(r"^\| `([\w.\[\]]+)` \|", section.split("\n## ")[0], re.MULTILINE)
-    assert documented == list(paths(json.loads(status(snapshot))))
+    assert documented == list(paths(json.loads(status(crew))))
+
+
+def test_one_process_says_nothing_of_workers(snapshot: Snapshot, crew: Snapshot) -> None:
+    alone, several = json.loads(status(snapshot)), json.loads(status(crew))
+    assert several.pop("workers") == {"wanted": 4, "running": 3, "restarts_total": 9}
+    assert [each.pop("worker") for each in several["transfers"]["running"]] == [4242, 4242]
+    assert several == alone

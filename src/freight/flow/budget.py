@@ -118,7 +118,6 @@ class Budget(Ledger):
     __slots__ = (
         "_cost",
         "_crowd",
-        "_express",
         "_float",
         "_for_asking",
         "_for_windows",
@@ -128,6 +127,7 @@ class Budget(Ledger):
         "_pool",
         "_process",
         "connections",
+        "express",
         "express_slots",
         "handshakes",
         "listing_entries",
@@ -150,7 +150,7 @@ class Budget(Ledger):
         self.connections = self.running = self.waiting = self.producers = self.shaking = 0
         self.multiplexed = self.streams = 0  # connections of HTTP/2, and the streams of them all
         self._process = 0  # bytes that it has grown by, as far as is known
-        self._express = 0  # of those who run, who have an express slot
+        self.express = 0  # of those who run, who have an express slot
         self._largest = largest
         self.resize(memory_bytes)
 
@@ -176,7 +176,7 @@ class Budget(Ledger):
     def _divide(self) -> None:
         """Reckon anew what all have together, after anything that costs the same for all has come or gone."""
         self._process = max(self._process, self._of_connections())
-        self._kept = max(0, self.express_slots - self._express) * WINDOW_MIN
+        self._kept = max(0, self.express_slots - self.express) * WINDOW_MIN
         if not self.producers:
             self._kept += self.producer_cost
         self._kept += max(0, self._for_asking - self._asking() * (self._cost + WAITING_COST))
@@ -252,7 +252,7 @@ class Budget(Ledger):
     def room(self) -> float:
         """What part of the memory for downloads is free, from 0 to 1. A loan that moves comes back, so it is free."""
         free = self.memory_bytes - self._kept - self._spent() - self.running * WINDOW_MIN - self.stuck
-        untaken = 1 - (self.running - self._express) / self.slots
+        untaken = 1 - (self.running - self.express) / self.slots
         return max(0.0, min(untaken, free / (self.slots * (WINDOW_MIN + self._cost))))
 
     def _fits(self, cost: int) -> bool:
@@ -264,13 +264,25 @@ class Budget(Ledger):
         return max(self._process, self._of_connections()) + self.producers * self.producer_cost
 
     def _of_connections(self) -> int:
-        cost = self.connections * self._cost + self.shaking * HANDSHAKE_COST
-        cost += self.multiplexed * MULTIPLEX_COST + self.streams * STREAM_COST
-        return cost + max(0, self._asking()) * WAITING_COST
+        return self._cost_of(self.connections, self.running, self.shaking, self.multiplexed, self.streams)
+
+    def _cost_of(self, connections: int, running: int, shaking: int, multiplexed: int, streams: int) -> int:
+        cost = connections * self._cost + shaking * HANDSHAKE_COST
+        cost += multiplexed * MULTIPLEX_COST + streams * STREAM_COST
+        return cost + max(0, connections + streams - running) * WAITING_COST
 
     def _asking(self) -> int:
         """How many connections, and streams, do not run."""
         return self.connections + self.streams - self.running
+
+    @property
+    def sharing(self) -> int:
+        """How many processes divide it: one, or several workers (:mod:`freight.flow.shared_budget`)."""
+        return 1
+
+    def behind(self) -> bool:
+        """Whether another process is to accept the next connection, as it has fewer."""
+        return False
 
     @property
     def slack_bytes(self) -> int:
@@ -282,11 +294,14 @@ class Budget(Ledger):
 
         Not all of it: ONCE_BYTES are of no client, and where it is most of a small memory, nobody could run.
         """
-        counted = self._of_connections()
-        grown = process_bytes - min(ONCE_BYTES, self.memory_bytes // ONCE_SHARE)
-        most = (self.memory_bytes - least_memory(self._cost)) // GROWN_SHARE
-        self._process = max(counted, min(grown, counted + most))
+        self._process = self._counted(process_bytes, self._of_connections())
         self._divide()
+
+    def _counted(self, process_bytes: int, cost: int) -> int:
+        """What is spent of such a growth by a process whose connections cost so much."""
+        grown = process_bytes - min(ONCE_BYTES, self.memory_bytes // ONCE_SHARE)
+        most = (self.memory_bytes - least_memory(self._cost)) // (GROWN_SHARE * self.sharing)
+        return max(cost, min(grown, cost + most))
 
     # What each has in the kernel
 
@@ -300,7 +315,7 @@ class Budget(Ledger):
 
     def _run(self, sink: Sink, step: int, express: bool, produced: bool) -> None:
         self.running += step
-        self._express += step * express
+        self.express += step * express
         self.producers += step * produced
         self._divide()
         sink.account.base += step * WINDOW_MIN

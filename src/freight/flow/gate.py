@@ -65,8 +65,10 @@ def lane_of(length: int | None, produced: bool) -> Lane:
     return Lane.EXPRESS if produced or (length is not None and length <= EXPRESS_BYTES) else Lane.ORDINARY
 
 
-_Place = tuple[Lane, bool]
-_PLACES: tuple[_Place, ...] = ((Lane.ORDINARY, False), (Lane.EXPRESS, False), (Lane.EXPRESS, True))
+Place = tuple[Lane, bool]
+"""A line: whose slots are waited for, and whether a producer's memory is too."""
+
+PLACES: tuple[Place, ...] = ((Lane.ORDINARY, False), (Lane.EXPRESS, False), (Lane.EXPRESS, True))
 
 
 class Slot:
@@ -155,7 +157,7 @@ class Gate:
         self._rounds = rounds
         self._meter = meter
         # Those who need a producer's memory besides have a line of their own: it is not to hold up the small answers.
-        self._lines: dict[_Place, Line[_Ticket]] = {place: Line() for place in _PLACES}
+        self._lines: dict[Place, Line[_Ticket]] = {place: Line() for place in PLACES}
         self._running = dict.fromkeys(Lane, 0)
         self._of_client: dict[Key, int] = {}  # ordinary slots
         self._freed = {lane: Freed(loop.time()) for lane in Lane}
@@ -195,7 +197,7 @@ class Gate:
         ticket = _Ticket(slot, self._loop.create_future(), now)
         self._rounds.watch(slot.sink.fileno(), ticket, GONE)
         line.join(slot.key, ticket)
-        self._budget.queued()
+        self._queue(1)
         timer = self._loop.call_later(self.terms.max_wait_seconds, ticket.tell, Refusal.LATE)
         try:
             why = await ticket.turn
@@ -206,8 +208,8 @@ class Gate:
         finally:
             timer.cancel()
             self._rounds.forget(slot.sink.fileno())
-            self._budget.queued(-1)
             line.leave(slot.key, ticket)
+            self._queue(-1)
             slot.waited_seconds = self._loop.time() - now
             self._meter.waited(slot.waited_seconds)
         return None if why is None else self._refuse(slot, why)
@@ -228,7 +230,7 @@ class Gate:
     def call_next(self) -> None:
         """Give slots to who waits, while there are any: to be called whenever room may have come free."""
         for place, line in list(self._lines.items()):
-            while line and self._has_room(*place):
+            while line and self._has_room(*place) and self._is_turn(place):
                 found = line.pop(partial(self._is_allowed, place[0]))
                 if found is None:
                     break
@@ -278,6 +280,14 @@ class Gate:
             oldest_wait_seconds=max((now - since for since in oldest), default=0.0),
         )
 
+    def _queue(self, count: int) -> None:
+        """So many more, or fewer, stand in line."""
+        self._budget.queued(count)
+
+    def _is_turn(self, place: Place) -> bool:
+        """Whether a slot that is free is for one of this line, and not for another worker's."""
+        return True
+
     def _line(self, slot: Slot) -> Line[_Ticket]:
         return self._lines[slot.lane, slot.produced]
 
@@ -292,15 +302,16 @@ class Gate:
 
     def _has_room(self, lane: Lane, produced: bool) -> bool:
         """Whether there is a slot for anybody. Asked once for a whole line: it may look at hundreds of loans."""
-        budget, express_running = self._budget, self._running[Lane.EXPRESS]
+        budget = self._budget
+        express_running = budget.express
         if lane is Lane.EXPRESS:
             if express_running < budget.express_slots:
                 return budget.can_run(express=True, produced=produced)
             if self._lines[Lane.ORDINARY, False]:
                 return False
-        elif self.crowded and self._running[lane] >= budget.slots // FLOOR_SHARE:
+        elif self.crowded and budget.running - express_running >= budget.slots // FLOOR_SHARE:
             return False  # what comes free is for who stands outside first
-        ordinary = self._running[Lane.ORDINARY] + max(0, express_running - budget.express_slots)
+        ordinary = budget.running - min(express_running, budget.express_slots)
         return ordinary < budget.slots and budget.can_run(produced=produced)
 
     def _take(self, slot: Slot) -> None:

@@ -194,7 +194,7 @@ class Pump(Waiting):
                 held = self.sink.held() + _SPLIT
             self._budget.note(self.sink, held)
             if given and self._rates.bound:
-                self._rates.took(self._slot.key, given)
+                self._rates.took(self._slot.key, given, self._sent_at)
 
     def _room(self, held: int, window: int) -> int:
         """How much may be handed over now; when it is nothing, what wakes us next has been seen to."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from freight.core.line import Key
 
-_BURST_SECONDS = 0.05  # long enough for some calls, short enough that nobody sees a rate in steps
-_LEAST_BURST = 64 * 1024
-_LEAST_TAKE = 8 * 1024  # a call for less costs more than it moves
+BURST_SECONDS = 0.05  # long enough for some calls, short enough that nobody sees a rate in steps
+LEAST_BURST = 64 * 1024
+LEAST_TAKE = 8 * 1024  # a call for less costs more than it moves
 
 
 class Bucket:
@@ -21,7 +21,7 @@ class Bucket:
     def __init__(self, rate: float, now: float) -> None:
         self.rate = rate
         self.users = 0
-        self._most = max(_LEAST_BURST, rate * _BURST_SECONDS)
+        self._most = max(LEAST_BURST, rate * BURST_SECONDS)
         self._tokens = self._most
         self._at = now
 
@@ -81,11 +81,11 @@ class Rates:
         for bucket in self._buckets(key):
             free = bucket.free(now)
             most = min(most, free)
-            if free < _LEAST_TAKE:
-                rest = max(rest, (_LEAST_TAKE - free) / bucket.rate)
+            if free < LEAST_TAKE:
+                rest = max(rest, (LEAST_TAKE - free) / bucket.rate)
         return (0, rest) if rest else (int(min(most, 1 << 40)), 0.0)
 
-    def took(self, key: Key, count: int) -> None:
+    def took(self, key: Key, count: int, now: float = 0.0) -> None:
         """So many bytes have gone."""
         for bucket in self._buckets(key):
             bucket.take(count)

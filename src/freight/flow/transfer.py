@@ -29,7 +29,7 @@ _HASTE = 4  # while others wait, patience is shorter by this
 class Transfers:
     """Runs the transfers of one event loop, and ends those whose client stands still or is too slow.
 
-    ``pool`` is where producers and cold disks may block.
+    ``pool`` is where producers and cold disks may block; ``rates`` are others than those of the terms, if given.
     """
 
     def __init__(
@@ -39,10 +39,11 @@ class Transfers:
         budget: Budget,
         meter: Meter,
         terms: Terms,
+        rates: Rates | None = None,
     ) -> None:
         self.terms = terms
         self.rounds = Rounds(loop, budget.whole_loans)
-        self.rates = Rates(terms.rate, terms.client_rate)
+        self.rates = rates or Rates(terms.rate, terms.client_rate)
         self._loop = loop
         self._pool = pool
         self._budget = budget

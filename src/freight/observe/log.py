@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
+from select import PIPE_BUF
 
 from freight.model import Entry
 
@@ -136,9 +137,13 @@ class Log:
 
 
 def _write_all(fd: int, data: bytes) -> None:
-    """Straight to the descriptor: a Python stream's lock, held by a thread that waits, would block the exit."""
+    """Straight to the descriptor: a Python stream's lock, held by a thread that waits, would block the exit.
+
+    No more at a time than a pipe takes in one piece (pipe(7)): other workers write there too, and not within a line.
+    """
     while data:
+        stop = len(data) if len(data) <= PIPE_BUF else data.rfind(b"\n", 0, PIPE_BUF) + 1 or PIPE_BUF
         try:
-            data = data[os.write(fd, data) :]
+            data = data[os.write(fd, data[:stop]) :]
         except BlockingIOError:  # another program that has it too made it non-blocking
             select.select((), (fd,), ())

@@ -17,7 +17,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from freight.core import accept as negotiation
-from freight.model import Snapshot
+from freight.model import Snapshot, WorkersUse
 
 _TEXT, _OPENMETRICS = "text/plain", "application/openmetrics-text"
 # There is one version of each form here, and the names need no escaping: what a scraper says of them decides nothing.
@@ -47,6 +47,8 @@ class _Look(Collector):
         yield from _gate(self._snapshot)
         yield from _transfers(self._snapshot)
         yield from _time(self._snapshot)
+        if self._snapshot.workers is not None:
+            yield from _workers(self._snapshot.workers)
 
 
 def _server(snapshot: Snapshot) -> Iterator[Metric]:
@@ -113,6 +115,12 @@ def _time(snapshot: Snapshot) -> Iterator[Metric]:
         ("waiting", time.waiting_seconds, "How long requests waited for a slot, summed."),
     ):
         yield _counter(f"time_{name}_seconds", meaning, value, "seconds")
+
+
+def _workers(workers: WorkersUse) -> Iterator[Metric]:
+    yield _gauge("workers_wanted", "Processes that are to serve.", workers.wanted)
+    yield _gauge("workers_running", "Processes that serve.", workers.running)
+    yield _counter("workers_restarts", "Workers started in the place of one that died.", workers.restarts_total)
 
 
 def _gauge(name: str, meaning: str, value: float, unit: str = "") -> Metric:

@@ -31,11 +31,13 @@ def status(snapshot: Snapshot) -> bytes:
         },
         "time": {name: round(seconds, _PRECISION) for name, seconds in asdict(time).items()},
     }
+    if snapshot.workers is not None:
+        shown["workers"] = asdict(snapshot.workers)
     return json.dumps(shown, allow_nan=False).encode("ascii") + b"\n"
 
 
 def _running(each: Running) -> dict[str, Any]:
-    return {
+    shown = {
         "client": each.client,
         "target": each.target,
         "sent": each.sent_bytes,
@@ -47,3 +49,4 @@ def _running(each: Running) -> dict[str, Any]:
         "blocked_on": each.blocked_on,
         "wire": each.wire,
     }
+    return shown if each.worker is None else shown | {"worker": each.worker}

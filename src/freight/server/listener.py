@@ -18,6 +18,7 @@ from freight.server.sink import bound
 _BACKLOG = 4096  # connections the kernel may hold ready for us; it takes the lesser of this and net.core.somaxconn
 _ACCEPT_AT_ONCE = 64  # a turn of the loop must stay short under a storm of connections
 _BACK_OFF_SECONDS = 0.2
+_YIELD_SECONDS = 0.002  # so long another worker has to accept who comes before we do, who have more already
 _RECEIVE_BYTES = 8 * 1024  # the kernel doubles it
 _GRACE_SECONDS = 1.0  # who has just come, or was just answered, is not sent away: its request may be on its way
 _EVICTED_AT_ONCE = 16
@@ -84,6 +85,7 @@ class Listener:
         self._context = copy_context()
         self._retry: asyncio.TimerHandle | None = None
         self._accepting = False
+        self._yielded = False  # another worker has had its chance
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -164,14 +166,14 @@ class Listener:
             self._accepting = True
             self._house.loop.add_reader(self._listening.fileno(), self._accept)
 
-    def _pause(self) -> None:
+    def _pause(self, seconds: float = _BACK_OFF_SECONDS) -> None:
         """Accept a little later. Who comes meanwhile waits in the kernel."""
         if self._accepting:
             self._accepting = False
             self._house.loop.remove_reader(self._listening.fileno())
         if self._retry is not None:
             self._retry.cancel()
-        self._retry = self._house.loop.call_later(_BACK_OFF_SECONDS, self._resume)
+        self._retry = self._house.loop.call_later(seconds, self._resume)
 
     def _stop_accepting(self) -> None:
         if self._retry is not None:
@@ -183,7 +185,11 @@ class Listener:
     def _accept(self) -> None:
         budget = self._house.budget
         for _ in range(_ACCEPT_AT_ONCE):
-            if len(self._shaking) >= budget.handshakes:
+            self._yielded = not self._yielded and budget.behind()
+            if self._yielded:
+                self._pause(_YIELD_SECONDS)
+                return
+            if budget.shaking >= budget.handshakes:
                 self._evict(self._shaking, _SHAKING_EVICTED_AT_ONCE)
                 self._pause()
                 return

@@ -1,0 +1,179 @@
+"""Who starts the workers, and another one in the place of one that has died. It has no loop and no thread, so that it
+can be forked at any time, and serves nobody itself.
+
+A worker that is killed gives back what it held: the kernel its sockets and locks, the supervisor its row. The workers
+accept from sockets that the supervisor has too, so that who stands in their queues is not lost with a worker.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from freight.flow.rows import COUNTED, COUNTS, DRAINING, METER, READY, RESTARTS, Rows
+from freight.workers.totals import add_cut
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_AT_ONCE_SECONDS = 1.0  # who lives no longer is started again a little later,
+_BACK_OFF_SECONDS, _BACK_OFF_MOST = 0.1, 5.0  # each time twice as late, to here
+_VAIN_MOST = 5  # as many that never came to serve, one after another, and none that does: it is no use
+_LOOK_SECONDS = 0.01  # while workers start
+_SIGNALLED = 128
+_TOLD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where a worker is, or is to be. ``work`` is all it does; it returns an exit status."""
+
+    work: Callable[[], int]
+    row: int | None  # None: it serves no files
+    pid: int = 0
+    since: float = 0.0
+    due: float | None = 0.0  # when one is to be started here
+    deaths: int = 0  # at once, one after another
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Runs ``works``, a worker for each row, and ``desk``, if any, beside them; ``say`` is told what an operator should
+    know. ``begun`` is called once, when all workers serve; ``stopping`` when no more are to be started.
+    """
+
+    rows: Rows
+    works: list[Callable[[], int]]
+    desk: Callable[[], int] | None
+    say: Callable[[str], None]
+    begun: Callable[[], None]
+    stopping: Callable[[], None] = lambda: None
+    _places: list[_Place] = field(default_factory=list)
+    _stopping: int = 0  # how often we were told to
+    _status: int = 0
+    _vain: int = 0  # workers that died before they served, one after another
+    _has_begun: bool = False
+
+    def run(self) -> int:
+        """Until all have ended; the exit status: 0, 128 + a signal that would not wait, 1 where no worker can live."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD)
+        self._places = [_Place(work, row) for row, work in enumerate(self.works)]
+        if self.desk is not None:
+            self._places.append(_Place(self.desk, None))
+        while True:
+            self._start_due()
+            info = signal.sigtimedwait(_TOLD, self._patience())
+            if info is not None:
+                self._hear(info.si_signo)
+            self._bury()
+            if not self._has_begun and all(row[READY] for row in self.rows):
+                self._has_begun = True
+                self.begun()
+            if self._is_over():
+                return self._status
+
+    def _patience(self) -> float:
+        """For how long nothing is to be done."""
+        if not self._has_begun or self._stopping:
+            return _LOOK_SECONDS
+        due = [place.due for place in self._places if place.due is not None]
+        return max(0.0, min(due) - time.monotonic()) if due else 60.0
+
+    def _hear(self, number: int) -> None:
+        if number == signal.SIGHUP:
+            self._tell(signal.SIGHUP)
+        elif number != signal.SIGCHLD:
+            self._stopping += 1
+            self.rows.common[DRAINING] = 1
+            self.stopping()
+            if self._stopping > 1:
+                self._status = _SIGNALLED + number
+            self._tell(signal.SIGTERM if self._stopping == 1 else signal.SIGUSR1)
+
+    def _tell(self, number: int) -> None:
+        """The desk answers until the workers have ended."""
+        for place in self._places:
+            if place.pid and (place.row is not None or number == signal.SIGHUP):
+                os.kill(place.pid, number)
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for place in self._places:
+            if place.due is not None and place.due <= now and not self._stopping:
+                place.pid, place.due, place.since = self._fork(place.work), None, now
+
+    def _fork(self, work: Callable[[], int]) -> int:
+        sys.stdout.flush()
+        parent, pid = os.getpid(), os.fork()
+        if pid:
+            return pid
+        status = 1
+        try:
+            # Whoever is left without us drains and ends: nobody would give its row back any more.
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: it is the supervisor's to tell us
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _TOLD)
+            if os.getppid() == parent:
+                status = work()
+        except BaseException as error:
+            self.say(f"a worker failed: {error or type(error).__name__}")
+        finally:
+            os._exit(status)
+
+    def _bury(self) -> None:
+        """Take note of all that have died."""
+        while True:
+            try:
+                pid, ended = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            for place in self._places:
+                if place.pid == pid:
+                    self._succeed(place, ended)
+
+    def _succeed(self, place: _Place, ended: int) -> None:
+        """One has died: what it held is free, and another is to come."""
+        now, pid, place.pid = time.monotonic(), place.pid, 0
+        served = True
+        if place.row is not None:
+            row = self.rows.row(place.row)
+            served = bool(row[READY])
+            add_cut(row[METER:], row[COUNTED + COUNTS.index("running")])
+            self.rows.clear(place.row)
+        if self._stopping:
+            return
+        self._vain = 0 if served else self._vain + 1
+        place.deaths = place.deaths + 1 if now - place.since < _AT_ONCE_SECONDS else 0
+        wait = min(_BACK_OFF_MOST, _BACK_OFF_SECONDS * 2**place.deaths) if place.deaths else 0.0
+        place.due = now + wait
+        what = "the process of the admin listener" if place.row is None else f"worker {place.row + 1}"
+        self.say(f"{what} (pid {pid}) {_ending(ended)}; another is started{f' in {wait:.1f} s' if wait else ''}")
+        if place.row is not None:
+            self.rows.common[RESTARTS] += 1
+        if self._vain >= _VAIN_MOST and not any(row[READY] for row in self.rows):
+            self.say("no worker can live: see what they said; the server ends")
+            self._status, self._stopping = 1, 1
+            self.rows.common[DRAINING] = 1
+            self._tell(signal.SIGTERM)
+
+    def _is_over(self) -> bool:
+        """Whether all have ended. The desk is the last: it says how the others come to their end."""
+        if not self._stopping or any(place.pid for place in self._places if place.row is not None):
+            return False
+        for place in self._places:
+            if place.pid:
+                os.kill(place.pid, signal.SIGTERM)
+                os.waitpid(place.pid, 0)
+                place.pid = 0
+        return True
+
+
+def _ending(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return f"was ended by {signal.Signals(os.WTERMSIG(status)).name}"
+    return f"ended with status {os.waitstatus_to_exitcode(status)}"

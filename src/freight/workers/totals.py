@@ -1,0 +1,101 @@
+"""Workers' counts and looks, added up. Pure: rows are sequences of whole numbers.
+
+A worker's counters stand in its row, times in nanoseconds, and whoever has the row after it goes on from there: so no
+sum ever goes back, whoever dies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, MutableSequence, Sequence
+from dataclasses import replace
+
+from freight.flow.meter import OTHER, REASONS, Counts
+from freight.model import ConnectionsUse, GateUse, MemoryUse, Snapshot, TimeUse, TransfersUse, WorkersUse
+
+_SECOND = 1_000_000_000
+_FIXED = 7
+_ABORTED = {reason: _FIXED + at for at, reason in enumerate(REASONS)}
+
+COUNTERS = _FIXED + len(REASONS)
+"""How many numbers a worker's counters are."""
+
+
+def written(counts: Counts) -> list[int]:
+    """Counters as numbers of a row."""
+    aborted = [counts.aborted[reason] for reason in REASONS]
+    seconds = (counts.blocked_on_client_seconds, counts.blocked_on_disk_seconds, counts.waiting_seconds)
+    fixed = (counts.completed, counts.refused, counts.sent_bytes, counts.zero_copy_bytes)
+    return [*fixed, *(int(each * _SECOND) for each in seconds), *aborted]
+
+
+def add_cut(counters: MutableSequence[int] | memoryview[int], count: int) -> None:
+    """So many downloads were cut by their worker's death."""
+    counters[_ABORTED[OTHER]] += count
+
+
+def total(rows: Iterable[Sequence[int]]) -> Counts:
+    """The counters of all rows together."""
+    sums = [sum(column) for column in zip(*(row[:COUNTERS] for row in rows), strict=True)]
+    aborted: Mapping[str, int] = {reason: sums[at] for reason, at in _ABORTED.items()}
+    client, disk, waiting = (each / _SECOND for each in sums[4:_FIXED])
+    return Counts(sums[0], aborted, sums[1], sums[2], sums[3], client, disk, waiting)
+
+
+def add_up(
+    said: Mapping[int, Snapshot],
+    blank: Snapshot,
+    counts: Counts,
+    workers: WorkersUse,
+    *,
+    draining: bool,
+    besides_bytes: int,
+    most: int,
+) -> Snapshot:
+    """What workers have ``said``, by pid, and counted together, as one server's; ``most`` running downloads of it.
+
+    ``besides_bytes``: memory of processes that serve nobody; whatever they take, it is not for clients.
+    """
+    each = list(said.values()) or [blank]
+    running = [replace(one, worker=pid) for pid, look in said.items() for one in look.transfers.running]
+    return Snapshot(
+        version=blank.version,
+        started_at=blank.started_at,
+        draining=draining,
+        memory=MemoryUse(
+            budget_bytes=each[0].memory.budget_bytes,
+            process_bytes=besides_bytes + sum(one.memory.process_bytes for one in each),
+            baseline_bytes=besides_bytes + sum(one.memory.baseline_bytes for one in each),
+            kernel_send_bytes=sum(one.memory.kernel_send_bytes for one in each),
+        ),
+        connections=ConnectionsUse(
+            open=sum(one.connections.open for one in each),
+            http2=max(one.connections.http2 for one in each),  # each knows all of these, by the budget
+            streams=max(one.connections.streams for one in each),
+        ),
+        gate=GateUse(
+            slots=each[0].gate.slots,
+            running=sum(one.gate.running for one in each),
+            express_running=sum(one.gate.express_running for one in each),
+            waiting=sum(one.gate.waiting for one in each),
+            oldest_wait_seconds=max(one.gate.oldest_wait_seconds for one in each),
+            refused_total=counts.refused,
+        ),
+        transfers=replace(
+            as_transfers(counts),
+            running=tuple(running[:most]),
+            running_omitted=sum(one.transfers.running_omitted for one in each) + max(0, len(running) - most),
+        ),
+        time=as_time(counts),
+        workers=workers,
+    )
+
+
+def as_transfers(counts: Counts) -> TransfersUse:
+    """What is counted of downloads, without those that run."""
+    fixed = (counts.completed, counts.aborted, counts.sent_bytes, counts.zero_copy_bytes)
+    return TransfersUse(*fixed, running=())
+
+
+def as_time(counts: Counts) -> TimeUse:
+    """What is counted of waits."""
+    return TimeUse(counts.blocked_on_client_seconds, counts.blocked_on_disk_seconds, counts.waiting_seconds)

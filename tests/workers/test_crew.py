@@ -1,0 +1,207 @@
+"""Several workers are one server: one address, one budget, one admin listener, one log."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from freight.sample import write_sample
+from serving import Client, Served, run_python, until
+
+Serve = Callable[..., Served]
+FILE_BYTES = 16 << 20
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file that is more than the kernel takes by itself, and of which every line is another."""
+    made = tmp_path / "huge.csv"
+    write_sample(made, FILE_BYTES)
+    return made
+
+
+@pytest.fixture
+def begun() -> Iterator[Callable[[Served], Client]]:
+    """Begins a download that stands still behind its head."""
+    with ExitStack() as stack:
+        yield lambda server: stack.enter_context(server.begin())
+
+
+def running(server: Served) -> Counter[int]:
+    """How many downloads each worker runs, by pid."""
+    return Counter(each["worker"] for each in server.status()["transfers"]["running"])
+
+
+def refuses(server: Served) -> bool:
+    """Whether nobody can connect."""
+    try:
+        socket.create_connection((server.host, server.port), 5).close()
+    except OSError:
+        return True
+    return False
+
+
+def is_there(pid: int) -> bool:
+    """Whether a process runs."""
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_downloads_are_spread_over_the_workers(serve: Serve, file: Path, begun: Callable[[Served], Client]) -> None:
+    server = serve(file, "--workers", "3", admin=True)
+    for _ in range(12):
+        begun(server)
+    assert server.gate()["running"] == 12
+    assert len(running(server)) == 3
+    assert max(running(server).values()) <= 6
+
+
+def test_what_a_client_may_have_it_has_of_all_workers_together(
+    serve: Serve, file: Path, begun: Callable[[Served], Client]
+) -> None:
+    server = serve(file, "--workers", "2", "--per-client", "3", admin=True)
+    for _ in range(3):
+        begun(server)
+    others = [server.connect() for _ in range(5)]
+    for other in others:
+        other.get()
+    until(lambda: server.gate()["waiting"] == 5, "the others wait")
+    assert server.gate()["running"] == 3
+    for other in others:
+        other.socket.close()
+
+
+def test_the_line_is_as_long_as_one_server_s(serve: Serve, file: Path, begun: Callable[[Served], Client]) -> None:
+    server = serve(file, "--workers", "2", "--per-client", "1", "--queue", "2", admin=True)
+    begun(server)
+    waiting = [server.connect() for _ in range(2)]
+    for each in waiting:
+        each.get()
+    until(lambda: server.gate()["waiting"] == 2, "two wait")
+    assert [server.get().status for _ in range(4)] == [503] * 4
+    for each in waiting:
+        each.socket.close()
+
+
+def test_who_waits_in_one_worker_has_what_comes_free_in_another(serve: Serve, file: Path) -> None:
+    server = serve(file, "--workers", "2", "--per-client", "1", "--max-wait", "10m", admin=True)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(server.begin())]
+        for count in range(1, 6):
+            clients.append(stack.enter_context(server.connect()))
+            clients[-1].get()
+            until(lambda count=count: server.gate()["waiting"] == count, "it waits")
+        content = file.read_bytes()
+        with ThreadPoolExecutor(5) as pool:  # whose turn is next is not a matter of who came first here
+            answers = pool.map(Client.answer, clients[1:])
+            assert clients[0].take(FILE_BYTES) == content
+            assert all(answer.content == content for answer in answers)
+
+
+def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(
+    serve: Serve, file: Path, begun: Callable[[Served], Client]
+) -> None:
+    server = serve(file, "--workers", "2", admin=True)
+    clients = [begun(server) for _ in range(6)]
+    before = server.status()
+    killed, cut = running(server).most_common()[0]
+    os.kill(killed, signal.SIGKILL)
+    server.await_log(f"(pid {killed}) was ended by SIGKILL")
+    until(lambda: server.status()["workers"] == {"wanted": 2, "running": 2, "restarts_total": 1}, "it is replaced")
+    after = server.status()
+    assert after["gate"]["running"] == 6 - cut
+    assert after["transfers"]["bytes_total"] >= before["transfers"]["bytes_total"]
+    assert after["transfers"]["aborted_total"]["error"] == cut
+    content, whole = file.read_bytes(), 0
+    for client in clients:
+        try:
+            whole += client.take(FILE_BYTES) == content
+        except Exception:
+            continue
+    assert whole == 6 - cut
+    assert server.get().content == content
+
+
+def test_sigterm_finishes_what_runs_in_every_worker(
+    serve: Serve, file: Path, begun: Callable[[Served], Client]
+) -> None:
+    server = serve(file, "--workers", "2", admin=True)
+    clients = [begun(server) for _ in range(4)]
+    assert len(running(server)) == 2
+    server.signal(signal.SIGTERM)
+    until(lambda: server.ask_admin("/readyz").status == 503, "it is not ready any more")
+    assert server.status()["draining"] is True
+    until(lambda: refuses(server), "new connections are refused")
+    content = file.read_bytes()
+    assert all(client.take(FILE_BYTES) == content for client in clients)
+    assert server.wait() == 0
+
+
+def test_a_second_signal_ends_at_once(serve: Serve, file: Path, begun: Callable[[Served], Client]) -> None:
+    server = serve(file, "--workers", "2", admin=True)
+    begun(server)
+    server.signal(signal.SIGTERM)
+    until(lambda: server.ask_admin("/readyz").status == 503, "it drains")
+    server.signal(signal.SIGINT)
+    assert server.wait() == 128 + signal.SIGINT
+
+
+def test_sighup_changes_the_settings_of_all(serve: Serve, file: Path, tmp_path: Path) -> None:
+    config = tmp_path / "freight.toml"
+    config.write_text('memory = "20MB"\n')
+    server = serve(file, "--workers", "2", "--config", str(config), admin=True)
+    assert server.gate()["slots"] == 518
+    config.write_text('memory = "40MB"\n')
+    server.signal(signal.SIGHUP)
+    server.await_log("the settings were read again")
+    until(lambda: server.status()["memory"]["budget_bytes"] == 40_000_000, "it has another budget")
+    assert len([line for line in server.log if "read again" in line]) == 1
+
+
+def test_without_their_supervisor_the_workers_end(serve: Serve, file: Path) -> None:
+    server = serve(file, "--workers", "2", admin=True)
+    children = server.pids()[1:]
+    assert len(children) == 3
+    server.signal(signal.SIGKILL)
+    until(lambda: not any(map(is_there, children)), "all have ended")
+
+
+def test_where_no_worker_can_live_the_server_ends_with_an_error() -> None:
+    """Those who die before they serve are not started again for ever."""
+    done = run_python(
+        "-c",
+        "from freight.flow.rows import Rows\n"
+        "from freight.workers.supervisor import Supervisor\n"
+        "say = lambda line: print(line, flush=True)\n"
+        "raise SystemExit(Supervisor(Rows(2), [lambda: 3, lambda: 3], None, say, lambda: say('begun')).run())",
+    )
+    assert done.returncode == 1
+    assert "ended with status 3" in done.stdout
+    assert "no worker can live" in done.stdout
+    assert "begun" not in done.stdout
+
+
+def test_metrics_and_events_are_of_all_workers(serve: Serve, file: Path, begun: Callable[[Served], Client]) -> None:
+    server = serve(file, "--workers", "2", admin=True)
+    for _ in range(4):
+        begun(server)
+    metrics = server.ask_admin("/metrics").content.decode()
+    assert "freight_transfers_running 4.0" in metrics
+    assert "freight_workers_running 2.0" in metrics
+    with Client("127.0.0.1", server.admin_port, named="127.0.0.1") as viewer:
+        viewer.get("/events")
+        assert viewer.head()[0] == 200
+        seen = b""
+        while b"event: now" not in seen:
+            seen += viewer.take(1)
+        assert b'"slots":' in seen + viewer.take(200)
