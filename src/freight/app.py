@@ -33,7 +33,7 @@ from freight.server import inherited
 from freight.server.connection import House
 from freight.server.listener import Listener
 from freight.server.redirect import Redirect
-from freight.server.service import Service
+from freight.server.service import Service, notifier_of
 from freight.settings import Settings
 from freight.sockets import Sockets, open_sockets
 from freight.sources.local import LocalSource
@@ -163,6 +163,7 @@ def _serve_together(made: Made, budget: Budget, workers: int) -> int:
         open_log,
         made.announce,
         _say,
+        notifier_of(lambda: f"{workers} workers"),
     )
 
 

@@ -175,3 +175,21 @@ def test_a_hand_over_that_fails_ends_the_reloading(tmp_path: Path, huge: Path, s
     manager.hear("RELOADING=1")
     manager.hear("READY=1")
     server.await_log("this server goes on")
+
+
+def test_several_workers_are_one_service(
+    huge: Path, serve: Serve, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "1000000")
+    server = serve(huge, "--workers", "2", "--drain", "1h")
+    assert "WATCHDOG" in manager.hear("STATUS=2 workers")
+    assert manager.heard[0] == "READY=1"
+    manager.hear("WATCHDOG=1")
+    server.process.send_signal(signal.SIGHUP)
+    manager.hear("RELOADING=1")
+    manager.hear("READY=1")
+    with server.begin():
+        server.process.send_signal(signal.SIGTERM)
+        manager.hear("STOPPING=1")
+        manager.hear("EXTEND_TIMEOUT_USEC=")
+    assert server.process.wait(PATIENCE_SECONDS) == 0

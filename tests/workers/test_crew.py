@@ -205,3 +205,10 @@ def test_metrics_and_events_are_of_all_workers(serve: Serve, file: Path, begun: 
         while b"event: now" not in seen:
             seen += viewer.take(1)
         assert b'"slots":' in seen + viewer.take(200)
+
+
+def test_a_wish_to_hand_over_is_answered_and_all_go_on(serve: Serve, file: Path) -> None:
+    server = serve(file, "--workers", "2")
+    server.process.send_signal(signal.SIGUSR2)
+    server.await_log("SIGUSR2 is passed over")
+    assert server.get("/", "Range: bytes=0-9").status == 206

@@ -39,7 +39,7 @@ class Service:
         self._warn = warn
         self._stopping = False
         self._succession: asyncio.Task[None] | None = None
-        self._notifier = _notifier(look)
+        self._notifier = notifier_of(look)
         self._timer: asyncio.TimerHandle | None = None
         self.succeeded = False
         """Whether another process accepts in our place."""
@@ -109,7 +109,8 @@ class Service:
         stop()
 
 
-def _notifier(look: Callable[[], str]) -> Notifier | None:
+def notifier_of(look: Callable[[], str]) -> Notifier | None:
+    """What tells the service manager, if there is one that listens. ``look`` says in a line what goes on."""
     if _NOTIFY_SOCKET not in os.environ:
         return None
     from freight.server.notify import Notifier

@@ -19,7 +19,7 @@ from freight.ports import Clock
 from freight.settings import Settings
 from freight.workers.desk import Desk
 from freight.workers.member import Member
-from freight.workers.supervisor import Supervisor
+from freight.workers.supervisor import Manager, Supervisor
 from freight.workers.totals import as_time, as_transfers
 
 
@@ -34,12 +34,13 @@ def run_crew(
     open_log: Callable[[], Log],
     begun: Callable[[], None],
     say: Callable[[str], None],
+    manager: Manager | None,
 ) -> int:
     """Run so many workers, each of which does ``work``, and a desk at the admin listener's socket; the exit status.
 
     ``accepting``: the sockets that all workers accept from. Who connects while they drain is to be refused, so nobody
     else may keep them open then. ``budget`` is one that is like theirs. ``begun`` is called when all serve; ``say``
-    writes a line for the operator.
+    writes a line for the operator; ``manager``, if any, is told what becomes of it all.
     """
     rows = Rows(workers)
     pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(workers)]
@@ -65,7 +66,7 @@ def run_crew(
     gc.collect()
     gc.freeze()  # what is there now is every process's: a collector that looks at it would make it each one's own
     desk = None if watched is None else partial(answer, watched)
-    return Supervisor(rows, [partial(serve, member) for member in members], desk, say, begun, let_go).run()
+    return Supervisor(rows, [partial(serve, member) for member in members], desk, say, begun, let_go, manager).run()
 
 
 def _blank(budget: Budget, clock: Clock) -> Snapshot:

@@ -8,12 +8,14 @@ accept from sockets that the supervisor has too, so that who stands in their que
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from freight.flow.rows import COUNTED, COUNTS, DRAINING, METER, READY, RESTARTS, Rows
 from freight.workers.totals import add_cut
@@ -24,7 +26,25 @@ _BACK_OFF_SECONDS, _BACK_OFF_MOST = 0.1, 5.0  # each time twice as late, to here
 _VAIN_MOST = 5  # as many that never came to serve, one after another, and none that does: it is no use
 _LOOK_SECONDS = 0.01  # while workers start
 _SIGNALLED = 128
-_TOLD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+_TOLD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR2)
+
+
+class Manager(Protocol):
+    """Who is told what becomes of the server (:class:`freight.server.notify.Notifier`)."""
+
+    tick_seconds: float
+
+    def ready(self) -> None:
+        """It serves."""
+
+    def reloading(self) -> None:
+        """It reads its settings."""
+
+    def stopping(self) -> None:
+        """It finishes what runs."""
+
+    def tick(self) -> None:
+        """The supervisor is alive."""
 
 
 @dataclass(slots=True)
@@ -42,7 +62,8 @@ class _Place:
 @dataclass(slots=True)
 class Supervisor:
     """Runs ``works``, a worker for each row, and ``desk``, if any, beside them; ``say`` is told what an operator should
-    know. ``begun`` is called once, when all workers serve; ``stopping`` when no more are to be started.
+    know. ``begun`` is called once, when all workers serve; ``stopping`` when no more are to be started. ``manager``, if
+    any, is told what becomes of it all.
     """
 
     rows: Rows
@@ -51,11 +72,13 @@ class Supervisor:
     say: Callable[[str], None]
     begun: Callable[[], None]
     stopping: Callable[[], None] = lambda: None
+    manager: Manager | None = None
     _places: list[_Place] = field(default_factory=list)
     _stopping: int = 0  # how often we were told to
     _status: int = 0
     _vain: int = 0  # workers that died before they served, one after another
     _has_begun: bool = False
+    _tick_at: float = math.inf
 
     def run(self) -> int:
         """Until all have ended; the exit status: 0, 128 + a signal that would not wait, 1 where no worker can live."""
@@ -72,6 +95,10 @@ class Supervisor:
             if not self._has_begun and all(row[READY] for row in self.rows):
                 self._has_begun = True
                 self.begun()
+                if self.manager is not None:
+                    self.manager.ready()
+                    self._tick_at = time.monotonic()
+            self._tick()
             if self._is_over():
                 return self._status
 
@@ -80,15 +107,28 @@ class Supervisor:
         if not self._has_begun or self._stopping:
             return _LOOK_SECONDS
         due = [place.due for place in self._places if place.due is not None]
-        return max(0.0, min(due) - time.monotonic()) if due else 60.0
+        now = time.monotonic()
+        return max(0.0, min(*due, self._tick_at, now + 60.0) - now)
+
+    def _tick(self) -> None:
+        if self.manager is not None and time.monotonic() >= self._tick_at:
+            self.manager.tick()
+            self._tick_at = time.monotonic() + self.manager.tick_seconds
 
     def _hear(self, number: int) -> None:
         if number == signal.SIGHUP:
+            if self.manager is not None and self._has_begun and not self._stopping:
+                self.manager.reloading()
+                self.manager.ready()  # each worker reads them by itself, and says in the log what it makes of them
             self._tell(signal.SIGHUP)
+        elif number == signal.SIGUSR2:
+            self.say("SIGUSR2 is passed over: several workers do not hand over")
         elif number != signal.SIGCHLD:
             self._stopping += 1
             self.rows.common[DRAINING] = 1
             self.stopping()
+            if self.manager is not None and self._stopping == 1:
+                self.manager.stopping()
             if self._stopping > 1:
                 self._status = _SIGNALLED + number
             self._tell(signal.SIGTERM if self._stopping == 1 else signal.SIGUSR1)
