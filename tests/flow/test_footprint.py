@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from freight.flow.budget import CONNECTION_COST, GROWN_SHARE, LEAST_MEMORY, ONCE_BYTES, Budget
+from freight.flow.budget import CONNECTION_COST, LEAST_MEMORY, ONCE_BYTES, UNGROWN_SHARE, Budget
 from freight.flow.footprint import Footprint
 
 Run = Callable[[Callable[[], Any]], None]
@@ -70,7 +70,7 @@ def test_however_much_it_grows_somebody_can_run(run: Run, heap: Heap, memory: in
         heap.bytes += 1 << 30
         heap.least = heap.bytes
         await footprint.look()
-        assert budget.slack_bytes <= memory // GROWN_SHARE
+        assert budget.slack_bytes <= memory - memory // UNGROWN_SHARE
         assert budget.can_open() and budget.can_run()
 
     looks(run, budget, steps)

@@ -51,8 +51,8 @@ ONCE_BYTES = 512 * KIB
 ONCE_SHARE = 32
 """Of a small memory it is one in so many bytes instead, so that the whole still holds."""
 
-GROWN_SHARE = 2
-"""One in so many bytes, beyond LEAST_MEMORY, is the most that the process's growth takes besides its connections."""
+UNGROWN_SHARE = 4
+"""One in so many bytes, beyond LEAST_MEMORY, is never taken by the process's growth besides its connections."""
 
 PIECE_BYTES = 64 * KIB
 """The largest piece that a producer makes, in bytes. It costs two: one is sent while the next is made."""
@@ -300,7 +300,8 @@ class Budget(Ledger):
     def _counted(self, process_bytes: int, cost: int) -> int:
         """What is spent of such a growth by a process whose connections cost so much."""
         grown = process_bytes - min(ONCE_BYTES, self.memory_bytes // ONCE_SHARE)
-        most = (self.memory_bytes - least_memory(self._cost)) // (GROWN_SHARE * self.sharing)
+        beyond = self.memory_bytes - least_memory(self._cost)
+        most = (beyond - beyond // UNGROWN_SHARE) // self.sharing
         return max(cost, min(grown, cost + most))
 
     # What each has in the kernel
