@@ -37,7 +37,7 @@ def loaded(peer: Peer, place: Site, clients: int, seconds: float) -> Sample:
         said = h2load((*kind, f"-c{clients}", "-m1", f"-D{seconds:g}", "-w24", "-W24", url))
         cpu = cpu_seconds(server.pid) - before
     traffic, took = _TRAFFIC.search(said), _TIME.search(said)
-    if traffic is None or took is None or cpu <= 0:
+    if traffic is None or took is None or cpu <= 0 or not int(traffic[1]):
         raise EventLost(f"h2load said {said.strip().splitlines()[-1:]}")
     gigabytes = int(traffic[1]) / 1e9
     wall = float(took[1]) / (1000 if took[2] == "ms" else 1)
