@@ -35,8 +35,8 @@ Examples:
     metavar="KIND=PART,...",
     default="clear=1",
     show_default=True,
-    help="Which part of the connections is of which kind. Kinds are clear, HTTP/1 without TLS; tls; and http2, a "
-    "connection of HTTP/2 with one download.",
+    help="Which part of the connections is of which kind. Kinds are clear, HTTP/1 without TLS; tls; and h2 and h2c, "
+    "connections of HTTP/2 with one download, over TLS and without.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object, in bytes and seconds.")
 def plan(

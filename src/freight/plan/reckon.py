@@ -30,7 +30,12 @@ from freight.ports import Sink
 CLIENTS_MAX = 100_000
 """The most one node is planned for: ten times as many as the tests hold at once."""
 
-KINDS: Mapping[str, int] = {"clear": 0, "tls": TLS_COST, "http2": MULTIPLEX_COST + STREAM_COST}
+KINDS: Mapping[str, int] = {
+    "clear": 0,
+    "tls": TLS_COST,
+    "h2": TLS_COST + MULTIPLEX_COST + STREAM_COST,
+    "h2c": MULTIPLEX_COST + STREAM_COST,
+}
 """Kinds of connections, and what each costs beyond CONNECTION_COST: a kind with a cost of its own is one more line."""
 
 Mix = tuple[tuple[str, float], ...]
