@@ -56,10 +56,11 @@ def test_a_client_with_64_connections_gets_no_more_turns_than_one_with_1(
     crowd.join(Group(name="greedy", count=64, sources=("127.0.0.10",), **download))
     crowd.wait_count("greedy", "asking", 60)
     # A place is free, and then one more: where connections cost more than is reckoned it takes some that go.
-    while crowd.counts("greedy")["asking"] == 64:
+    for _ in range(10):
         crowd.end("slow", at="running", most=1)
         with suppress(AssertionError):
             crowd.wait(lambda: crowd.counts("greedy")["asking"] < 64, "one of them has a place", seconds=2)
+            break
     crowd.end("slow", at="running", most=1)
     modest = tuple(f"127.0.0.{number}" for number in range(2, 10))
     crowd.join(Group(name="modest", count=8, sources=modest, **download))
