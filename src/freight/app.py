@@ -1,99 +1,34 @@
-"""The composition root: settings in, a running server out."""
+"""The composition root: settings in, what a server is made of, and then it runs: in this process, or in several."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import resource
 import signal
-import socket
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from freight.config import reload
 from freight.core.client import Networks
-from freight.errors import Unservable
-from freight.fileserver import FileServer
 from freight.flow.budget import TLS_COST, Budget
-from freight.flow.footprint import Footprint
-from freight.flow.gate import Gate, Terms
-from freight.flow.limits import default_memory, largest_send_queue, usable_cpus
-from freight.flow.meter import Meter
-from freight.flow.transfer import Transfers
+from freight.flow.limits import largest_send_queue, usable_cpus
 from freight.observe.log import Log, json_line, text_line
-from freight.observe.process import ProcessMemory
-from freight.overview import Overview
+from freight.running import Made, Server, SystemClock, memory_of
 from freight.server import inherited
-from freight.server.connection import House
-from freight.server.listener import Listener
-from freight.server.redirect import Redirect
-from freight.server.service import Service, notifier_of
+from freight.server.service import notifier_of
 from freight.settings import Settings
-from freight.sockets import Sockets, open_sockets
+from freight.sockets import open_sockets
 from freight.sources.local import LocalSource
-from freight.watching import Watching
-from freight.wire.http1 import Limits
 
 if TYPE_CHECKING:
-    from freight.server.agent import Agent, Room
     from freight.server.tls import Tls
     from freight.workers.member import Member
 
 _POOL_THREADS = 4  # enough to keep a disk busy; a thread is made when it is needed first, and costs a stack
 _LOOK_THREADS = 2  # looking a path up must not wait behind megabytes
-_SWEEP_SECONDS = 1.0
-_REDIRECT_DRAIN_SECONDS = 1.0
-_MEASURES = 4  # looks at the process's memory in that time
-_GRACE_SECONDS = 5.0  # whoever came to us just before we handed over gets an answer, if it asks by then
-
-
-class SystemClock:
-    """The machine's clock (:class:`freight.ports.Clock`)."""
-
-    def now(self) -> float:
-        """Seconds since the epoch."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What a server is made of, whichever process serves. ``reread`` gathers the settings anew, from where they came,
-    and raises Unservable when they are not sensible. ``predecessor`` is the stream to who hands over to us, if any;
-    ``fingerprint`` that of a certificate made for this server.
-    """
-
-    settings: Settings
-    reread: Callable[[], Settings]
-    source: LocalSource
-    trusted: Networks
-    sockets: Sockets
-    predecessor: socket.socket | None
-    pool: ThreadPoolExecutor
-    tls: Tls | None
-    fingerprint: str
-
-    def announce(self) -> None:
-        """Say where all is."""
-        scheme = "http" if self.tls is None else "https"
-        print(f"freight: serving {self.settings.path} at {_url(self.sockets.files, scheme)}", flush=True)
-        if self.sockets.admin is not None:
-            print(f"freight: admin at {_url(self.sockets.admin)}", flush=True)
-        if self.sockets.redirect is not None:
-            print(f"freight: sending on to it from {_url(self.sockets.redirect)}", flush=True)
-        if self.sockets.agent is not None:
-            print(f"freight: agent-check at {_url(self.sockets.agent, 'tcp')}", flush=True)
-        if self.fingerprint:
-            print(f"freight: certificate of SHA-256 {self.fingerprint}, signed by nobody", flush=True)
 
 
 def run(settings: Settings, reread: Callable[[], Settings]) -> int:
@@ -103,7 +38,7 @@ def run(settings: Settings, reread: Callable[[], Settings]) -> int:
     """
     _raise_descriptor_limit()
     tls, fingerprint = _tls(settings)
-    budget = Budget(_memory(settings), largest_send_queue(), _besides(tls))
+    budget = Budget(memory_of(settings), largest_send_queue(), _besides(tls))
     trusted = Networks.parse(settings.trusted_proxy)
     pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="disk")
     looks = ThreadPoolExecutor(_LOOK_THREADS, thread_name_prefix="look")
@@ -147,7 +82,7 @@ def _serve_together(made: Made, budget: Budget, workers: int) -> int:
     def work(member: Member) -> int:
         if made.sockets.admin is not None:
             made.sockets.admin.close()  # the desk's
-        memory, largest = _memory(made.settings), largest_send_queue()
+        memory, largest = memory_of(made.settings), largest_send_queue()
         return _serve(made, member.budget(memory, largest, _besides(made.tls)), member)
 
     accepting = [each for each in (made.sockets.files, made.sockets.redirect, made.sockets.agent) if each is not None]
@@ -181,10 +116,6 @@ def _besides(tls: Tls | None) -> int:
     return 0 if tls is None else TLS_COST
 
 
-def _memory(settings: Settings) -> int:
-    return default_memory() if settings.memory_bytes is None else settings.memory_bytes
-
-
 def _tls(settings: Settings) -> tuple[Tls | None, str]:
     """What TLS is spoken with, if any, and the fingerprint of a certificate that was made for it. Loads ssl if so."""
     if settings.tls_self_signed:
@@ -201,18 +132,6 @@ def _tls(settings: Settings) -> tuple[Tls | None, str]:
     return None, ""
 
 
-def _terms(settings: Settings) -> Terms:
-    return Terms(
-        queue=settings.queue,
-        max_wait_seconds=settings.max_wait_seconds,
-        per_client=settings.per_client,
-        idle_seconds=settings.idle_timeout_seconds,
-        least_rate=settings.min_rate_bytes_per_second or 0,
-        rate=settings.rate_bytes_per_second,
-        client_rate=settings.per_client_rate_bytes_per_second,
-    )
-
-
 def _raise_descriptor_limit() -> None:
     """Take as many descriptors as we may: a download needs one, and the soft limit is often 1024 (getrlimit(2))."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -221,271 +140,3 @@ def _raise_descriptor_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (OSError, ValueError):
             pass  # an unlimited hard limit may be more than the kernel gives: what we have must do
-
-
-def _calm_collector() -> None:
-    """What is there now stays: it need not be looked through again. Requests make no cycles, so look more rarely."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
-
-
-class Server:
-    """One running server: what :func:`run` has made, put together on the loop, and its signals."""
-
-    def __init__(self, made: Made, budget: Budget, log: Log, member: Member | None) -> None:
-        self._settings = made.settings
-        self._made = made
-        self._budget = budget
-        self._log = log
-        self._member = member
-        self._status = 0
-        self._signals = 0  # that said stop
-        self._agent: Agent | None = None
-        self._service: Service | None = None  # one of several workers has none
-        self._redirect: Listener | None = None
-        self._watching: Watching | None = None
-
-    async def serve(self) -> int:
-        """Serve until a signal says stop; the exit status."""
-        loop, clock, terms = asyncio.get_running_loop(), SystemClock(), _terms(self._settings)
-        meter = Meter()
-        member, budget = self._member, self._budget
-        rates = None if member is None else member.rates(terms)
-        self._transfers = Transfers(loop, self._made.pool, budget, meter, terms, rates)
-        make_gate = Gate if member is None else member.gate
-        self._gate = make_gate(loop, budget, self._transfers.rounds, meter, terms)
-        house = House(
-            loop=loop,
-            files=FileServer(self._made.source, self._gate, self._transfers, clock),
-            transfers=self._transfers,
-            budget=self._budget,
-            clock=clock,
-            limits=Limits(),
-            record=self._log.record,
-            proxy_protocol=self._settings.proxy_protocol,
-            trusted=self._made.trusted,
-            pardon=self._pardon,
-            tls=self._made.tls,
-        )
-        self._listener = Listener(house, self._made.sockets.files, self._log.warn, self._gate.call_next, self._crowd)
-        self._stop: asyncio.Future[None] = loop.create_future()
-        self._hurry = asyncio.Event()  # a second signal
-        self._listen_to_signals(loop)
-        self._footprint = Footprint(loop, self._made.pool, self._budget)
-        self._listener.start()
-        sweeper = loop.create_task(self._sweep())
-        _calm_collector()
-        sockets = self._made.sockets
-        if sockets.redirect is not None:
-            self._open_redirect(sockets.redirect, house)
-        if sockets.agent is not None and (member is None or member.leads):
-            self._open_agent(sockets.agent)
-        if member is not None:
-            member.begin(self._look_over(house, meter))
-        else:
-            self._service = Service(sockets.named(), self._made.predecessor, self._said, self._log.warn)
-            loop.add_signal_handler(signal.SIGUSR2, self._service.succeed, self._cease)
-            if sockets.admin is not None:
-                self._open_admin(sockets.admin, house, self._look_over(house, meter))
-            self._made.announce()
-            self._service.begun()
-        await self._stop
-        if member is not None:
-            member.cease()
-        await self._drain()
-        sweeper.cancel()
-        if member is not None:
-            member.publish()
-        self._transfers.close()
-        return self._status
-
-    def _listen_to_signals(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Ctrl-C reaches all processes: of several, the supervisor alone hears it, and tells the others."""
-        for number in (signal.SIGINT, signal.SIGTERM) if self._member is None else (signal.SIGTERM,):
-            loop.add_signal_handler(number, self._end, number)
-        if self._member is not None:
-            loop.add_signal_handler(signal.SIGUSR1, self._end_now)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
-
-    async def _drain(self) -> None:
-        """Finish what runs. Where another process accepts in our place it answers at once on the other ports too."""
-        succeeded = self._service is not None and self._service.succeeded
-        if succeeded:
-            await self._close_beside()
-        else:
-            await self._wait_unasked()
-            self._gate.drain()
-        seconds = 0 if self._hurry.is_set() else self._settings.drain_seconds
-        if self._redirect is not None:
-            await self._redirect.drain(_REDIRECT_DRAIN_SECONDS)
-        await self._listener.drain(seconds, _GRACE_SECONDS if succeeded else 0)
-        await self._close_beside()
-        if self._service is not None:
-            self._service.close()
-
-    async def _close_beside(self) -> None:
-        """Close what is there for who watches and who balances; a second time nothing is left to close."""
-        if self._agent is not None:
-            self._agent.close()
-            self._agent = None
-        if self._watching is not None:
-            await self._watching.drain()
-            self._watching = None
-
-    def _said(self) -> str:
-        """What is going on, in a line."""
-        gate = self._gate.statistics()
-        draining = "; draining" if self._stop.done() else ""
-        return f"running {gate.running} of {gate.slots}, waiting {gate.waiting}{draining}"
-
-    async def _wait_unasked(self) -> None:
-        """Serve on for the delay of the drain, while /readyz says no: who balances has to see that first."""
-        try:
-            async with asyncio.timeout(self._settings.drain_delay_seconds):
-                await self._hurry.wait()
-        except TimeoutError:
-            pass
-
-    def _open_redirect(self, redirecting: socket.socket, house: House) -> None:
-        """Begin to send plain HTTP on to HTTPS. Its connections are paid for as those are."""
-        port: int = self._made.sockets.files.getsockname()[1]
-        files = Redirect(house.transfers.send, port)
-        own = replace(house, files=files, tls=None)
-        self._redirect = Listener(own, redirecting, self._log.warn, self._gate.call_next, _pass_over)
-        self._redirect.start()
-
-    def _open_agent(self, listening: socket.socket) -> None:
-        """Begin to tell load balancers how much room there is."""
-        from freight.server.agent import Agent, Room
-
-        def look() -> Room:
-            most = self._budget.slots + self._budget.express_slots
-            return Room(self._budget.room(), most, self._stop.done(), self._listener.exhausted)
-
-        self._agent = Agent(listening, look)
-
-    def _look_over(self, house: House, meter: Meter) -> Overview:
-        memory = ProcessMemory(house.clock)
-        return Overview(
-            loop=house.loop,
-            budget=self._budget,
-            gate=self._gate,
-            transfers=self._transfers,
-            meter=meter,
-            listener=self._listener,
-            process_bytes=memory.private_bytes,
-            baseline_bytes=memory.private_bytes(),
-            started_at=house.clock.now(),
-            draining=self._stop.done,
-        )
-
-    def _open_admin(self, watched: socket.socket, house: House, overview: Overview) -> None:
-        """Begin to answer questions about the server."""
-        self._watching = Watching(
-            watched,
-            self._settings,
-            house.loop,
-            self._made.pool,
-            house.clock,
-            overview.look,
-            lambda: not self._stop.done(),
-            self._footprint.pardon,
-            self._log.warn,
-        )
-
-    def _pardon(self, grown_bytes: int) -> None:
-        self._footprint.pardon(grown_bytes)
-
-    def _crowd(self, crowded: bool) -> None:
-        """More connections stand outside than there is memory for, or no more."""
-        self._gate.crowded = crowded
-        if crowded:
-            self._gate.shorten()
-        else:
-            self._gate.call_next()
-
-    def _end(self, number: int) -> None:
-        self._signals += 1
-        if not self._stop.done():
-            if self._service is not None:
-                self._service.stopping()
-            self._cease()
-        elif self._signals > 1:  # the first is nothing new to who drains because another is in its place
-            self._status = 128 + number
-            self._hurry.set()
-            self._listener.abort()
-            if self._watching is not None:
-                self._watching.abort()
-
-    def _end_now(self) -> None:
-        """As a second signal, which could be lost behind the first were it the same."""
-        self._end(signal.SIGTERM)
-        self._end(signal.SIGTERM)
-
-    def _cease(self) -> None:
-        self._stop.set_result(None)
-
-    def _reload(self) -> None:
-        """SIGHUP: what is live of the settings is taken over, for who runs too; all else is told."""
-        if self._service is not None:
-            self._service.reloading()
-        self._change()
-        if self._service is not None:
-            self._service.ready()
-
-    def _change(self) -> None:
-        if self._made.tls is not None:
-            self._renew(self._made.tls)
-        try:
-            settings, waiting = reload(self._settings, self._made.reread())
-            self._budget.resize(_memory(settings))
-            self._made.source.list_by(self._budget.listing_entries, self._budget.piece_bytes)
-        except Unservable as error:
-            self._tell(f"the settings are as they were: {error}")
-            return
-        self._settings = settings
-        terms = self._gate.terms = _terms(settings)
-        self._transfers.change(terms)
-        self._gate.call_next()
-        needs = f"; {', '.join(waiting)} only with a restart" if waiting else ""
-        self._tell(f"the settings were read again{needs}")
-
-    def _tell(self, message: str) -> None:
-        """Say what all workers would: one of them does."""
-        if self._member is None or self._member.leads:
-            self._log.warn(message)
-
-    def _renew(self, tls: Tls) -> None:
-        try:
-            tls.renew()
-        except Unservable as error:
-            self._tell(f"the certificate is as it was: {error}")
-        else:
-            self._tell("the certificate was read again")
-
-    async def _sweep(self) -> None:
-        """One coarse look at everything that waits, instead of a timer for each."""
-        while True:
-            for _ in range(_MEASURES):  # a crowd comes in less than a sweep
-                await asyncio.sleep(min(_SWEEP_SECONDS, self._gate.terms.idle_seconds / 4) / _MEASURES)
-                self._footprint.measure()
-            self._listener.expire()
-            if self._redirect is not None:
-                self._redirect.expire()
-            if self._watching is not None:
-                await self._watching.sweep()
-            self._gate.progressed(await self._transfers.sweep(self._gate.waiting))
-            await self._footprint.look()
-            if self._member is not None:
-                self._member.publish()
-            self._gate.call_next()  # what was lent may have come back without anybody's asking
-
-
-def _pass_over(crowded: bool) -> None:
-    """Nobody is sent away for the sake of who is sent on."""
-
-
-def _url(listening: socket.socket, scheme: str = "http") -> str:
-    host, port = listening.getsockname()[:2]
-    return f"{scheme}://[{host}]:{port}/" if listening.family == socket.AF_INET6 else f"{scheme}://{host}:{port}/"

@@ -18,7 +18,8 @@ from freight.flow.pump import Pump
 from freight.flow.transfer import Transfers
 from freight.model import ConnectionsUse, GateUse, MemoryUse, Running, Snapshot, TimeUse, TransfersUse
 from freight.ports import Sink
-from freight.server.connection import Connection, Exchange
+from freight.server.connection import Connection
+from freight.server.house import Exchange
 from freight.server.listener import Listener
 
 RUNNING_SHOWN = 1000

@@ -19,7 +19,7 @@ from freight.model import Entry, Snapshot
 from freight.observe.admin import Admin
 from freight.observe.outlet import VIEWERS, Outlet
 from freight.ports import Clock
-from freight.server.connection import House
+from freight.server.house import House
 from freight.server.listener import Listener
 from freight.settings import Settings
 from freight.wire.http1 import Limits

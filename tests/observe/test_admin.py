@@ -218,7 +218,7 @@ def test_a_check_by_http_1_0_need_not_name_a_host(ask: Ask) -> None:
 def test_nothing_of_metrics_or_dashboard_is_loaded_before_it_is_asked_for() -> None:
     script = """
 import asyncio, sys
-from freight.app import SystemClock
+from freight.running import SystemClock
 from freight.model import Request
 from freight.observe.admin import Admin
 

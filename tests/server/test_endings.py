@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,21 @@ def test_a_file_that_changes_meanwhile_never_arrives_as_whole(
             client.rest()
     line = server.await_log("GET /")
     assert line.endswith((" changed", " short-read"))
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_the_process_is_killed_nothing_arrives_as_whole(
+    huge: Path, serve: Serve, kind: str, workers: str
+) -> None:
+    """The kernel closes its sockets: a close as usual would be the end of a body that ends with its connection."""
+    arguments, fields, version = KINDS[kind]
+    server = serve(huge, "--workers", workers, *arguments, admin=True)
+    with server.begin("/", *fields, version=version) as client:
+        (running,) = server.status()["transfers"]["running"]
+        os.kill(running["worker"] if workers != "1" else server.process.pid, signal.SIGKILL)
+        with pytest.raises(ConnectionResetError):
+            client.rest()
 
 
 def test_a_client_that_stands_still_is_reset_and_the_log_says_stalled(huge: Path, serve: Serve) -> None:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,6 +23,15 @@ from freight.server.tls import Tls, TlsSink
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 FILE_BYTES = 3 << 20
 EVERY = settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+SCRIPT: dict[str, st.SearchStrategy[Any]] = {
+    "receive": st.integers(8192, 40_000),
+    "send": st.integers(2048, 60_000),
+    "marks": st.lists(st.sampled_from([None, None, None, 4096, 192 * 1024]), min_size=1, max_size=4),
+    "counts": st.lists(st.integers(1, 200_000), min_size=1, max_size=6),
+    "reads": st.lists(st.integers(2000, 70_000), min_size=1, max_size=6),
+}
+"""What the two kernels buffer, the marks that are set in turn, how much is offered at a time, and read."""
 
 
 class Clock:
@@ -62,14 +72,7 @@ def connected(pair: Pair, version: ssl.TLSVersion, receive: int, send: int) -> I
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=str)
-@given(
-    receive=st.integers(8192, 40_000),
-    send=st.integers(2048, 60_000),
-    marks=st.lists(st.sampled_from([None, None, None, 4096, 192 * 1024]), min_size=1, max_size=4),
-    counts=st.lists(st.integers(1, 200_000), min_size=1, max_size=6),
-    reads=st.lists(st.integers(2000, 70_000), min_size=1, max_size=6),
-    data=st.binary(min_size=1, max_size=40_000),
-)
+@given(data=st.binary(min_size=1, max_size=40_000), **SCRIPT)
 @EVERY
 def test_what_arrives_is_what_was_asked_for_in_its_order(
     pair: Pair,
@@ -109,13 +112,7 @@ def test_what_arrives_is_what_was_asked_for_in_its_order(
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=str)
-@given(
-    receive=st.integers(8192, 40_000),
-    send=st.integers(2048, 60_000),
-    marks=st.lists(st.sampled_from([None, None, None, 4096, 192 * 1024]), min_size=1, max_size=4),
-    counts=st.lists(st.integers(1, 200_000), min_size=1, max_size=6),
-    reads=st.lists(st.integers(2000, 70_000), min_size=1, max_size=6),
-)
+@given(**SCRIPT)
 @EVERY
 def test_what_is_poured_arrives_though_something_else_is_offered_next(
     pair: Pair,

@@ -5,102 +5,32 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from freight.core.client import NOBODY, Networks, canonical, true_client
+from freight.core.client import canonical, true_client
 from freight.core.decide import refuse
-from freight.errors import Drained, ProtocolError, TransferError
-from freight.flow.budget import Budget
-from freight.flow.transfer import Transfers
+from freight.errors import ProtocolError, TransferError
 from freight.heap import private_bytes
-from freight.model import Entry, Request
-from freight.ports import Clock, Responder, Sink
+from freight.model import Request
+from freight.server.house import NOTHING, Exchange, House, ending, entry
 from freight.server.inlet import Inlet
 from freight.server.origin import NOT_PROXIED, wait_origin
 from freight.server.sink import ClearSink
 from freight.wire.events import Preface
-from freight.wire.http1 import Inbound, Limits
+from freight.wire.http1 import Inbound
 
 if TYPE_CHECKING:  # loaded where they are used: the one with h2, the other with ssl
     from freight.server.streams import Streams
     from freight.server.tls import Tls
 
-_HEAD_SECONDS = 10.0  # an honest head is one packet; this is for the worst of mobile links
-_LINGER_SECONDS = 2.0
 _LATE_SECONDS = 1.0
 _PLENTY = 4096  # bytes: more than a PROXY header has
 _FIN_BYTES = 1  # our own end counts as a byte until it is acknowledged
-_RESET = struct.pack("ii", 1, 0)  # struct linger: on, no time. close(2) then sends RST and drops the send queue
+_WHOLE = struct.pack("ii", 0, 0)  # struct linger: off. close(2) then leaves it to the kernel to send the rest
 _NOT_SECURED = "not-secured"  # how the log says that there was no handshake
-
-Asked = tuple[str, str, tuple[int, int], str]
-"""What the log says of a request: method, target, version, Range."""
-
-NOTHING: Asked = ("-", "-", (1, 1), "")
-"""The same where no head could be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    """What all connections share. ``record`` is told every exchange's end. ``proxy_protocol``: connections begin with
-    a PROXY header, from the ``trusted`` only if there are any; those may say who a request's client is. ``pardon`` is
-    told by how much the process has grown for a module that was needed. ``tls``: what is spoken from then on, None:
-    clear text.
-    """
-
-    loop: asyncio.AbstractEventLoop
-    files: Responder
-    transfers: Transfers
-    budget: Budget
-    clock: Clock
-    limits: Limits
-    record: Callable[[Entry], None]
-    proxy_protocol: bool = False
-    trusted: Networks = NOBODY
-    pardon: Callable[[int], None] = lambda grown_bytes: None
-    tls: Tls | None = None
-
-    @property
-    def idle_seconds(self) -> float:
-        """How long nothing may come between requests."""
-        return self.transfers.terms.idle_seconds
-
-    @property
-    def head_seconds(self) -> float:
-        """How long a head may take to arrive from its first byte."""
-        return min(_HEAD_SECONDS, self.idle_seconds)
-
-    @property
-    def linger_seconds(self) -> float:
-        """How long a client may take to see that it was answered and close."""
-        return min(_LINGER_SECONDS, self.idle_seconds)
-
-
-class Outcome(Protocol):
-    """A sink, and what has become of its exchange: ``status`` is 0 before its head is made, ``taken`` less ``body_at``
-    is what has gone out of ``promised`` bytes of content.
-    """
-
-    taken: int
-    status: int
-    promised: int | None
-    body_at: int
-
-
-class Exchanging(Outcome, Sink, Protocol):
-    """Both."""
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """An exchange that runs: whose it is, what for, and its way out."""
-
-    client: str
-    target: str
-    sink: Exchanging
 
 
 class Crowd(Protocol):
@@ -384,9 +314,10 @@ class Connection:
                 return
 
     def _close(self, abortive: bool) -> None:
-        if abortive:
+        """The listening socket has seen to it that an end is abortive, unless somebody says otherwise."""
+        if not abortive:
             try:
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _WHOLE)
             except OSError:
                 pass  # the peer was first
         self._inlet.close()
@@ -403,35 +334,3 @@ def _import_streams() -> tuple[type[Streams], bool]:
 
     first, _loaded = not _loaded, True
     return Streams, first
-
-
-def entry(clock: Clock, client: str, asked: Asked, sink: Outcome, started: float, ended: str) -> Entry:
-    """The record of an exchange that began at ``started``, by the monotonic clock."""
-    method, target, version, wanted = asked
-    seconds = clock.monotonic() - started
-    return Entry(
-        at=clock.now() - seconds,
-        seconds=seconds,
-        client=client,
-        method=method,
-        target=target,
-        version=version,
-        status=sink.status,
-        range=wanted,
-        sent=max(0, sink.taken - sink.body_at),
-        promised=sink.promised,
-        ended=ended,
-    )
-
-
-def ending(error: BaseException) -> str:
-    """How the log says that an exchange ended by this."""
-    match error:
-        case TransferError():
-            return error.reason
-        case asyncio.CancelledError():
-            return Drained.reason
-        case OSError():
-            return f"error: {error.strerror}"
-        case _:
-            return f"error: {type(error).__name__}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import struct
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
@@ -12,7 +13,8 @@ from itertools import islice
 from sys import intern
 
 from freight.errors import Unservable
-from freight.server.connection import Connection, House
+from freight.server.connection import Connection
+from freight.server.house import House
 from freight.server.sink import bound
 
 _BACKLOG = 4096  # connections the kernel may hold ready for us; it takes the lesser of this and net.core.somaxconn
@@ -23,6 +25,7 @@ _RECEIVE_BYTES = 8 * 1024  # the kernel doubles it
 _GRACE_SECONDS = 1.0  # who has just come, or was just answered, is not sent away: its request may be on its way
 _EVICTED_AT_ONCE = 16
 _SHAKING_EVICTED_AT_ONCE = 128  # those who stand still in a handshake: nobody has been promised anything yet
+_RESET = struct.pack("ii", 1, 0)  # struct linger: on, no time. close(2) then sends RST and drops the send queue
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -73,6 +76,9 @@ class Listener:
     ) -> None:
         self._house = house
         self._listening = listening
+        # Inherited by what is accepted. Should the process be killed, no body that was cut looks complete, and the
+        # kernel goes on holding nothing for it.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._warn = warn
         self._room = room
         self._crowded = crowded

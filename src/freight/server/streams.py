@@ -16,7 +16,7 @@ from freight.core.client import Networks, true_client
 from freight.core.decide import refuse
 from freight.errors import Drained, Stalled, TooSlow, TransferError, Violation
 from freight.model import Plan, Request
-from freight.server.connection import NOTHING, Exchange, House, ending, entry
+from freight.server.house import NOTHING, Exchange, House, ending, entry
 from freight.server.inlet import Inlet
 from freight.server.multiplex import OUT_BYTES, Multiplex
 from freight.server.sink import ClearSink
