@@ -299,7 +299,7 @@ class Budget(Ledger):
 
     def _counted(self, process_bytes: int, cost: int) -> int:
         """What is spent of such a growth by a process whose connections cost so much."""
-        grown = process_bytes - min(ONCE_BYTES, self.memory_bytes // ONCE_SHARE)
+        grown = process_bytes - min(ONCE_BYTES, self.memory_bytes // ONCE_SHARE) // self.sharing
         beyond = self.memory_bytes - least_memory(self._cost)
         most = (beyond - beyond // UNGROWN_SHARE) // self.sharing
         return max(cost, min(grown, cost + most))
