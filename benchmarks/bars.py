@@ -106,6 +106,7 @@ PER_CPU = "GB per CPU-second"
 BUDGET_SHARE = "share_of_budget"
 MANY = "freight 512MB"
 H2C = "freight 4GiB h2c"
+HTTP2 = ((" h2c", "HTTP/2 without TLS"), (" h2", "HTTP/2 over TLS"))
 OVERSOLD, SLOTS = "2,000 clients for 500 slots", "freight 500 slots"
 BARS = (
     floor(f"{PER_CPU}, `--memory 4GiB`, 1 client", 0.9, "x nginx", ratio("throughput", "freight 4GiB", "nginx", "1")),
@@ -128,7 +129,7 @@ BARS = (
     ),
     *(
         floor(f"{PER_CPU}, {what}, {clients}", 1, "x nginx", ratio("h2", f"freight 4GiB{kind}", f"nginx{kind}", case))
-        for kind, what in ((" h2c", "HTTP/2 without TLS"), (" h2", "HTTP/2 over TLS"))
+        for kind, what in HTTP2
         for case, clients in (("1", "1 client"), ("16", "16 clients"), ("100", "100 clients"))
     ),
     *(
@@ -150,6 +151,15 @@ BARS = (
         40,
         " KiB",
         plain("tls", "freight 4GiB", "1000", "bytes_per_download", 1024),
+    ),
+    *(
+        ceiling(
+            f"Process memory per stream, 1,000 on 10 connections, {what}",
+            8,
+            " KiB",
+            plain("h2", f"freight 4GiB{kind}", "1000", "bytes_per_download", 1024),
+        )
+        for kind, what in HTTP2
     ),
     ceiling("Process memory, idle", 20, " MiB", plain("start", "freight", "1", "idle_bytes", 1 << 20)),
     ceiling("First byte after the command", 400, " ms", plain("start", "freight", "1", "first_byte_seconds", 0.001)),

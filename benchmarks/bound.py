@@ -10,9 +10,10 @@ from . import peers
 from .client import Spec
 from .drive import EventLost, Run, Sample, crowd, say, wait_still
 from .gauge import send_queues, uss_bytes
-from .launch import HOT, MIB, Running, Site, get, running, site
+from .launch import HOT, MIB, Running, Site, running, site
 from .network import LOOPBACK, MTU, Network, NoNamespaces, veth
 from .peers import NGINX_SHARED, Peer, freight
+from .proof import get
 from .space import ETHERNET_MSS, RECEIVE, SETTLE
 from .watch import watched
 
@@ -27,7 +28,7 @@ def costs(server: Running, idle: int) -> dict[str, float]:
 def held(peer: Peer, place: Site, spec: Spec, network: Network = LOOPBACK) -> Sample:
     """Costs of a crowd that holds (``spec``, its port apart) when all stand still, at most, and after its last byte."""
     with running(peer, place, network=network) as server:
-        get(server, {}, lambda head: False)
+        get(server, {})
         time.sleep(SETTLE / 2)
         idle = uss_bytes(server.pid)
         aimed = replace(spec, port=server.port)

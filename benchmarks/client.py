@@ -32,6 +32,7 @@ class Spec:
     second). ``names`` are asked for in turn, from ``sources`` in turn; ``once`` ends a flood when each client has its
     file. ``mss`` makes the loopback behave like Ethernet, ``receive`` is each client's SO_RCVBUF; 0 leaves them.
     ``tls``: what comes is counted as it is on the wire, encrypted; each answer is the whole file, of ``size``.
+    ``streams``: for speak (slow by HTTP/2), the requests on each connection.
     """
 
     mode: str
@@ -50,6 +51,7 @@ class Spec:
     sources: tuple[str, ...] = ()
     content: str = ""
     tls: bool = False
+    streams: int = 1
 
     def json(self) -> str:
         return json.dumps(asdict(self))
@@ -86,10 +88,12 @@ def request(spec: Spec, name: str, more: str = CLOSE) -> bytes:
 
 
 @cache
-def trusting() -> ssl.SSLContext:
-    """What takes any certificate: a benchmark's is signed by nobody."""
+def trusting(h2: bool = False) -> ssl.SSLContext:
+    """What takes any certificate: a benchmark's is signed by nobody. ``h2``: it would speak HTTP/2."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if h2:
+        context.set_alpn_protocols(["h2"])
     return context
 
 
@@ -97,12 +101,14 @@ class Client:
     """One connection, the ``number``-th of its crowd: what it has had of the answer it waits for.
 
     ``taken`` counts the bytes of head and body; ``whole`` is how many there will be, 0 where that was not stated.
+    ``cipher`` is the version of TLS and the suite that were agreed on.
     """
 
-    __slots__ = ("name", "number", "sealed", "sock", "source", "taken", "whole")
+    __slots__ = ("cipher", "name", "number", "sealed", "sock", "source", "taken", "whole")
 
     def __init__(self, spec: Spec, number: int = 0) -> None:
         self.number, self.taken, self.whole, self.sealed = number, 0, 0, spec.tls
+        self.cipher = ""
         self.name = spec.names[number % len(spec.names)]
         self.source = source(spec, number)
         self.sock = opened(spec, number)
@@ -125,6 +131,7 @@ class Client:
             self.whole = spec.size
             with trusting().wrap_socket(self.sock) as stream:
                 stream.sendall(request(spec, self.name, more))
+                self.cipher = f"{stream.version()} {(stream.cipher() or ('none',))[0]}"
                 self.sock = socket.socket(fileno=stream.detach())
         else:
             self.sock.sendall(request(spec, self.name, more))

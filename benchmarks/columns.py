@@ -46,7 +46,7 @@ def per_cpu(case: str, against: str = "nginx") -> Iterable[Column]:
 
 def beside_its_kind(case: str) -> Iterable[Column]:
     yield Column(f"GB per CPU-s, {case}", case, "gb_per_cpu_second", 2)
-    yield Column("x nginx", case, "gb_per_cpu_second", 2, against="nginx", kinds=(" h2c", " https", " h2", ""))
+    yield Column("x nginx", case, "gb_per_cpu_second", 2, against="nginx", kinds=(" h2c", " https", " h2"))
 
 
 def beyond(case: str) -> Iterable[Column]:
@@ -87,7 +87,10 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
     ),
     "price": (*bounded("64"), *bounded("500")),
     "price-stalled": (*bounded("64 + 100 stalled"), *bounded("500 + 100 stalled")),
-    "h2": tuple(column for case in ("1", "16", "100") for column in beside_its_kind(case)),
+    "h2": (
+        *(column for case in ("1", "16", "100") for column in beside_its_kind(case)),
+        Column("KiB per stream, 1,000", "1000", "bytes_per_download", 1, 1024),
+    ),
     "ranges": (
         Column("requests per CPU-s", "16", "requests_per_cpu_second", 0),
         Column("x aiohttp", "16", "requests_per_cpu_second", 2, against="aiohttp"),

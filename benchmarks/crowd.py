@@ -13,10 +13,11 @@ from .attackers import attack
 from .client import Spec
 from .holders import hold
 from .launch import raise_descriptor_limit
+from .speakers import speak
 from .takers import fetch, flood, linger
 
 MODES = {
-    **{"flood": flood, "fetch": fetch, "slow": linger, "stall": linger, "hold": hold},
+    **{"flood": flood, "fetch": fetch, "slow": linger, "stall": linger, "hold": hold, "speak": speak},
     **{"ranges": ranges, "steady": steady, "knock": knock, "drip": attack, "sip": attack},
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,9 +17,10 @@ from typing import IO, Any
 
 from .client import Spec
 from .gauge import machine
-from .launch import Site, Unfit, check
+from .launch import Site, Unfit
 from .network import LOOPBACK, Network, inside
 from .peers import Peer
+from .proof import check
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -58,9 +60,15 @@ class Run:
             }
         return fit
 
-    def turns(self, order: Sequence[Peer], case: str, measure: Callable[[Peer], Sample]) -> None:
-        """Measure each peer of ``order`` once a round; every second round goes backwards, so that a drift cancels."""
-        for number in range(self.rounds):
+    def turns(
+        self, order: Sequence[Peer], case: str, measure: Callable[[Peer], Sample], rounds: int | None = None
+    ) -> None:
+        """Measure each peer of ``order`` once a round; every second round goes backwards, so that a drift cancels.
+
+        ``rounds`` are given where they differ from the run's: what hardly varies needs no more than one.
+        """
+        rounds = self.rounds if rounds is None else rounds
+        for number in range(rounds):
             for turn, peer in enumerate(order if number % 2 == 0 else order[::-1]):
                 base = {"round": number, "turn": turn, "case": case, "peer": peer.name}
                 try:
@@ -71,7 +79,7 @@ class Run:
                 figures = " ".join(
                     f"{key}={value:.4g}" for key, value in sample.items() if isinstance(value, (int, float))
                 )
-                say(f"{self.scenario} {number + 1}/{self.rounds} {case} {peer.name}: {figures or sample.get('error')}")
+                say(f"{self.scenario} {number + 1}/{rounds} {case} {peer.name}: {figures or sample.get('error')}")
 
     def save(self) -> None:
         """Write ``results/<scenario>.json``; a quick run is a rehearsal and goes to ``results/quick`` instead."""
@@ -143,9 +151,13 @@ class Crowd:
 def crowd(spec: Spec, network: Network = LOOPBACK) -> Iterator[Crowd]:
     """Start a crowd, at its end of the network; end it when the block ends."""
     command = [sys.executable, "-m", "benchmarks.crowd", replace(spec, address=network.address).json()]
+    # Python's ssl has no other way to choose among the suites of TLS 1.3.
+    env = {**os.environ, "OPENSSL_CONF": str(HERE / "openssl.cnf")}
     with tempfile.TemporaryFile("w+") as output:
         with inside(network.clients):
-            process = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=output, text=True, cwd=HERE.parent)
+            process = subprocess.Popen(
+                command, env=env, stdin=PIPE, stdout=PIPE, stderr=output, text=True, cwd=HERE.parent
+            )
         try:
             yield Crowd(process, output)
         finally:

@@ -1,23 +1,20 @@
-"""Starts a peer on a free port, proves that it answers rightly, and stops it by its process id."""
+"""Starts a peer on a free port, and stops it by its process id."""
 
 from __future__ import annotations
 
 import ctypes
-import http.client
 import mmap
 import os
 import resource
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from string import Template
 from subprocess import DEVNULL
@@ -45,12 +42,13 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A started peer: the root of its process tree, and where it listens."""
+    """A started peer: the root of its process tree, where it listens, and what it speaks there."""
 
     pid: int
     port: int
     network: Network = LOOPBACK
     tls: bool = False
+    h2: bool = False
 
 
 def free_port(network: Network) -> int:
@@ -141,7 +139,7 @@ def running(peer: Peer, site: Site, *, ready: bool = True, network: Network = LO
                 process = subprocess.Popen(
                     command, env=env, stdout=log, stderr=log, stdin=DEVNULL, start_new_session=True
                 )
-            server = Running(process.pid, port, network, peer.tls)
+            server = Running(process.pid, port, network, peer.tls, peer.h2)
             try:
                 if ready:
                     wait_listening(process, server, Path(work) / "output.log", names)
@@ -196,42 +194,3 @@ def raise_descriptor_limit() -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
-
-
-def check(peer: Peer, site: Site) -> None:
-    """Prove equal work: the first MiB, and a MiB from the middle where ranges are known, by SHA-256; the length."""
-    with running(peer, site) as server:
-        body = get(server, {}, lambda head: peer.ranges and head.getheader("Content-Length") != str(site.size))
-        compare(body, site, 0)
-        if peer.ranges:
-            start = site.size // 2 + 1
-            part = {"Range": f"bytes={start}-{start + MIB - 1}"}
-            compare(get(server, part, lambda head: head.status != 206), site, start)
-
-
-def get(server: Running, fields: dict[str, str], wrong: Callable[[http.client.HTTPResponse], bool]) -> bytes:
-    """The first MiB of an answer; Unfit where its head is ``wrong``."""
-    where = {"host": server.network.address, "port": server.port, "timeout": 10.0}
-    any_context = ssl._create_unverified_context()
-    link = (
-        http.client.HTTPSConnection(**where, context=any_context) if server.tls else http.client.HTTPConnection(**where)
-    )
-    try:
-        with inside(server.network.clients):
-            link.connect()
-        link.request("GET", f"/{HOT}", headers=fields)
-        answer = link.getresponse()
-        if answer.status not in (200, 206) or wrong(answer):
-            raise Unfit(f"it answered {answer.status} with Content-Length {answer.getheader('Content-Length')}")
-        return answer.read(MIB)
-    except (OSError, http.client.HTTPException) as error:
-        raise Unfit(f"it did not answer: {error!r}") from error
-    finally:
-        link.close()
-
-
-def compare(body: bytes, site: Site, start: int) -> None:
-    with (site.root / HOT).open("rb") as file:
-        file.seek(start)
-        if sha256(body).digest() != sha256(file.read(MIB)).digest():
-            raise Unfit(f"its bytes at {start} are not the file's")

@@ -1,72 +1,103 @@
-"""HTTP/2 beside HTTP/1.1, in clear text and over TLS: the same servers, client (h2load), certificate and hot file."""
+"""HTTP/2, in clear text and over TLS, beside HTTPS: the same servers, client (h2load), certificate and hot file."""
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from subprocess import PIPE, STDOUT
+from threading import Timer
 
 from . import peers
-from .drive import EventLost, Run, Sample
+from .client import PATIENCE_SECONDS
+from .drive import EventLost, Run, Sample, interleave
 from .gauge import cpu_seconds
-from .launch import HOT, MIB, Site, running, site
-from .peers import NGINX, Peer, freight, nginx
+from .launch import HOT, Running, Site, running, site
+from .peers import NGINX, SECURE, Peer, freight, http2, https
+from .space import multiplexing
+from .speed import size, window
 
 CLIENTS = (1, 16, 100)
-H2C, H2, TLS = " h2c", " h2", " https"
-H2C_HOST = "127.0.0.2"  # this nginx speaks either on one address, so it has another for HTTP/2
-NGINX_H2C = nginx(f"nginx{H2C}", "access_log off;", f"server {{ listen {H2C_HOST}:$port http2; root $root; }}")
-NGINX_H2 = nginx(
-    f"nginx{H2}",
-    "access_log off;",
-    f"server {{ listen {H2C_HOST}:$port ssl http2; root $root; {peers.NGINX_TLS} }}",
-)
+CONNECTIONS, STREAMS = 10, 100
+KINDS: Mapping[str, Callable[[Peer], Peer]] = {
+    " h2c": http2,
+    " https": https,
+    " h2": lambda peer: http2(https(peer)),
+}
+OPTIONS = ("-m1", "-w24", "-W24", "--warm-up-time=1", "--tls13-ciphers=TLS_AES_256_GCM_SHA384")
+"""One request at a time, and windows of 16 MiB, as of a client that takes all it can."""
+
 _TRAFFIC = re.compile(r"traffic: \S+ \((\d+)\) total")
-_TIME = re.compile(r"finished in ([0-9.]+)(ms|s)")
+_CIPHER = re.compile(r"TLS Protocol: (\S+)\nCipher: (\S+)")
 
 
 def loaded(peer: Peer, place: Site, clients: int, seconds: float) -> Sample:
     """One turn: as many connections as clients, each with one request after another."""
     with running(peer, place) as server:
-        host = H2C_HOST if peer in (NGINX_H2C, NGINX_H2) else "127.0.0.1"
-        kind = () if peer.name.endswith((H2C, H2)) else ("--h1",)
-        url = f"http{'s' if peer.name.endswith((H2, TLS)) else ''}://{host}:{server.port}/{HOT}"
-        before = cpu_seconds(server.pid)
-        said = h2load((*kind, f"-c{clients}", "-m1", f"-D{seconds:g}", "-w24", "-W24", url))
-        cpu = cpu_seconds(server.pid) - before
-    traffic, took = _TRAFFIC.search(said), _TIME.search(said)
-    if traffic is None or took is None or cpu <= 0 or not int(traffic[1]):
+        kind = () if peer.h2 else ("--h1",)
+        url = f"http{'s' if peer.tls else ''}://{server.network.address}:{server.port}/{HOT}"
+        marks, said = h2load((*kind, f"-c{clients}", f"-D{seconds:g}", url), server)
+    traffic, cipher = _TRAFFIC.search(said), _CIPHER.search(said)
+    if traffic is None or len(marks) != 2 or not int(traffic[1]) or bool(cipher) != peer.tls:
         raise EventLost(f"h2load said {said.strip().splitlines()[-1:]}")
-    gigabytes = int(traffic[1]) / 1e9
-    wall = float(took[1]) / (1000 if took[2] == "ms" else 1)
-    return {"gb_per_cpu_second": gigabytes / cpu, "gb_per_second": gigabytes / wall, "cpu_seconds": cpu}
+    (begin, before), (end, after) = marks
+    if after <= before:
+        raise EventLost(f"{after - before} CPU-seconds")
+    gigabytes, cpu = int(traffic[1]) / 1e9, after - before
+    agreed = {"cipher": " ".join(cipher.groups())} if cipher else {}
+    return {
+        "gb_per_cpu_second": gigabytes / cpu,
+        "gb_per_second": gigabytes / (end - begin),
+        "cpu_seconds": cpu,
+        **agreed,
+    }
 
 
-def h2load(arguments: Sequence[str]) -> str:
-    """What it said. Windows of 16 MiB are of a client that takes all it can."""
-    done = subprocess.run(
-        [peers.program("h2load") or "h2load", *arguments], capture_output=True, text=True, timeout=120, check=False
-    )
-    return done.stdout + done.stderr
+def h2load(arguments: Sequence[str], server: Running) -> tuple[list[tuple[float, float]], str]:
+    """When its window began and ended, in monotonic seconds, with the server's CPU-seconds until then; what it said.
+
+    It counts what came within the window, not what came in the second of warm-up before. The server ends with it.
+    """
+    command = [peers.program("h2load") or "h2load", *OPTIONS, *arguments]
+    marks, said = [], []
+    with subprocess.Popen(command, stdout=PIPE, stderr=STDOUT, text=True) as process:
+        patience = Timer(PATIENCE_SECONDS, process.kill)
+        patience.start()
+        for line in process.stdout or ():
+            said.append(line)
+            if line.startswith("Main benchmark duration is "):
+                marks.append((time.monotonic(), cpu_seconds(server.pid)))
+                if len(marks) == 2:  # it would wait for the files of clients that have not agreed on TLS by now
+                    os.killpg(server.pid, signal.SIGKILL)
+        patience.cancel()
+    return marks, "".join(said)
 
 
 def h2(run: Run) -> None:
-    """HTTP/2 and HTTP/1.1, freight and nginx: bytes per CPU-second to 1, 16 and 100 connections, also over TLS."""
-    seconds = 1.0 if run.quick else 3.0
-    size = (128 if run.quick else 1024) * MIB
-    run.settings = {"file_bytes": size, "window_seconds": seconds, "client": "h2load -m1 -w24 -W24"}
+    """HTTP/2 without TLS and over it, and HTTPS, to 1, 16 and 100 connections; 1,000 slow streams on 10."""
+    run.settings = {
+        **{"file_bytes": size(run), "warm_seconds": 1, "window_seconds": window(run)},
+        **{"client": " ".join(("h2load", *OPTIONS))},
+        **{"slow_connections": CONNECTIONS, "slow_streams_each": STREAMS},
+    }
     if peers.program("h2load") is None:
         run.excluded["all"] = "h2load is not installed"
         return
-    with site(size) as place:
-        ours = {kind: freight("4GiB", name=f"freight 4GiB{kind}") for kind in ("", H2C, TLS, H2)}
-        ours |= {kind: peers.https(ours[kind]) for kind in (TLS, H2)}
-        secure = replace(peers.https(NGINX), name=f"nginx{TLS}")
-        fit = run.fit([NGINX, NGINX_H2C, secure, NGINX_H2, *ours.values()], place)
-        # Each beside its own kind, before and after.
-        pairs = zip((NGINX, NGINX_H2C, secure, NGINX_H2), ours.values(), strict=True)
-        order = [peer for theirs, our in pairs for peer in (theirs, our, theirs) if peer in fit]
+    with site(size(run)) as place:
+        order: list[Peer] = []
+        many: list[Peer] = []
+        for kind, speaking in KINDS.items():
+            known = (NGINX, freight("4GiB"), *(SECURE if speaking(NGINX).h2 else ()))
+            named = [replace(speaking(peer), name=f"{peer.name}{kind}") for peer in known]
+            fit = run.fit(named, place)
+            order += interleave(named[0], fit, {named[1].name}) if speaking(NGINX).h2 else fit
+            many += [peer for peer in fit if peer.h2]
         for clients in CLIENTS:
-            run.turns(order, str(clients), partial(loaded, place=place, clients=clients, seconds=seconds))
+            run.turns(order, str(clients), partial(loaded, place=place, clients=clients, seconds=window(run)))
+        measure = partial(multiplexing, place=place, connections=CONNECTIONS, streams=STREAMS)
+        run.turns(many, str(CONNECTIONS * STREAMS), measure, rounds=1)

@@ -42,7 +42,7 @@ class Peer:
 
     ``needs`` is a program, or a Python module as ``python:NAME``. ``files`` are configurations by their name in
     ``$work``. ``build`` runs once before the first start. ``ranges`` is False where a body has no stated length.
-    ``tls``: it speaks HTTPS.
+    ``tls``: it speaks HTTPS. ``h2``: it is asked by HTTP/2.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Peer:
     build: tuple[str, ...] = ()
     ranges: bool = True
     tls: bool = False
+    h2: bool = False
 
     def missing(self) -> str | None:
         """Why it cannot run here, or None."""
@@ -109,20 +110,46 @@ def go(name: str, source: str, *, ranges: bool) -> Peer:
 
 
 def https(peer: Peer) -> Peer:
-    """The same by HTTPS, with the certificate of the site and the protocols and ciphers that freight has."""
-    if peer.needs == "nginx":
-        spoken = f"listen $address:$port ssl backlog=4096; {NGINX_TLS}"
-        files = {name: text.replace("listen $address:$port backlog=4096;", spoken) for name, text in peer.files.items()}
-        return replace(peer, files=files, tls=True)
-    return replace(
-        peer, command=(*peer.command, "--tls-cert", "$shared/cert.pem", "--tls-key", "$shared/key.pem"), tls=True
-    )
+    """The same by HTTPS, with the certificate of the site; those that speak HTTP/2 then do when they are asked to."""
+    secure = replace(peer, command=(*peer.command, *TLS_WORDS.get(peer.needs, ())), tls=True)
+    return adapted(secure, TLS_CONFIGURED.get(peer.needs, {}))
 
+
+def http2(peer: Peer) -> Peer:
+    """The same, asked by HTTP/2: as ALPN has it over TLS, with prior knowledge without."""
+    return adapted(replace(peer, h2=True), H2_CONFIGURED.get(peer.needs, {}))
+
+
+def adapted(peer: Peer, changes: Mapping[str, str]) -> Peer:
+    """With other words in its configuration."""
+    files = dict(peer.files)
+    for before, after in changes.items():
+        files = {name: text.replace(before, after) for name, text in files.items()}
+    return replace(peer, files=files)
+
+
+CERT, KEY = "$shared/cert.pem", "$shared/key.pem"
+TLS_WORDS: Mapping[str, tuple[str, ...]] = {
+    "python:freight": ("--tls-cert", CERT, "--tls-key", KEY),
+    "python:granian": ("--ssl-certificate", CERT, "--ssl-keyfile", KEY),
+    "go": (CERT, KEY),
+}
+"""What a command has at its end for HTTPS."""
 
 NGINX_TLS = (
-    "ssl_certificate $shared/cert.pem; ssl_certificate_key $shared/key.pem; ssl_protocols TLSv1.2 TLSv1.3; "
+    f"ssl_certificate {CERT}; ssl_certificate_key {KEY}; ssl_protocols TLSv1.2 TLSv1.3; "
     "ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20; ssl_prefer_server_ciphers on;"
 )
+TLS_CONFIGURED: Mapping[str, Mapping[str, str]] = {
+    "nginx": {" backlog=4096;": f" ssl backlog=4096; {NGINX_TLS}"},
+    "caddy": {"http://:": "https://:", "file_server": f"file_server\n    tls {CERT} {KEY}"},
+}
+H2_CONFIGURED: Mapping[str, Mapping[str, str]] = {
+    "nginx": {" backlog=4096;": " http2 backlog=4096;"},
+    "caddy": {"protocols h1": "protocols h1 h2 h2c"},
+}
+"""What in a configuration becomes what."""
+
 NGINX = nginx("nginx", "access_log off;")
 """The reference that ratios are taken against."""
 
@@ -133,7 +160,28 @@ NGINX_SHARED = nginx("nginx", "access_log off;", "open_file_cache max=1000;")
 """One descriptor per file, not per download: 10,000 downloads need no more than 10,000 descriptors."""
 
 ASGI = ("--host", "$address", "--port", "$port")
-CADDY = Peer("caddy", "caddy", ("$caddy", "file-server", "--root", "$root", "--listen", "$address:$port"), ("version",))
+CADDYFILE = """\
+{
+    admin off
+    auto_https off
+    default_sni localhost
+    servers {
+        protocols h1
+    }
+}
+http://:$port {
+    bind $address
+    root * $root
+    file_server
+}
+"""
+CADDY = Peer(
+    "caddy",
+    "caddy",
+    ("$caddy", "run", "--config", "$work/Caddyfile", "--adapter", "caddyfile"),
+    ("version",),
+    {"Caddyfile": CADDYFILE},
+)
 AIOHTTP = Peer("aiohttp", "python:aiohttp", ("$python", "$programs/aiohttp_app.py", "$address", "$port", "$root"))
 STARLETTE = Peer(
     "starlette",
@@ -149,4 +197,7 @@ GRANIAN = Peer(
 )
 GO_COPY = go("go-io.Copy", "io_copy.go", ranges=False)
 GO_SERVE = go("go-ServeFile", "serve_file.go", ranges=True)
+SECURE = (GO_SERVE, CADDY, GRANIAN)
+"""Those that speak HTTPS, and HTTP/2."""
+
 OTHERS = (NGINX_DEFAULT, GO_SERVE, AIOHTTP, GO_COPY, CADDY, GRANIAN, STARLETTE)

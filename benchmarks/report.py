@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -34,8 +35,18 @@ def scenario(name: str, results: Mapping[str, Result]) -> str:
     rows = [[peer, *(column.cell(result, peer) for column in columns)] for peer in result.peers]
     missing = "; ".join(f"{peer} ({why})" for peer, why in result.excluded.items())
     text = table(["server", *(column.title for column in columns)], rows)
-    text += f"\nMedian of {result.rounds} alternating rounds (smallest-largest).\n"
+    text += f"\nMedian of {result.rounds} alternating rounds (smallest-largest).{suites(result)}\n"
     return text + (f"\nLeft out: {missing}.\n" if missing else "")
+
+
+def suites(result: Result) -> str:
+    """With what TLS it was measured, and who spoke another than most; nothing where it was without."""
+    spoken = Counter((sample["cipher"], sample["peer"]) for sample in result.samples if "cipher" in sample)
+    if not spoken:
+        return ""
+    usual, _ = Counter(cipher for cipher, _ in spoken.elements()).most_common(1)[0]
+    others = "".join(f", {peer} by {cipher}" for cipher, peer in spoken if cipher != usual)
+    return f" TLS was {usual}{others}."
 
 
 def bars(results: Mapping[str, Result]) -> str:

@@ -10,8 +10,9 @@ from . import peers
 from .client import Spec
 from .drive import EventLost, Run, Sample, crowd, wait_still
 from .gauge import send_queues, uss_bytes
-from .launch import HOT, MIB, Site, get, running, site
+from .launch import HOT, MIB, Site, running, site
 from .peers import NGINX_SHARED, Peer, freight
+from .proof import get
 
 ETHERNET_MSS = 1460
 RECEIVE = 65536
@@ -21,15 +22,25 @@ SETTLE = 2.0
 
 
 def downloading(peer: Peer, place: Site, clients: int) -> Sample:
-    """Process memory idle (one answer given), with ``clients`` slow downloads running, and after them."""
+    """What ``clients`` slow downloads cost, a connection each."""
+    # With the loopback's own segment size, 10,000 clients would hold more of the kernel's memory than TCP may have.
+    spec = Spec("slow", 0, clients, seconds=120, step=4096, mss=ETHERNET_MSS, receive=16384, size=place.size)
+    return grown(peer, place, spec)
+
+
+def multiplexing(peer: Peer, place: Site, connections: int, streams: int) -> Sample:
+    """What slow downloads by HTTP/2 cost, ``streams`` on each connection."""
+    return grown(peer, place, Spec("speak", 0, connections, seconds=120, step=4096, streams=streams))
+
+
+def grown(peer: Peer, place: Site, spec: Spec) -> Sample:
+    """Process memory idle (one answer given), while a crowd downloads (``spec``, its port apart), and after it."""
+    clients = spec.clients * spec.streams
     with running(peer, place) as server:
-        get(server, {}, lambda head: False)
+        get(server, {})
         time.sleep(SETTLE / 2)
         idle = uss_bytes(server.pid)
-        # With the loopback's own segment size, 10,000 clients would hold more of the kernel's memory than TCP may have.
-        spec = Spec("slow", server.port, clients, seconds=120, step=4096, mss=ETHERNET_MSS, receive=16384)
-        spec = replace(spec, size=place.size, tls=server.tls)
-        with crowd(spec) as load:
+        with crowd(replace(spec, port=server.port, tls=server.tls)) as load:
             begun = load.wait("begin")
             time.sleep(SETTLE)
             during = uss_bytes(server.pid)

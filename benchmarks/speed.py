@@ -59,6 +59,7 @@ def poured(server: Running, clients: int, seconds: float, whole: int = 0) -> Sam
             "client_cpu_seconds": told["cpu_seconds"],
         },
         **{"cpu_seconds": cpu, "bytes": told["bytes"], "seconds": told["seconds"]},
+        **({"cipher": told["cipher"]} if server.tls else {}),
     }
 
 
@@ -73,14 +74,15 @@ def throughput(run: Run) -> None:
 
 
 def tls(run: Run) -> None:
-    """HTTPS with one certificate at 1, 16 and 100 clients, nginx before and after; 1,000 slow downloads by it."""
+    """HTTPS with one certificate and suite at 1, 16 and 100 clients, nginx before and after; 1,000 slow downloads."""
     run.settings = {"file_bytes": size(run), "warm_seconds": 1, "window_seconds": window(run), "slow_clients": SLOW}
     with site(size(run)) as place:
-        fit = run.fit([https(NGINX), https(freight("4GiB")), https(freight())], place)
+        known = (NGINX, freight("4GiB"), freight(), *peers.SECURE)
+        fit = run.fit([https(peer) for peer in known], place)
         order = interleave(fit[0], fit, {peer.name for peer in fit if peer.name.startswith("freight")})
         for clients in TLS_CLIENTS:
             run.turns(order, str(clients), partial(flooded, place=place, clients=clients, seconds=window(run)))
-        run.turns(fit, str(SLOW), lambda peer: downloading(peer, place, SLOW))
+        run.turns(fit, str(SLOW), lambda peer: downloading(peer, place, SLOW), rounds=1)
 
 
 def workers(run: Run) -> None:

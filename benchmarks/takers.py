@@ -15,10 +15,12 @@ class Ready:
     def __init__(self, spec: Spec) -> None:
         self.spec, self.poll = spec, select.epoll()
         self.clients: dict[int, Client] = {}
+        self.ciphers: set[str] = set()
 
     def join(self, number: int) -> None:
         client = joined(self.spec, number)
         self.clients[client.sock.fileno()] = client
+        self.ciphers |= {client.cipher} - {""}
         self.poll.register(client.sock, select.EPOLLIN)
 
     def leave(self, client: Client) -> None:
@@ -58,7 +60,8 @@ def flood(spec: Spec) -> None:
                     ready.join(client.number)
     counts = {"bytes": total.total(), "seconds": now - begin, "failures": failures, "finished": finished}
     spent = time.process_time() - spent
-    tell(event="end", begin=begin, end=now, cpu_seconds=spent, by_source=dict(total), **counts)
+    told = {"by_source": dict(total), "cipher": ", ".join(sorted(ready.ciphers))}
+    tell(event="end", begin=begin, end=now, cpu_seconds=spent, **told, **counts)
 
 
 def fetch(spec: Spec) -> None:

@@ -1,9 +1,10 @@
-"""The benchmark's clients: a byte that is not right is told, and a cable leaves nothing behind."""
+"""The benchmark's clients: a byte that is not right is told, all offer one suite, and a cable leaves nothing behind."""
 
 from __future__ import annotations
 
 import os
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,8 +17,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.answer import Answer, Wrong
 from benchmarks.client import Spec
 from benchmarks.drive import EventLost, crowd
+from benchmarks.launch import HOT, MIB, Site, Unfit, running, site
 from benchmarks.network import HANDLES, NoNamespaces, inside, veth
+from benchmarks.peers import Peer, freight, http2, https
+from benchmarks.proof import check, compare, get
 from benchmarks.watch import watched
+
+from certificates import Pair
 
 CONTENT = bytes(range(256)) * 3
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -123,3 +129,54 @@ def test_a_cable_joins_two_namespaces_and_nothing_of_it_is_left() -> None:
         pytest.skip(f"no namespaces: {why}")
     assert os.readlink("/proc/thread-self/ns/net") == own
     assert not [name for name in (cable.server, cable.clients) if (HANDLES / name).exists()]
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Site]:
+    with site(2 * MIB) as made:
+        yield made
+
+
+SPOKEN = [freight(), https(freight()), http2(freight()), http2(https(freight()))]
+STDLIB = Peer("stdlib", "python:http", ("$python", "-m", "http.server", "$port", "-b", "$address", "-d", "$root"))
+
+
+@pytest.mark.parametrize("peer", SPOKEN, ids=["http", "https", "h2c", "h2"])
+def test_who_answers_with_the_file_is_fit_whatever_it_speaks(place: Site, peer: Peer) -> None:
+    check(peer, place)
+
+
+@pytest.mark.parametrize("peer", SPOKEN, ids=["http", "https", "h2c", "h2"])
+def test_who_answers_with_anything_else_is_not(place: Site, peer: Peer, tmp_path: Path) -> None:
+    other = tmp_path / HOT
+    other.write_bytes((place.root / HOT).read_bytes()[:-1] + b"?")
+    with running(peer, place) as server:
+        end = get(server, {"range": f"bytes={place.size - MIB}-"})
+    with pytest.raises(Unfit, match="not the file's"):
+        compare(end, Site(tmp_path, tmp_path, place.size), place.size - MIB)
+
+
+def test_who_does_not_speak_http2_is_unfit_and_that_is_the_reason(place: Site) -> None:
+    with pytest.raises(Unfit, match="did not answer by HTTP/2"):
+        check(http2(STDLIB), place)
+
+
+@pytest.mark.parametrize("peer", SPOKEN[2:], ids=["h2c", "h2"])
+def test_slow_streams_all_begin_each_connection_with_as_many_as_it_was_told(place: Site, peer: Peer) -> None:
+    with running(peer, place) as server, crowd(Spec("speak", server.port, 2, streams=3, tls=server.tls)) as slow:
+        assert slow.wait("begin") == {"event": "begin", "begun": 6, "failures": 0}
+
+
+def test_clients_offer_one_suite_so_that_every_server_enciphers_alike(pair: Pair) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.cert, pair.key)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        crowd(Spec("flood", listening.getsockname()[1], warm=0, seconds=0.1, size=1, tls=True)) as clients,
+    ):
+        accepted, _ = listening.accept()
+        with context.wrap_socket(accepted, server_side=True) as link:
+            offered = [name for name, version, _ in link.shared_ciphers() or () if version == "TLSv1.3"]
+            assert offered == ["TLS_AES_256_GCM_SHA384"]
+            link.recv(4096)
+            assert clients.wait("begin") and clients.wait("end")["cipher"] == "TLSv1.3 TLS_AES_256_GCM_SHA384"

@@ -16,7 +16,7 @@ from benchmarks.bars import BARS
 from benchmarks.columns import COLUMNS
 from benchmarks.drive import interleave
 from benchmarks.figure import price_of_the_bound
-from benchmarks.peers import AIOHTTP, CADDY, NGINX, OTHERS, freight
+from benchmarks.peers import AIOHTTP, CADDY, NGINX, OTHERS, SECURE, freight, http2, https
 from benchmarks.report import BLOCK, BLOCKS, ROOT, bars, block, rewrite
 from benchmarks.results import Result, load
 from benchmarks.sharing import OVERSOLD, SCARCE
@@ -65,6 +65,13 @@ def test_a_table_shows_the_median_and_the_spread_and_who_was_left_out_and_why(tm
     assert "9.00 (8.00-12.00)" in text
     assert "caddy (caddy is not installed)" in text
     assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
+
+
+def test_a_table_says_which_suite_it_was_and_who_spoke_another(tmp_path: Path) -> None:
+    peers = [("nginx", "TLSv1.3 A"), ("freight", "TLSv1.3 A"), ("caddy", "TLSv1.3 B")]
+    samples = [sample(peer, 1.0, turn=turn) | {"cipher": cipher} for turn, (peer, cipher) in enumerate(peers)]
+    text = block("tls", written(tmp_path, "tls", samples))
+    assert text is not None and "TLS was TLSv1.3 A, caddy by TLSv1.3 B." in text
 
 
 def test_a_page_keeps_its_words_and_gets_new_figures_each_time(tmp_path: Path) -> None:
@@ -172,7 +179,8 @@ def test_the_figure_has_a_line_a_crowd_and_a_mark_a_budget(tmp_path: Path) -> No
 
 
 def test_no_command_that_is_recorded_names_a_place_on_this_machine() -> None:
-    for peer in (NGINX, freight("4GiB"), OVERSOLD, SCARCE, *OTHERS):
+    secure = [spoken for peer in (NGINX, freight(), *SECURE) for spoken in (https(peer), http2(https(peer)))]
+    for peer in (NGINX, freight("4GiB"), OVERSOLD, SCARCE, *OTHERS, *secure):
         words = [*peer.command, *peer.build, *peer.env.values(), *peer.files.values()]
         assert not [word for word in words if word.startswith("/") or str(Path.home()) in word]
 
