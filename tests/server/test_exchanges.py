@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,19 @@ def test_a_pipeline_of_many_requests_gets_as_many_answers(house: Served) -> None
         client.send(b"GET /a.bin HTTP/1.1\r\nHost: x\r\nRange: bytes=5-6\r\n\r\n" * 300)
         for _ in range(300):
             assert client.answer().content == CONTENT[5:7]
+
+
+def test_whoever_has_asked_for_more_already_does_not_go_before_all_others(house: Served) -> None:
+    """Who always has a request there would otherwise be the only one that is served."""
+    part = b" HTTP/1.1\r\nHost: x\r\nRange: bytes=5-6\r\n\r\n"
+    house.signal(signal.SIGSTOP)
+    with house.connect() as one, house.connect() as other:
+        one.send((b"GET /a.bin" + part) * 250)
+        other.send((b"GET /b.bin" + part) * 250)
+        house.signal(signal.SIGCONT)
+        house.await_log("GET", count=500)
+    first = house.log[:250]
+    assert min(sum(name in line for line in first) for name in ("/a.bin", "/b.bin")) > 50
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,8 @@ class Connection:
                 while await self._read_request():
                     self._crowd.busy(self)
                     await self._respond()
+                    # What it has asked by now could be answered at once, and so on without end: others have turns too.
+                    await asyncio.sleep(0)
                     self._rest()
                     if self._sink.closes or self._inlet.draining:
                         break
