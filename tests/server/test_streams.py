@@ -102,6 +102,14 @@ def ruled(tmp_path_factory: pytest.TempPathFactory) -> object:
     served.close()
 
 
+def test_who_never_sends_the_content_is_let_go_a_moment_after_the_answer(serve: Serve, site: Path) -> None:
+    with Speaker(serve(site)) as speaker:
+        stream = speaker.ask("/small.txt", method="POST", ends=False)
+        assert speaker.answer(stream).status == 405
+        speaker.wait(lambda: speaker.received[stream].reset == NO)
+        assert speaker.get("/small.txt").content == b"hello\n"
+
+
 def test_a_small_answer_does_not_slow_the_streams_beside_it_down(serve: Serve, huge: Path) -> None:
     """It bounds the socket's queue for itself, and not for them."""
     served = serve(huge, "--memory", "4GiB", admin=True)

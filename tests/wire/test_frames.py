@@ -43,7 +43,7 @@ def test_something_else_than_the_preface_is_refused_at_its_first_byte() -> None:
 
 @given(st.integers(1, 100_000), st.sampled_from([16384, 65536]), st.integers(0, 100))
 def test_what_is_laid_out_is_the_payload_in_frames(count: int, size: int, at: int) -> None:
-    buffer = memoryview(bytearray(at + count + 9 * (count // size + 1)))
+    buffer = memoryview(bytearray(at + count + 9 * -(-count // size)))
     places, stop = frames.lay_out(buffer, at, 5, count, size)
     content = bytes(number % 251 for number in range(count))
     start = 0

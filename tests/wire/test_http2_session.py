@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from hyperframe.frame import Frame
+from hyperframe.frame import Frame, RstStreamFrame
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +19,7 @@ from freight.wire import events
 from freight.wire.frames import Code
 from freight.wire.http1 import Inbound, Limits
 from freight.wire.http2 import STREAMS, Session
-from http2_rules import ASKED, CALM, FLOODS, HELLO, RULES, asked, block, head, word
+from http2_rules import ASKED, CALM, CLOSED, FLOODS, FLOW, HELLO, PROTOCOL, RULES, asked, block, head, word
 from speaking import PREFACE, frame, settings, verdict
 
 
@@ -152,7 +153,24 @@ def test_http1_gives_way_to_the_preface_and_only_at_the_beginning(cut: Callable[
 
     assert [type(each) for each in read(HELLO)] == [events.Preface]
     with pytest.raises(Exception, match=r"only HTTP/1\.0 and HTTP/1\.1"):
+        read(b"\r\n" + HELLO)
+    with pytest.raises(Exception, match=r"only HTTP/1\.0 and HTTP/1\.1"):
         read(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + HELLO)
+
+
+@pytest.mark.parametrize("line", [b"INVALID CONNECTION PREFACE", b"a b c", b"PRI x H2"])
+def test_who_begins_with_a_line_of_neither_wire_is_told_so_in_that_of_http2(
+    line: bytes, cut: Callable[[bytes], list[bytes]]
+) -> None:
+    """RFC 9113 section 3.4: an answer in HTTP/1 would be noise to who meant the preface."""
+    inbound, ahead = Inbound("", Limits()), b""
+    pieces = iter(cut(line + b"\r\n\r\n"))
+    while not ahead:
+        inbound.feed(next(pieces))
+        if (found := inbound.next()) is not None:
+            assert isinstance(found, events.Preface)
+            ahead = found.ahead
+    assert read_frames([ahead])[2] == Code.PROTOCOL_ERROR
 
 
 @pytest.mark.parametrize(
@@ -249,12 +267,71 @@ def test_a_stream_that_was_reset_is_not_answered() -> None:
     assert verdict(parsed(bytes(session.out))) is None
 
 
-def test_content_that_nobody_wants_is_let_go_when_the_answer_is_out() -> None:
-    """RFC 9113 section 8.1: with a reset that is no error."""
+def answer_early(stream: int = 1, *fields: tuple[str, str]) -> Session:
+    """A session with an answer that is out before the request's content has come."""
     session = Session("", Limits())
-    session.feed(HELLO + asked(ends=False) + frame(0, 0, 1, b"x"), 0.0)
+    session.feed(HELLO + asked(*fields, stream=stream, ends=False), 0.0)
+    session.head(stream, Plan(200, length=0), "now", True)
+    return session
+
+
+def test_content_that_nobody_wants_is_let_go_a_moment_after_the_answer() -> None:
+    """RFC 9113 section 8.1: with a reset that is no error."""
+    session = answer_early()
+    session.feed(frame(0, 0, 1, b"x"), 0.0)
+    assert session.owed(1) and verdict(parsed(bytes(session.out))) is None
+    session.let_go(1)
+    assert not session.owed(1) and verdict(parsed(bytes(session.out))) == ("reset", Code.NO_ERROR)
+
+
+@pytest.mark.parametrize(
+    "said", [frame(0, 1, 1, b"x"), head(("a", "b")), frame(3, 0, 1, word(8))], ids=["content", "trailers", "a reset"]
+)
+def test_who_has_sent_all_behind_the_answer_is_not_reset(said: bytes) -> None:
+    session = answer_early()
+    session.feed(said, 0.0)
+    assert not session.owed(1)
+    session.let_go(1)
+    assert verdict(parsed(bytes(session.out))) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "judged"),
+    [
+        (frame(0, 1, 1, b"xy"), ("goaway", PROTOCOL)),  # more than its length
+        (head(("a", "b"), ends=False), ("goaway", PROTOCOL)),
+        (head((":path", "/")), ("reset", PROTOCOL)),
+        (frame(8, 0, 1, word(0)), ("reset", PROTOCOL)),
+        (frame(8, 0, 1, word((1 << 31) - 1)), ("reset", FLOW)),
+        (frame(3, 0, 1, word(8)) + frame(0, 0, 1, b"x"), ("reset", CLOSED)),
+        (frame(0, 1, 1, b"x") + frame(0, 0, 1, b"x"), ("goaway", CLOSED)),
+    ],
+)
+def test_a_rule_that_is_broken_behind_the_answer_is_judged_as_before_it(said: bytes, judged: tuple[str, int]) -> None:
+    session = answer_early(1, ("content-length", "1"))
+    with suppress(Violation):
+        session.feed(said, 0.0)
+    assert verdict(parsed(bytes(session.out))) == judged
+
+
+def test_few_streams_are_waited_for_behind_their_answers() -> None:
+    session = answer_early()
+    for stream in range(3, 41, 2):
+        session.feed(asked(stream=stream, ends=False), 0.0)
+        session.head(stream, Plan(200, length=0), "now", True)
+    resets = [made.stream_id for made in parsed(bytes(session.out)) if isinstance(made, RstStreamFrame)]
+    assert resets == list(range(1, 25, 2)) and all(session.owed(stream) for stream in range(25, 41, 2))
+
+
+@pytest.mark.parametrize("said", [frame(0, 0, 1, b"x"), asked()], ids=["DATA", "HEADERS"])
+def test_who_goes_on_behind_its_end_and_ours_ends_the_connection(said: bytes) -> None:
+    """RFC 7540 section 5.1; RFC 9113 allows it."""
+    session = Session("", Limits())
+    session.feed(HELLO + asked(), 0.0)
     session.head(1, Plan(200, length=0), "now", True)
-    assert verdict(parsed(bytes(session.out))) == ("reset", Code.NO_ERROR)
+    with pytest.raises(Violation) as caught:
+        session.feed(said, 0.0)
+    assert caught.value.code == CLOSED
 
 
 def test_content_opens_the_window_of_the_connection_and_not_that_of_its_stream() -> None:
