@@ -9,7 +9,8 @@ from itertools import pairwise
 import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from hyperframe.frame import Frame, RstStreamFrame
+from hpack import Decoder
+from hyperframe.frame import Frame, HeadersFrame, RstStreamFrame
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,6 +65,16 @@ def test_the_server_is_told_of_a_stream_that_is_no_more(said: bytes) -> None:
 @pytest.mark.parametrize("said", [row[1] for row in FLOODS], ids=[row[0] for row in FLOODS])
 def test_a_flood_ends_with_a_request_for_calm(said: bytes) -> None:
     assert read_frames([HELLO + said])[2] == CALM
+
+
+def test_settings_that_are_unknown_are_not_kept() -> None:
+    """h2 keeps what it is told: 57 MB for all that there can be."""
+    session = Session("", Limits())
+    session.feed(HELLO, 0.0)
+    for start in range(9, 65536, 2730):
+        session.feed(settings(*[(number, 1) for number in range(start, min(start + 2730, 65536))]), 0.0)
+    session.feed(settings((0xFFFF, 1), (5, 65536)), 0.0)
+    assert len(session._h2.remote_settings) < 16 and session.frame_bytes == 65536
 
 
 def test_what_is_cheap_is_fair_at_the_pace_of_people() -> None:
@@ -247,6 +258,23 @@ def test_an_answer_is_what_a_client_reads() -> None:
         "content-length": "3",
     }
     assert "StreamEnded" in said and not session.window(1)
+
+
+@pytest.mark.parametrize("sizes", [(1 << 31,), (0,), (0, 1 << 31), tuple(range(0, 9000, 100))], ids=len)
+def test_the_table_of_heads_stays_small_whatever_the_client_allows(sizes: tuple[int, ...]) -> None:
+    """Ten thousand lines would be searched for each field of an answer."""
+    session, client = Session("", Limits()), Decoder()  # whose table has 4,096 bytes at most
+    session.feed(HELLO + b"".join(settings((1, size)) for size in sizes), 0.0)
+    for stream in range(1, 401, 2):
+        session.feed(asked(stream=stream), 0.0)
+        session.out.clear()
+        session.head(stream, Plan(206, (("Content-Range", f"bytes 0-{stream}/{'9' * 40}"),)), "now", True)
+        (made,) = parsed(bytes(session.out))
+        assert isinstance(made, HeadersFrame)
+        if stream == 1:
+            updates = [byte for byte in made.data[:6] if byte >> 5 == 1]
+            assert len(updates) <= 2
+        assert dict(client.decode(made.data))["content-range"].startswith(f"bytes 0-{stream}/")
 
 
 def test_an_answer_never_breaks_its_head() -> None:

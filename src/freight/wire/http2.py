@@ -106,7 +106,7 @@ class Session:
     def _take(self, frame: Frame, now: float) -> list[events.Event]:
         kind = frame.kind
         self._check_order(frame)
-        if kind in _CHEAP or _is_idle(frame):
+        if kind in _CHEAP or _is_idle(frame) or self._is_late(frame):
             self.calm.spend(1, now)
         if kind == Kind.GOAWAY:  # h2 would end the connection, and streams with it
             _check_frame(frame, 8, at_least=True, of_stream=False)
@@ -126,6 +126,10 @@ class Session:
             self.calm.spend(1, now)
             return []  # section 5.5
         return self._tell(frame, now)
+
+    def _is_late(self, frame: Frame) -> bool:
+        """More of a request that is over, which h2 answers with a reset each time."""
+        return frame.kind == Kind.DATA and frame.stream not in self._live and frame.stream not in self._owed
 
     def _check_order(self, frame: Frame) -> None:
         """What must come first, and what may not come between (sections 3.4 and 6.10)."""
@@ -162,7 +166,7 @@ class Session:
     def _tell(self, frame: Frame, now: float) -> list[events.Event]:
         """Have h2 take a frame, and say in our words what it makes of it."""
         found: list[events.Event] = []
-        heard = self._h2.hear(frame.raw)
+        heard = self._h2.hear(frame)
         self.out += self._h2.data_to_send()
         for event in heard:
             match event:
