@@ -152,7 +152,8 @@ class Sheet:
         if shape != self._shape:
             heads = range(at, at + count + HEAD_BYTES * -(-count // frame), frame + HEAD_BYTES)
             self._stop = heads.stop
-            self._places = [self.buffer[head + HEAD_BYTES : min(head + HEAD_BYTES + frame, heads.stop)] for head in heads]
+            starts = [head + HEAD_BYTES for head in heads]
+            self._places = [self.buffer[start : min(start + frame, heads.stop)] for start in starts]
         for place in self._places:
             size = len(place)
             _HEAD.pack_into(self.buffer, at, size >> 8, size & 0xFF, Kind.DATA, 0, stream)
