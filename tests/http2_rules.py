@@ -149,6 +149,7 @@ FLOODS: list[tuple[str, bytes]] = [
     ("unknown frames", frame(200) * 2000),
     ("empty DATA: CVE-2019-9518", asked(ends=False) + frame(0, 0, 1) * 2000),
     ("DATA of a stream that was reset", asked(ends=False) + frame(3, 0, 1, word(CANCEL)) + frame(0, 0, 1, b"x") * 2000),
+    ("HEADERS of a stream that was reset", asked(ends=False) + frame(3, 0, 1, word(CANCEL)) + asked() * 2000),
     ("tiny window updates", frame(8, 0, 0, word(1)) * 2000),
     ("CONTINUATION: CVE-2024-27316", frame(1, 1, 1, block(*ASKED)) + frame(9, 0, 1) * 2000),
     ("a head without end", frame(1, 1, 1, block(*ASKED)) + frame(9, 0, 1, bytes(16000)) * 40),

@@ -129,7 +129,9 @@ class Session:
 
     def _is_late(self, frame: Frame) -> bool:
         """More of a request that is over, which h2 answers with a reset each time."""
-        return frame.kind == Kind.DATA and frame.stream not in self._live and frame.stream not in self._owed
+        if frame.kind not in (Kind.DATA, Kind.HEADERS) or frame.stream > self._h2.highest_inbound_stream_id:
+            return False
+        return frame.stream not in self._live and frame.stream not in self._owed
 
     def _check_order(self, frame: Frame) -> None:
         """What must come first, and what may not come between (sections 3.4 and 6.10)."""
