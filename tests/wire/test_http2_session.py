@@ -12,6 +12,7 @@ from h2.connection import H2Connection
 from hpack import Decoder
 from hyperframe.frame import Frame, HeadersFrame, RstStreamFrame
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from freight.errors import PeerGone, Violation
@@ -125,6 +126,48 @@ def test_no_bytes_are_a_surprise(data: bytes) -> None:
 )
 def test_no_frames_are_a_surprise(said: list[tuple[int, int, int, bytes]]) -> None:
     read_frames([HELLO + asked(ends=False), b"".join(frame(*each) for each in said)])
+
+
+PIECES = [
+    asked(ends=False), asked(), asked(("content-length", "2"), ends=False), asked(stream=3),
+    head(("a", "b")), head((":path", "/")), head(("a", "b"), ends=False),
+    frame(0, 0, 1, b"x"), frame(0, 1, 1, b"x"), frame(0, 1, 3, b"x"), frame(2, 0, 1, word(1) + b"x"),
+    frame(3, 0, 1, word(8)), frame(3, 0, 3, word(8)), settings((4, 0)), settings((4, 1 << 20)),
+    frame(8, 0, 1, word(1)), frame(8, 0, 1, word(0)), frame(8, 0, 1, word((1 << 31) - 1)),
+]  # fmt: skip
+ANSWERS = ("head", "whole", "content", "end", "reset", "let go")
+
+
+@examples(max_examples=1000)
+@given(st.lists(st.sampled_from([*PIECES, *[(what, stream) for what in ANSWERS for stream in (1, 3)]]), max_size=14))
+def test_nothing_is_a_surprise_whenever_it_is_answered(said: list[bytes | tuple[str, int]]) -> None:
+    """The server does what it does with streams that it was asked on, and does not look first whether they are gone."""
+    session, plan = Session("", Limits()), Plan(200, length=None)
+    session.feed(HELLO, 0.0)
+    begun: dict[int, str] = {}
+    for step in said:
+        if isinstance(step, bytes):
+            try:
+                begun |= {event.stream: "" for event in session.feed(step, 0.0) if isinstance(event, events.Asked)}
+            except Violation:
+                break
+            continue
+        what, stream = step
+        if stream not in begun:
+            continue
+        if what in ("head", "whole") and not begun[stream]:
+            begun[stream] = what
+            with suppress(PeerGone):
+                session.head(stream, plan, "now", what == "whole")
+        elif what == "content" and begun[stream] == "head" and session.window(stream) > 0:
+            session.spend(stream, 1)
+        elif what == "end" and begun[stream]:
+            session.end(stream)
+        elif what == "reset":
+            session.reset(stream, Code.CANCEL)
+        elif what == "let go":
+            session.let_go(stream)
+    parsed(bytes(session.out))
 
 
 def test_a_request_is_the_same_value_as_that_of_http1(cut: Callable[[bytes], list[bytes]]) -> None:
