@@ -146,7 +146,7 @@ TLS_CONFIGURED: Mapping[str, Mapping[str, str]] = {
 }
 H2_CONFIGURED: Mapping[str, Mapping[str, str]] = {
     "nginx": {" backlog=4096;": " http2 backlog=4096;"},
-    "caddy": {"protocols h1": "protocols h1 h2 h2c"},
+    "caddy": {"default_sni localhost": "default_sni localhost\n    servers {\n        protocols h1 h2 h2c\n    }"},
 }
 """What in a configuration becomes what."""
 
@@ -165,9 +165,6 @@ CADDYFILE = """\
     admin off
     auto_https off
     default_sni localhost
-    servers {
-        protocols h1
-    }
 }
 http://:$port {
     bind $address
