@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from certificates import Pair, make_pair
+from lineages import Lineage
 from netns import HERE, Place
 from serving import Served, find_program
 
@@ -65,3 +67,24 @@ def serve() -> Iterator[Callable[..., Served]]:
     yield start
     for server in servers:
         server.close()
+
+
+@pytest.fixture
+def found() -> Iterator[Callable[[Served], Lineage]]:
+    """Whoever comes after a server ends with the test."""
+    lineages: list[Lineage] = []
+
+    def make(server: Served) -> Lineage:
+        lineages.append(Lineage(server))
+        return lineages[-1]
+
+    yield make
+    for lineage in lineages:
+        lineage.close()
+
+
+@pytest.fixture
+def clients() -> Iterator[ExitStack]:
+    """Closes the clients that enter it."""
+    with ExitStack() as stack:
+        yield stack

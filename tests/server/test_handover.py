@@ -6,16 +6,16 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from crowds import Crowd, Group
-from freight.sample import verify, write_sample
+from freight.sample import write_sample
 from gauges import KIB
-from lineages import Lineage, Loop, children, runs
+from lineages import Lineage, Loop, asks, children, runs
 from netns import HERE
 from serving import HUGE_BYTES, Client, Served, until
 from speaking import Speaker
@@ -25,31 +25,6 @@ Found = Callable[[Served], Lineage]
 
 # Runs a command with another interpreter than the one that it names first.
 _BY_ANOTHER_NAME = "import os, sys; os.execv(sys.argv[1], [sys.argv[1], *sys.argv[3:]])"
-
-
-@pytest.fixture
-def found(serve: Serve) -> Iterator[Found]:
-    """Whoever comes after a server ends with the test."""
-    lineages: list[Lineage] = []
-
-    def make(server: Served) -> Lineage:
-        lineages.append(Lineage(server))
-        return lineages[-1]
-
-    yield make
-    for lineage in lineages:
-        lineage.close()
-
-
-def asks(server: Served) -> Callable[[int], bool]:
-    """Asks for a few bytes on a new connection; whether they were right."""
-
-    def ask(number: int) -> bool:
-        start = number % 1000 * 64
-        answer = server.get("/site.csv", f"Range: bytes={start}-{start + 999}")
-        return answer.status == 206 and verify(answer.content, start)
-
-    return ask
 
 
 def test_200_downloads_and_a_loop_of_connections_live_through_10_upgrades(

@@ -109,14 +109,19 @@ def test_a_loop_that_stands_still_keeps_nobody_calm(manager: Manager, monkeypatc
     monkeypatch.setenv("WATCHDOG_USEC", "20000")
 
     async def stand_still() -> None:
-        service = Service({}, None, lambda: "still", print)
+        service = Service({}, None, lambda: "still", print, lambda: None)
+        loop = asyncio.get_running_loop()
+
+        def turn() -> None:
+            loop.call_later(service.turn(), turn)
+
         service.begun()
+        turn()
         manager.hear("WATCHDOG=1")
         time.sleep(0.2)  # noqa: ASYNC251 - ten times as long as the watchdog has patience
         assert not manager.has_more()
         await asyncio.sleep(0.05)
         assert manager.has_more()
-        service.close()
 
     asyncio.run(stand_still())
 
@@ -182,7 +187,8 @@ def test_several_workers_are_one_service(
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "1000000")
     server = serve(huge, "--workers", "2", "--drain", "1h")
-    assert "WATCHDOG" in manager.hear("STATUS=2 workers")
+    assert "WATCHDOG" in manager.hear("STATUS=running 0 of ")
+    assert manager.heard[-1].endswith("; 2 workers")
     assert manager.heard[0] == "READY=1"
     manager.hear("WATCHDOG=1")
     server.process.send_signal(signal.SIGHUP)

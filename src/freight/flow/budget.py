@@ -249,9 +249,13 @@ class Budget(Ledger):
         """
         return self._spent() + self.running * WINDOW_MIN + max(0, self.lent - self.memory_bytes // FLOAT_SHARE)
 
-    def room(self) -> float:
-        """What part of the memory for downloads is free, from 0 to 1. A loan that moves comes back, so it is free."""
-        free = self.memory_bytes - self._kept - self._spent() - self.running * WINDOW_MIN - self.stuck
+    def room(self, stuck_elsewhere: int = 0) -> float:
+        """What part of the memory for downloads is free, from 0 to 1. A loan that moves comes back, so it is free.
+
+        ``stuck_elsewhere``: bytes of those that do not, in other processes.
+        """
+        stuck = self.stuck + stuck_elsewhere
+        free = self.memory_bytes - self._kept - self._spent() - self.running * WINDOW_MIN - stuck
         untaken = 1 - (self.running - self.express) / self.slots
         return max(0.0, min(untaken, free / (self.slots * (WINDOW_MIN + self._cost))))
 

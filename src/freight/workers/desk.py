@@ -41,14 +41,14 @@ class Desk:
     _own: list[ProcessMemory] = field(default_factory=list)
 
     async def serve(self, watched: socket.socket, settings: Settings, log: Log) -> int:
-        """Answer until SIGTERM; the exit status."""
+        """Answer until SIGUSR1; the exit status. SIGTERM, which a manager may send to all, is the supervisor's."""
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         for number in self.asking:
             number.setblocking(False)
         self._own = [ProcessMemory(self.clock, Path(f"/proc/{pid}")) for pid in (os.getpid(), os.getppid())]
-        loop.add_signal_handler(signal.SIGTERM, stop.set)
-        loop.add_signal_handler(signal.SIGHUP, _pass_over)  # nothing here is live
+        loop.add_signal_handler(signal.SIGUSR1, stop.set)
+        loop.add_signal_handler(signal.SIGTERM, _pass_over)
         with ThreadPoolExecutor(1, thread_name_prefix="desk") as pool:
             watching = Watching(watched, settings, loop, pool, self.clock, self.look, self._is_ready, _pardon, log.warn)
             while not stop.is_set():
@@ -99,7 +99,7 @@ class Desk:
 
 
 def _pass_over() -> None:
-    """What changes is the workers'."""
+    """That is another's to hear."""
 
 
 def _pardon(grown_bytes: int) -> None:
