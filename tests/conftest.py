@@ -6,11 +6,13 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from certificates import Pair, make_pair
 from lineages import Lineage
+from managing import Manager
 from netns import HERE, Place
 from serving import Served, find_program
 
@@ -88,3 +90,12 @@ def clients() -> Iterator[ExitStack]:
     """Closes the clients that enter it."""
     with ExitStack() as stack:
         yield stack
+
+
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
+    address = str(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    made = Manager(address)
+    yield made
+    made.close()

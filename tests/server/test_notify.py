@@ -4,53 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import signal
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from freight.server.service import Service
 from lineages import Lineage
+from managing import Manager
 from serving import HUGE_BYTES, PATIENCE_SECONDS, Served
 
 Serve = Callable[..., Served]
-
-
-class Manager:
-    """Hears what services say."""
-
-    def __init__(self, address: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(address)
-        self._socket.settimeout(PATIENCE_SECONDS)
-        self.heard: list[str] = []
-
-    def hear(self, wanted: str) -> str:
-        """The next message with a line that begins so."""
-        while True:
-            self.heard.append(self._socket.recv(4096).decode())
-            if any(line.startswith(wanted) for line in self.heard[-1].split("\n")):
-                return self.heard[-1]
-
-    def has_more(self) -> bool:
-        """Whether there is something that has not been heard."""
-        return bool(select.select([self._socket], [], [], 0)[0])
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-@pytest.fixture
-def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
-    address = str(tmp_path / "notify")
-    monkeypatch.setenv("NOTIFY_SOCKET", address)
-    made = Manager(address)
-    yield made
-    made.close()
 
 
 def test_it_is_ready_once_it_accepts_and_says_what_it_does(huge: Path, serve: Serve, manager: Manager) -> None:

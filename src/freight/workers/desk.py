@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from freight.flow.rows import DRAINING, METER, PID, READY, RESTARTS, Rows
-from freight.model import Snapshot, WorkersUse
+from freight.flow.rows import COUNTED, COUNTS, DRAINING, METER, PID, READY, RESTARTS, Rows
+from freight.model import ConnectionsUse, Snapshot, WorkersUse
 from freight.observe.log import Log
 from freight.observe.process import ProcessMemory
 from freight.overview import RUNNING_SHOWN
@@ -25,6 +25,7 @@ from freight.workers.totals import add_up, total
 
 _ANSWER_SECONDS = 1.0
 _SWEEP_SECONDS = 1.0
+_HTTP2 = [COUNTED + COUNTS.index(name) for name in ("multiplexed", "streams")]
 
 
 @dataclass(slots=True)
@@ -73,6 +74,7 @@ class Desk:
             self.blank,
             total(row[METER:] for row in self.rows),
             WorkersUse(self.rows.workers, running, self.rows.common[RESTARTS]),
+            ConnectionsUse(0, *(sum(row[column] for row in self.rows) for column in _HTTP2)),
             draining=bool(self.rows.common[DRAINING]),
             besides_bytes=sum(each.private_bytes() for each in self._own),
             most=RUNNING_SHOWN,
