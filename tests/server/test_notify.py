@@ -88,6 +88,7 @@ def test_a_loop_that_stands_still_keeps_nobody_calm(manager: Manager, monkeypatc
         assert not manager.has_more()
         await asyncio.sleep(0.05)
         assert manager.has_more()
+        service.close()
 
     asyncio.run(stand_still())
 

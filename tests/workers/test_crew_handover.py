@@ -71,10 +71,12 @@ def test_60_downloads_and_a_loop_of_connections_live_through_5_upgrades(
 
 
 def test_who_drains_finishes_and_has_ended_then(serve: Serve, file: Path, begun: Begun, found: Found) -> None:
-    """The other ports are the successor's at once, and it has all slots for itself."""
+    """The other ports are the successor's at once, and it has all slots for itself. A signal to a worker is nothing."""
     server = serve(file, *BOTH, "--agent", "127.0.0.1:0", admin=True)
     agent, lineage = agent_port(server), found(server)
     clients = begin_in_each(server, begun)
+    for pid in server.pids()[1:]:
+        os.kill(pid, signal.SIGUSR2)
     lineage.hand_over()
     for _ in range(20):
         assert server.gate()["running"] == 0

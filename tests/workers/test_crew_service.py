@@ -202,11 +202,15 @@ def test_sockets_that_are_passed_are_all_workers_and_their_successors_too(
     assert lineage.end() == 0
 
 
-def test_the_agent_answers_at_once_whichever_worker_is_killed(serve: Serve, file: Path) -> None:
+def test_the_agent_answers_whichever_worker_stands_still_or_is_killed(serve: Serve, file: Path) -> None:
+    """At once: while nobody is in its place yet."""
     server = serve(file, "--workers", "2", "--agent", "127.0.0.1:0")
     port = agent_port(server)
-    for killed in range(1, 5):
-        os.kill(server.pids()[1], signal.SIGKILL)
+    for killed, worker in enumerate(server.pids()[1:], 1):
+        os.kill(worker, signal.SIGSTOP)
+        for _ in range(5):
+            assert ask_agent(port).startswith("up ")
+        os.kill(worker, signal.SIGKILL)
         for _ in range(20):
             assert ask_agent(port).startswith("up ")
         server.await_log("was ended by SIGKILL", count=killed)
