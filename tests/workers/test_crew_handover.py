@@ -78,6 +78,7 @@ def test_who_drains_finishes_and_has_ended_then(serve: Serve, file: Path, begun:
     for pid in server.pids()[1:]:
         os.kill(pid, signal.SIGUSR2)
     lineage.hand_over()
+    until(lambda: server.gate()["running"] == 0, "who answered for the old ones has heard of it")
     for _ in range(20):
         assert server.gate()["running"] == 0
         assert server.ask_admin("/readyz").status == 200

@@ -126,11 +126,11 @@ class Service:
             self._go_on(error)
             return
         self.succeeded = True
-        self._warn(f"handed over to process {successor.process}")
         if self._notifier is not None:
             self._notifier.succeeded(successor.process)
         self.close()
         self._stop()
+        self._warn(f"handed over to process {successor.process}")
 
     def _go_on(self, why: Unservable) -> None:
         self._warn(f"this server goes on: {why}")
