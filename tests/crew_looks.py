@@ -10,7 +10,7 @@ from pathlib import Path
 from serving import PATIENCE_SECONDS, Client, Served
 
 FILE_BYTES = 16 << 20  # of the file that they serve
-MOST = 20
+MOST = 100  # downloads until each worker has one: who has more waits for 2 ms only, which a busy machine may take
 
 
 def running(server: Served) -> Counter[int]:
@@ -39,7 +39,7 @@ def begin_in_each(server: Served, begun: Callable[[Served], Client]) -> list[Cli
     """Downloads that stand still: at least one in each worker."""
     clients = [begun(server)]
     while len(running(server)) < server.status()["workers"]["wanted"]:
-        assert len(clients) < MOST, (running(server), server.status()["connections"], server.pids(), server.log[-5:])
+        assert len(clients) < MOST, "one worker has them all"
         clients.append(begun(server))
     return clients
 
