@@ -96,6 +96,8 @@ RULES: list[tuple[str, bytes, tuple[str, int] | None]] = [
     ("6.9 an increment of 0, of a stream", HELLO + asked(ends=False) + frame(8, 0, 1, word(0)), ("reset", PROTOCOL)),
     ("6.9.1 a window that overflows", HELLO + frame(8, 0, 0, word((1 << 31) - 1)), ("goaway", FLOW)),
     ("6.9.1 a stream's that does", HELLO + asked(ends=False) + frame(8, 0, 1, word((1 << 31) - 1)), ("reset", FLOW)),
+    ("6.9.1 more DATA than a stream has room for", HELLO + asked(ends=False) + frame(0, 0, 1, bytes(16384)) * 4,
+     ("goaway", FLOW)),
     ("6.9.2 SETTINGS that make it overflow", HELLO + frame(1, 4, 1, block(*ASKED)) + frame(8, 0, 1, word(1 << 30))
      + settings((4, (1 << 31) - 1)), ("goaway", FLOW)),
     ("6.10 CONTINUATION behind a whole head", HELLO + asked(ends=False) + frame(9, 4, 1), ("goaway", PROTOCOL)),
@@ -146,6 +148,8 @@ FLOODS: list[tuple[str, bytes]] = [
     ("priority updates", frame(16, 0, 0, word(1) + b"u=1") * 2000),
     ("unknown frames", frame(200) * 2000),
     ("empty DATA: CVE-2019-9518", asked(ends=False) + frame(0, 0, 1) * 2000),
+    ("DATA of a stream that was reset", asked(ends=False) + frame(3, 0, 1, word(CANCEL)) + frame(0, 0, 1, b"x") * 2000),
+    ("HEADERS of a stream that was reset", asked(ends=False) + frame(3, 0, 1, word(CANCEL)) + asked() * 2000),
     ("tiny window updates", frame(8, 0, 0, word(1)) * 2000),
     ("CONTINUATION: CVE-2024-27316", frame(1, 1, 1, block(*ASKED)) + frame(9, 0, 1) * 2000),
     ("a head without end", frame(1, 1, 1, block(*ASKED)) + frame(9, 0, 1, bytes(16000)) * 40),

@@ -258,6 +258,14 @@ class AgainstAListOfAll(RuleBasedStateMachine):
         assert self.line.oldest() == (None if first is None else (first[1], first[0]))
 
     @invariant()
+    def the_deepest_is_the_newest_of_who_has_the_most(self) -> None:
+        most = max((len(tickets) for _, tickets in self.model), default=0)
+        assert self.line.depth == most
+        found = next(((key, tickets[-1]) for key, tickets in self.model if len(tickets) == most), None)
+        assert self.line.deepest() == found
+        assert [self.line.count(key) for key in "abcde"] == [len(self.tickets(key)) for key in "abcde"]
+
+    @invariant()
     def a_place_is_the_turns_before_it_or_the_worst_in_its_round(self) -> None:
         for key in "abcde":
             own, before = len(self.tickets(key)), self.turns_before_a_newcomer(key)

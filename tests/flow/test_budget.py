@@ -542,3 +542,41 @@ def test_a_window_that_was_promised_is_found_where_others_have_less_than_is_know
         queue.bytes //= 2
         budget.look(queue)
     assert not budget.tight and budget.window(last, 0, TRUSTED_BYTES, False) >= WINDOW_MIN
+
+
+def test_a_crowd_that_asks_in_vain_has_loans_looked_at_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look is a system call for each of hundreds of loans, and who is refused may ask again at once."""
+    now = 1.0
+    monkeypatch.setattr("freight.flow.budget.monotonic", lambda: now)
+    budget = Budget(64 << 20, LARGEST)
+    queues = [run_one(budget) for _ in range(100)]
+    for queue in queues:
+        fill(budget, queue)
+    while budget.can_run():
+        queues.append(run_one(budget))
+    now += 1
+    looks = 0
+
+    def held(queue: Queue) -> int:
+        nonlocal looks
+        looks += 1
+        return queue.bytes
+
+    monkeypatch.setattr(Queue, "held", held)
+    for _ in range(1000):
+        assert not budget.can_run()
+    assert 0 < looks <= len(queues)
+    for queue in queues:
+        queue.bytes = 0
+    now += 1
+    assert budget.can_run()
+
+
+def test_loans_are_not_looked_at_where_all_of_them_would_not_be_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    budget = Budget(20_000_000, LARGEST)
+    queue = run_one(budget)
+    fill(budget, queue)
+    while budget.can_run():
+        run_one(budget)
+    monkeypatch.setattr(Queue, "held", lambda queue: pytest.fail("it was looked at"))
+    assert not budget.can_run()

@@ -280,6 +280,31 @@ def test_who_waits_costs_a_place_and_is_told_to_come_back_when_there_is_none(
     run(main)
 
 
+def test_a_line_is_full_for_who_fills_it(run: Run, narrow: Make, make_sink: Make) -> None:
+    """One with a place more than a newcomer gives up its last; who would have as many as the most is refused."""
+
+    async def main() -> None:
+        house = narrow(1, queue=4)
+        greedy = [Visit(house, make_sink()) for _ in range(6)]
+        await turns()
+        assert [visit.waits for visit in greedy] == [False, True, True, True, True, False]
+        others = [Visit(house, make_sink(), f"192.0.2.{n}") for n in (2, 3, 4, 5)]
+        await turns()
+        assert [visit.waits for visit in greedy] == [False, True, False, False, False, False]
+        assert [visit.waits for visit in others] == [True, True, True, False]
+        for visit in (*greedy[2:], others[-1]):
+            assert isinstance(visit.outcome, Refused) and visit.outcome.why is Refusal.FULL
+        small = Visit(house, make_sink(), length=SMALL)
+        await turns()
+        assert small.runs  # by the express lane
+        for visit in (*greedy, *others, small):
+            visit.go.set()
+        await turns(40)
+        assert nothing_is_left(house)
+
+    run(main)
+
+
 def test_without_a_line_who_finds_no_slot_is_refused_at_once(run: Run, narrow: Make, make_sink: Make) -> None:
     async def main() -> None:
         house = narrow(1, queue=0)

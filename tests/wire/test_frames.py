@@ -43,8 +43,9 @@ def test_something_else_than_the_preface_is_refused_at_its_first_byte() -> None:
 
 @given(st.integers(1, 100_000), st.sampled_from([16384, 65536]), st.integers(0, 100))
 def test_what_is_laid_out_is_the_payload_in_frames(count: int, size: int, at: int) -> None:
-    buffer = memoryview(bytearray(at + count + 9 * (count // size + 1)))
-    places, stop = frames.lay_out(buffer, at, 5, count, size)
+    sheet = frames.Sheet(at + count + 9 * -(-count // size))
+    places, stop = sheet.lay_out(at, 5, count, size)
+    buffer = sheet.buffer
     content = bytes(number % 251 for number in range(count))
     start = 0
     for place in places:
@@ -54,6 +55,19 @@ def test_what_is_laid_out_is_the_payload_in_frames(count: int, size: int, at: in
     found = split(PREFACE + bytes(buffer[at:])) if size == 16384 else []
     assert b"".join(each.payload for each in found) == (content if found else b"")
     assert {(each.kind, each.flags, each.stream) for each in found} <= {(Kind.DATA, 0, 5)}
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.sampled_from([1, 3]), st.sampled_from([9, 100, 16384, 20000]))))
+def test_what_was_laid_out_before_does_not_show(calls: list[tuple[int, int, int]]) -> None:
+    sheet = frames.Sheet(20_100)
+    for at, stream, count in calls:
+        sheet.buffer[:at] = b"x" * at  # what stands before, of the call
+        places, stop = sheet.lay_out(at, stream, count, 16384)
+        for place in places:
+            place[:] = bytes([stream]) * len(place)
+        found = split(PREFACE + bytes(sheet.buffer[at:stop]))
+        assert [(each.stream, each.flags, each.kind) for each in found] == [(stream, 0, Kind.DATA)] * len(found)
+        assert b"".join(each.payload for each in found) == bytes([stream]) * count
 
 
 @given(st.integers(0, 300_000), st.sampled_from([16384, 65536]))

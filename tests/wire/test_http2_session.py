@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from hyperframe.frame import Frame
+from hpack import Decoder
+from hyperframe.frame import Frame, HeadersFrame, RstStreamFrame
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from freight.errors import PeerGone, Violation
@@ -18,7 +21,7 @@ from freight.wire import events
 from freight.wire.frames import Code
 from freight.wire.http1 import Inbound, Limits
 from freight.wire.http2 import STREAMS, Session
-from http2_rules import ASKED, CALM, FLOODS, HELLO, RULES, asked, block, head, word
+from http2_rules import ASKED, CALM, CLOSED, FLOODS, FLOW, HELLO, PROTOCOL, RULES, asked, block, head, word
 from speaking import PREFACE, frame, settings, verdict
 
 
@@ -63,6 +66,16 @@ def test_the_server_is_told_of_a_stream_that_is_no_more(said: bytes) -> None:
 @pytest.mark.parametrize("said", [row[1] for row in FLOODS], ids=[row[0] for row in FLOODS])
 def test_a_flood_ends_with_a_request_for_calm(said: bytes) -> None:
     assert read_frames([HELLO + said])[2] == CALM
+
+
+def test_settings_that_are_unknown_are_not_kept() -> None:
+    """h2 keeps what it is told: 57 MB for all that there can be."""
+    session = Session("", Limits())
+    session.feed(HELLO, 0.0)
+    for start in range(9, 65536, 2730):
+        session.feed(settings(*[(number, 1) for number in range(start, min(start + 2730, 65536))]), 0.0)
+    session.feed(settings((0xFFFF, 1), (5, 65536)), 0.0)
+    assert len(session._h2.remote_settings) < 16 and session.frame_bytes == 65536
 
 
 def test_what_is_cheap_is_fair_at_the_pace_of_people() -> None:
@@ -115,6 +128,48 @@ def test_no_frames_are_a_surprise(said: list[tuple[int, int, int, bytes]]) -> No
     read_frames([HELLO + asked(ends=False), b"".join(frame(*each) for each in said)])
 
 
+PIECES = [
+    asked(ends=False), asked(), asked(("content-length", "2"), ends=False), asked(stream=3),
+    head(("a", "b")), head((":path", "/")), head(("a", "b"), ends=False),
+    frame(0, 0, 1, b"x"), frame(0, 1, 1, b"x"), frame(0, 1, 3, b"x"), frame(2, 0, 1, word(1) + b"x"),
+    frame(3, 0, 1, word(8)), frame(3, 0, 3, word(8)), settings((4, 0)), settings((4, 1 << 20)),
+    frame(8, 0, 1, word(1)), frame(8, 0, 1, word(0)), frame(8, 0, 1, word((1 << 31) - 1)),
+]  # fmt: skip
+ANSWERS = ("head", "whole", "content", "end", "reset", "let go")
+
+
+@examples(max_examples=1000)
+@given(st.lists(st.sampled_from([*PIECES, *[(what, stream) for what in ANSWERS for stream in (1, 3)]]), max_size=14))
+def test_nothing_is_a_surprise_whenever_it_is_answered(said: list[bytes | tuple[str, int]]) -> None:
+    """The server does what it does with streams that it was asked on, and does not look first whether they are gone."""
+    session, plan = Session("", Limits()), Plan(200, length=None)
+    session.feed(HELLO, 0.0)
+    begun: dict[int, str] = {}
+    for step in said:
+        if isinstance(step, bytes):
+            try:
+                begun |= {event.stream: "" for event in session.feed(step, 0.0) if isinstance(event, events.Asked)}
+            except Violation:
+                break
+            continue
+        what, stream = step
+        if stream not in begun:
+            continue
+        if what in ("head", "whole") and not begun[stream]:
+            begun[stream] = what
+            with suppress(PeerGone):
+                session.head(stream, plan, "now", what == "whole")
+        elif what == "content" and begun[stream] == "head" and session.window(stream) > 0:
+            session.spend(stream, 1)
+        elif what == "end" and begun[stream]:
+            session.end(stream)
+        elif what == "reset":
+            session.reset(stream, Code.CANCEL)
+        elif what == "let go":
+            session.let_go(stream)
+    parsed(bytes(session.out))
+
+
 def test_a_request_is_the_same_value_as_that_of_http1(cut: Callable[[bytes], list[bytes]]) -> None:
     fields = (("range", "bytes=0-4"), ("if-range", '"x"'), ("x-other", "\xe4"))
     found, _, _ = read_frames(cut(HELLO + asked(*fields)))
@@ -152,7 +207,24 @@ def test_http1_gives_way_to_the_preface_and_only_at_the_beginning(cut: Callable[
 
     assert [type(each) for each in read(HELLO)] == [events.Preface]
     with pytest.raises(Exception, match=r"only HTTP/1\.0 and HTTP/1\.1"):
+        read(b"\r\n" + HELLO)
+    with pytest.raises(Exception, match=r"only HTTP/1\.0 and HTTP/1\.1"):
         read(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + HELLO)
+
+
+@pytest.mark.parametrize("line", [b"INVALID CONNECTION PREFACE", b"a b c", b"PRI x H2"])
+def test_who_begins_with_a_line_of_neither_wire_is_told_so_in_that_of_http2(
+    line: bytes, cut: Callable[[bytes], list[bytes]]
+) -> None:
+    """RFC 9113 section 3.4: an answer in HTTP/1 would be noise to who meant the preface."""
+    inbound, ahead = Inbound("", Limits()), b""
+    pieces = iter(cut(line + b"\r\n\r\n"))
+    while not ahead:
+        inbound.feed(next(pieces))
+        if (found := inbound.next()) is not None:
+            assert isinstance(found, events.Preface)
+            ahead = found.ahead
+    assert read_frames([ahead])[2] == Code.PROTOCOL_ERROR
 
 
 @pytest.mark.parametrize(
@@ -231,6 +303,23 @@ def test_an_answer_is_what_a_client_reads() -> None:
     assert "StreamEnded" in said and not session.window(1)
 
 
+@pytest.mark.parametrize("sizes", [(1 << 31,), (0,), (0, 1 << 31), tuple(range(0, 9000, 100))], ids=len)
+def test_the_table_of_heads_stays_small_whatever_the_client_allows(sizes: tuple[int, ...]) -> None:
+    """Ten thousand lines would be searched for each field of an answer."""
+    session, client = Session("", Limits()), Decoder()  # whose table has 4,096 bytes at most
+    session.feed(HELLO + b"".join(settings((1, size)) for size in sizes), 0.0)
+    for stream in range(1, 401, 2):
+        session.feed(asked(stream=stream), 0.0)
+        session.out.clear()
+        session.head(stream, Plan(206, (("Content-Range", f"bytes 0-{stream}/{'9' * 40}"),)), "now", True)
+        (made,) = parsed(bytes(session.out))
+        assert isinstance(made, HeadersFrame)
+        if stream == 1:
+            updates = [byte for byte in made.data[:6] if byte >> 5 == 1]
+            assert len(updates) <= 2
+        assert dict(client.decode(made.data))["content-range"].startswith(f"bytes 0-{stream}/")
+
+
 def test_an_answer_never_breaks_its_head() -> None:
     session = Session("", Limits())
     session.feed(HELLO + asked(), 0.0)
@@ -249,12 +338,71 @@ def test_a_stream_that_was_reset_is_not_answered() -> None:
     assert verdict(parsed(bytes(session.out))) is None
 
 
-def test_content_that_nobody_wants_is_let_go_when_the_answer_is_out() -> None:
-    """RFC 9113 section 8.1: with a reset that is no error."""
+def answer_early(stream: int = 1, *fields: tuple[str, str]) -> Session:
+    """A session with an answer that is out before the request's content has come."""
     session = Session("", Limits())
-    session.feed(HELLO + asked(ends=False) + frame(0, 0, 1, b"x"), 0.0)
+    session.feed(HELLO + asked(*fields, stream=stream, ends=False), 0.0)
+    session.head(stream, Plan(200, length=0), "now", True)
+    return session
+
+
+def test_content_that_nobody_wants_is_let_go_a_moment_after_the_answer() -> None:
+    """RFC 9113 section 8.1: with a reset that is no error."""
+    session = answer_early()
+    session.feed(frame(0, 0, 1, b"x"), 0.0)
+    assert session.owed(1) and verdict(parsed(bytes(session.out))) is None
+    session.let_go(1)
+    assert not session.owed(1) and verdict(parsed(bytes(session.out))) == ("reset", Code.NO_ERROR)
+
+
+@pytest.mark.parametrize(
+    "said", [frame(0, 1, 1, b"x"), head(("a", "b")), frame(3, 0, 1, word(8))], ids=["content", "trailers", "a reset"]
+)
+def test_who_has_sent_all_behind_the_answer_is_not_reset(said: bytes) -> None:
+    session = answer_early()
+    session.feed(said, 0.0)
+    assert not session.owed(1)
+    session.let_go(1)
+    assert verdict(parsed(bytes(session.out))) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "judged"),
+    [
+        (frame(0, 1, 1, b"xy"), ("goaway", PROTOCOL)),  # more than its length
+        (head(("a", "b"), ends=False), ("goaway", PROTOCOL)),
+        (head((":path", "/")), ("reset", PROTOCOL)),
+        (frame(8, 0, 1, word(0)), ("reset", PROTOCOL)),
+        (frame(8, 0, 1, word((1 << 31) - 1)), ("reset", FLOW)),
+        (frame(3, 0, 1, word(8)) + frame(0, 0, 1, b"x"), ("reset", CLOSED)),
+        (frame(0, 1, 1, b"x") + frame(0, 0, 1, b"x"), ("goaway", CLOSED)),
+    ],
+)
+def test_a_rule_that_is_broken_behind_the_answer_is_judged_as_before_it(said: bytes, judged: tuple[str, int]) -> None:
+    session = answer_early(1, ("content-length", "1"))
+    with suppress(Violation):
+        session.feed(said, 0.0)
+    assert verdict(parsed(bytes(session.out))) == judged
+
+
+def test_few_streams_are_waited_for_behind_their_answers() -> None:
+    session = answer_early()
+    for stream in range(3, 41, 2):
+        session.feed(asked(stream=stream, ends=False), 0.0)
+        session.head(stream, Plan(200, length=0), "now", True)
+    resets = [made.stream_id for made in parsed(bytes(session.out)) if isinstance(made, RstStreamFrame)]
+    assert resets == list(range(1, 25, 2)) and all(session.owed(stream) for stream in range(25, 41, 2))
+
+
+@pytest.mark.parametrize("said", [frame(0, 0, 1, b"x"), asked()], ids=["DATA", "HEADERS"])
+def test_who_goes_on_behind_its_end_and_ours_ends_the_connection(said: bytes) -> None:
+    """RFC 7540 section 5.1; RFC 9113 allows it."""
+    session = Session("", Limits())
+    session.feed(HELLO + asked(), 0.0)
     session.head(1, Plan(200, length=0), "now", True)
-    assert verdict(parsed(bytes(session.out))) == ("reset", Code.NO_ERROR)
+    with pytest.raises(Violation) as caught:
+        session.feed(said, 0.0)
+    assert caught.value.code == CLOSED
 
 
 def test_content_opens_the_window_of_the_connection_and_not_that_of_its_stream() -> None:

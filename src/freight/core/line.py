@@ -24,8 +24,8 @@ T = TypeVar("T", bound=Hashable)
 class Line(Generic[T]):
     """A waiting line that is fair by key. Tickets are hashable, and each is there once. It has no bound of its own.
 
-    Every step is O(1), but for the keys that :meth:`pop` skips, and the newcomer's own tickets in :meth:`place`. A
-    ticket takes about 180 bytes, and the first one of its key 370 more.
+    Every step is O(1), but for the keys that :meth:`pop` skips, the newcomer's own tickets in :meth:`place`, and the
+    keys in :meth:`deepest`. A ticket takes about 180 bytes, and the first one of its key 370 more.
     """
 
     __slots__ = ("_arrivals", "_deeper", "_ring")
@@ -82,10 +82,26 @@ class Line(Generic[T]):
         Exact for a key that has no ticket. For one that has some it is the worst in its round: keys with more tickets
         that stand behind it in the ring are counted with those in front, to be spared a walk round the ring.
         """
-        own = len(self._ring.get(key, ()))
+        own = self.count(key)
         if own >= len(self._deeper):  # nobody has more, as with a client that floods: no sum for each refusal
             return len(self)
         return sum(self._deeper[: own + 1])
+
+    def count(self, key: Key) -> int:
+        """How many tickets of a key wait."""
+        return len(self._ring.get(key, ()))
+
+    @property
+    def depth(self) -> int:
+        """How many tickets the key has that has the most; 0 when nobody waits."""
+        return len(self._deeper)
+
+    def deepest(self) -> tuple[Key, T] | None:
+        """A key that has the most tickets, and the one that came last of them; None when nobody waits."""
+        for key, tickets in self._ring.items():
+            if len(tickets) == self.depth:
+                return key, next(reversed(tickets))
+        return None
 
     def newest(self) -> tuple[Key, T] | None:
         """The key and ticket that came last; None when nobody waits."""

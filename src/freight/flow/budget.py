@@ -14,6 +14,8 @@ call. A loan is over when its bytes have left the kernel, which is looked at whe
 
 from __future__ import annotations
 
+from time import monotonic
+
 from freight.errors import Unservable
 from freight.flow.ledger import Ledger
 from freight.ports import Sink
@@ -104,6 +106,7 @@ DRAINED_BYTES = 4 * KIB
 _LOAN = FAST_WINDOW - WINDOW_MIN  # a whole one
 _MANY = 1 << 20  # as many as may come
 _RECLAIMED_AT_MOST = 512  # loans looked at to let one more in: a quarter of a millisecond
+_SEEK_SECONDS = 0.005  # how long it is believed that they do not bring enough
 _RECLAIMED_AT_ONCE = 4  # loans looked at when room is short: the oldest, which are the likeliest to be over
 
 
@@ -126,6 +129,7 @@ class Budget(Ledger):
         "_most",
         "_pool",
         "_process",
+        "_sought_at",
         "connections",
         "express",
         "express_slots",
@@ -149,6 +153,7 @@ class Budget(Ledger):
         self._cost = CONNECTION_COST + besides
         self.connections = self.running = self.waiting = self.producers = self.shaking = 0
         self.multiplexed = self.streams = 0  # connections of HTTP/2, and the streams of them all
+        self._sought_at = 0.0  # when all loans were looked at, and too little had come back
         self._process = 0  # bytes that it has grown by, as far as is known
         self.express = 0  # of those who run, who have an express slot
         self._largest = largest
@@ -247,7 +252,10 @@ class Budget(Ledger):
 
         What is lent though it is promised is there once.
         """
-        return self._spent() + self.running * WINDOW_MIN + max(0, self.lent - self.memory_bytes // FLOAT_SHARE)
+        return self._spent() + self.running * WINDOW_MIN + max(0, self._all_lent() - self.memory_bytes // FLOAT_SHARE)
+
+    def _all_lent(self) -> int:
+        return self.lent
 
     def room(self, stuck_elsewhere: int = 0) -> float:
         """What part of the memory for downloads is free, from 0 to 1. A loan that moves comes back, so it is free.
@@ -260,9 +268,21 @@ class Budget(Ledger):
         return max(0.0, min(untaken, free / (self.slots * (WINDOW_MIN + self._cost))))
 
     def _fits(self, cost: int) -> bool:
-        if self._kept + self.spent_bytes() + cost > self.memory_bytes:
+        short = self._short(cost)
+        # Hundreds of loans are not looked at where all of them would not be enough, nor again at once: a crowd may ask.
+        if short <= 0 or short > self._all_lent() - self.memory_bytes // FLOAT_SHARE:
+            return short <= 0
+        now = monotonic()
+        if now - self._sought_at > _SEEK_SECONDS:
             self.reclaim(_RECLAIMED_AT_MOST)
-        return self._kept + self.spent_bytes() + cost <= self.memory_bytes
+            short = self._short(cost)
+            if short > 0:
+                self._sought_at = now
+        return short <= 0
+
+    def _short(self, cost: int) -> int:
+        """How many bytes are missing for a cost; 0 or less: it is there."""
+        return self._kept + self.spent_bytes() + cost - self.memory_bytes
 
     def _spent(self) -> int:
         return max(self._process, self._of_connections()) + self.producers * self.producer_cost

@@ -192,7 +192,7 @@ class Gate:
         """Wait in line for a slot; None when it has been taken."""
         line, now = self._line(slot), self._loop.time()
         why = self._cannot_wait()
-        if why is not None:
+        if why is not None and not (why is Refusal.FULL and self._make_place(slot)):
             return self._refuse(slot, why)
         ticket = _Ticket(slot, self._loop.create_future(), now)
         self._rounds.watch(slot.sink.fileno(), ticket, GONE)
@@ -327,6 +327,19 @@ class Gate:
         if self.waiting >= self.terms.queue:
             return Refusal.FULL
         return None
+
+    def _make_place(self, slot: Slot) -> bool:
+        """Send away who came last of the client with the most in line, where this one's has fewer with itself.
+
+        So a line is full for whoever fills it, and not for others.
+        """
+        line = max(self._lines.values(), key=lambda line: line.depth)
+        found = line.deepest()
+        if found is None or line.depth <= self._line(slot).count(slot.key) + 1:
+            return False
+        line.leave(*found)
+        found[1].tell(Refusal.FULL)
+        return True
 
     def _refuse(self, slot: Slot, why: Refusal) -> Refused:
         self._meter.refused()

@@ -57,11 +57,11 @@ class Ledger:
             self.note(sink, held)
 
     def reclaim(self, count: int) -> None:
-        """Look at the ``count`` oldest loans and take back what has left the kernel.
+        """Look at the ``count`` oldest loans, each of them once, and take back what has left the kernel.
 
         Those that have not moved for a while come last: they are of clients that stand still.
         """
-        for _ in range(count):
+        for _ in range(min(count, len(self._borrowers) + len(self._standing))):
             loans = self._borrowers or self._standing
             if not loans:
                 return

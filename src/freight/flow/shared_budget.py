@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-from freight.flow.budget import FLOAT_SHARE, WINDOW_MIN, Budget
+from freight.flow.budget import Budget
 from freight.flow.rows import CHANGES, COUNTED, COUNTS, LENT, PINNED, PROCESS, READY, STUCK, Rows
 from freight.ports import Sink
 
@@ -139,10 +139,8 @@ class SharedBudget(Budget):
         self._refresh()
         return super().can_run(express=express, produced=produced)
 
-    def spent_bytes(self) -> int:
-        """See :class:`Budget`."""
-        lent = self.lent + sum([row[LENT] for row in self._others])
-        return self._spent() + self.running * WINDOW_MIN + max(0, lent - self.memory_bytes // FLOAT_SHARE)
+    def _all_lent(self) -> int:
+        return self.lent + sum([row[LENT] for row in self._others])
 
     def room(self, stuck_elsewhere: int = 0) -> float:
         """See :class:`Budget`: of all workers."""

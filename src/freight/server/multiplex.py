@@ -28,7 +28,7 @@ OUT_BYTES = 64 * 1024
 
 _TURNS_AT_ONCE = 4  # where nothing bounds the socket's queue: as long as a call of HTTP/1 takes then
 
-_BUFFER = memoryview(bytearray(BUFFER_BYTES))  # the loop is one thread, and nothing is left in it between two calls
+_SHEET = frames.Sheet(BUFFER_BYTES)  # the loop is one thread, and no content is left in it between two calls
 
 
 class Multiplex:
@@ -202,18 +202,18 @@ class Multiplex:
     def send_file(self, stream: StreamSink, fd: int, offset: int, count: int) -> int:
         """Bytes of a file on a stream; how many, 0 at the file's end. Raises BlockingIOError."""
         at, count, frame = self._room(stream, count)
-        places, stop = frames.lay_out(_BUFFER, at, stream.stream, count, frame)
+        places, stop = _SHEET.lay_out(at, stream.stream, count, frame)
         found = os.preadv(fd, places, offset)
         if found < count:
             if not found:
                 return 0
-            count, (_, stop) = found, frames.lay_out(_BUFFER, at, stream.stream, found, frame)
+            count, (_, stop) = found, _SHEET.lay_out(at, stream.stream, found, frame)
         return self._hand_over(stream, at, stop, count, frame, False)
 
     def send(self, stream: StreamSink, data: bytes | memoryview, more: bool) -> int:
         """Bytes on a stream; how many. Raises BlockingIOError."""
         at, count, frame = self._room(stream, len(data))
-        places, stop = frames.lay_out(_BUFFER, at, stream.stream, count, frame)
+        places, stop = _SHEET.lay_out(at, stream.stream, count, frame)
         start = 0
         for place in places:
             place[:] = data[start : start + len(place)]
@@ -233,13 +233,14 @@ class Multiplex:
 
     def _hand_over(self, stream: StreamSink, at: int, stop: int, count: int, frame: int, more: bool) -> int:
         session = self.session
-        _BUFFER[:at] = session.out
-        sent = self.way.pour(_BUFFER[:stop], more)
+        buffer = _SHEET.buffer
+        buffer[:at] = session.out
+        sent = self.way.pour(buffer[:stop], more)
         if sent <= at:
             del session.out[:sent]
             raise BlockingIOError
         payload, size = frames.begun(sent - at, count, frame)
-        session.out[:] = _BUFFER[sent : at + size]  # of a frame that has begun
+        session.out[:] = buffer[sent : at + size]  # of a frame that has begun
         session.spend(stream.stream, payload)
         self.moved += payload
         return payload

@@ -27,6 +27,7 @@ from freight.wire.http2 import Session
 
 _GONE_SECONDS = 1.0  # how long a disk may keep an answer from seeing that nobody wants it
 _ECHO_SECONDS = 1.0  # how long a client may take to say that it has seen that we are leaving
+_OWED_SECONDS = 1.0  # how long a client may take to see that it is answered, and need not go on
 
 
 class Stream:
@@ -93,6 +94,7 @@ class Streams:
             self._multiplex.push()
             await self._multiplex.wait_drained(0, house.linger_seconds)
         finally:
+            self._over = True
             await self._finish()
             self._multiplex.close()
             house.budget.shared(-1)
@@ -244,9 +246,16 @@ class Streams:
         if not isinstance(error, (TransferError, OSError, asyncio.CancelledError)):
             raise error
 
+    def _let_go(self, number: int) -> None:
+        if not self._over:
+            self._session.let_go(number)
+            self._multiplex.push()
+
     def _end(self, number: int, stream: Stream, started: float, ended: str) -> None:
         house = self._house
         self._session.end(number)
+        if self._session.owed(number):
+            house.loop.call_later(_OWED_SECONDS, self._let_go, number)
         self._multiplex.shut(stream.sink)
         del self._streams[number]
         house.budget.shared(0, -1)

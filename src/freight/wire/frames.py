@@ -46,6 +46,7 @@ class Code(IntEnum):
     NO_ERROR = 0
     PROTOCOL_ERROR = 1
     INTERNAL_ERROR = 2
+    STREAM_CLOSED = 5
     FRAME_SIZE_ERROR = 6
     REFUSED_STREAM = 7
     CANCEL = 8
@@ -125,20 +126,41 @@ def goaway(last: int, code: int) -> bytes:
     return pack(Kind.GOAWAY, 0, 0, _GOAWAY.pack(last, code))
 
 
-def lay_out(buffer: memoryview, at: int, stream: int, count: int, frame: int) -> tuple[list[memoryview], int]:
-    """Write the heads of DATA frames for ``count`` bytes, of at most ``frame`` each, into ``buffer`` from ``at``.
+class Sheet:
+    """A buffer of ``size`` bytes in which DATA frames are laid out, for one call after another.
 
-    The places where the payloads go, in order, and where the last one ends.
+    Heads stand until others are laid out: calls that follow one another are mostly of one shape, and often of one
+    number of stream, on all connections. Making them anew was a fifth of the time of 100 connections over TLS.
     """
-    places = []
-    while count:
-        size = min(frame, count)
-        _HEAD.pack_into(buffer, at, size >> 8, size & 0xFF, Kind.DATA, 0, stream)
-        at += HEAD_BYTES
-        places.append(buffer[at : at + size])
-        at += size
-        count -= size
-    return places, at
+
+    __slots__ = ("_places", "_shape", "_stop", "_stream", "buffer")
+
+    def __init__(self, size: int) -> None:
+        self.buffer = memoryview(bytearray(size))
+        self._shape = (-1, 0, 0)
+        self._stream = -1
+        self._places: list[memoryview] = []
+        self._stop = 0
+
+    def lay_out(self, at: int, stream: int, count: int, frame: int) -> tuple[list[memoryview], int]:
+        """Write the heads of DATA frames for ``count`` bytes, of at most ``frame`` each, into the buffer from ``at``.
+
+        The places where the payloads go, in order, and where the last one ends. Nobody writes elsewhere behind ``at``.
+        """
+        shape = at, count, frame
+        if shape == self._shape and stream == self._stream:
+            return self._places, self._stop
+        if shape != self._shape:
+            heads = range(at, at + count + HEAD_BYTES * -(-count // frame), frame + HEAD_BYTES)
+            self._stop = heads.stop
+            starts = [head + HEAD_BYTES for head in heads]
+            self._places = [self.buffer[start : min(start + frame, heads.stop)] for start in starts]
+        for place in self._places:
+            size = len(place)
+            _HEAD.pack_into(self.buffer, at, size >> 8, size & 0xFF, Kind.DATA, 0, stream)
+            at += HEAD_BYTES + size
+        self._shape, self._stream = shape, stream
+        return self._places, self._stop
 
 
 def room(space: int, frame: int) -> int:

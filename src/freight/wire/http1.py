@@ -146,7 +146,7 @@ class Inbound:
         """
         if self._refusal is not None:
             raise ProtocolError(*self._refusal)
-        if self._fresh and self._buffer.startswith(PREFACE[: len(self._buffer)]):
+        if self._fresh and self._is_http2():
             return self._read_preface()
         try:
             self._discard()
@@ -160,8 +160,13 @@ class Inbound:
             raise
         return None
 
+    def _is_http2(self) -> bool:
+        """It begins as the preface does, or with a line of neither wire: then the preface was meant, if anything."""
+        whole = self._buffer.startswith(PREFACE[: len(self._buffer)])
+        return whole or syntax.NO_HTTP.match(self._buffer) is not None
+
     def _read_preface(self) -> Preface | None:
-        if len(self._buffer) < len(PREFACE):
+        if PREFACE.startswith(self._buffer) and len(self._buffer) < len(PREFACE):
             return None
         ahead = bytes(self._buffer)
         self._buffer.clear()
@@ -184,6 +189,7 @@ class Inbound:
         self._method = ""
         while buffer.startswith(b"\r\n"):
             del buffer[:2]
+            self._fresh = False
             self._blank_lines += 1
             if self._blank_lines > _BLANK_LINES:
                 raise ProtocolError(400, "too many empty lines before a request")

@@ -1,21 +1,16 @@
 """HTTP/2, one connection: bytes in, events out, and in ``out`` what is to be sent but content (RFC 9113). Sans-IO.
 
-h2 keeps the state of streams, HPACK and the windows, one frame at a time. Around it stands what a server has to bear
-with: which frames cost the client nothing (:mod:`freight.wire.calm`), how much of a head is held, and the rules that h2
-sees otherwise, each where it is kept. DATA is not made here, as that would copy it twice:
-:mod:`freight.wire.frames` lays it out, and :meth:`Session.spend` keeps the windows in step.
+h2 keeps the state of streams, HPACK and the windows, one frame at a time (:mod:`freight.wire.machine`). Around it
+stands what a server has to bear with: which frames cost the client nothing (:mod:`freight.wire.calm`), how much of a
+head is held, and the rules that h2 sees otherwise, each where it is kept. DATA is not made here, as that would copy it
+twice: :mod:`freight.wire.frames` lays it out, and :meth:`Session.spend` keeps the windows in step.
 """
 
 from __future__ import annotations
 
 import re
 
-import h2.exceptions
 from h2 import events as said
-from h2.config import H2Configuration
-from h2.connection import H2Connection
-from h2.settings import SettingCodes, Settings
-from hpack.exceptions import HPACKError
 
 from freight.errors import PeerGone, ProtocolError, Violation
 from freight.model import Plan
@@ -23,33 +18,17 @@ from freight.wire import answer, events, frames
 from freight.wire.calm import RESET, Calm
 from freight.wire.frames import Code, Frame, Kind
 from freight.wire.http1 import Limits
+from freight.wire.machine import STREAMS, Machine
 from freight.wire.section import read_section, read_trailers
 
-STREAMS = 100
-"""How many streams of one connection may be open: as many as RFC 9113 section 6.5.2 asks for at least."""
-
-_CLOSED_KEPT = 256  # streams whose end is remembered; h2's 65,536 are megabytes a connection
 _BLOCK_FRAMES = 32  # CONTINUATION frames of one head
+_OWED = 8  # streams that have their answer, whose client is let finish
 _PRIORITIES_KEPT = 32  # of streams that have not begun
 _OPEN_BYTES = 16 * 1024  # content that has come and not been made up for in the connection's window
 _PING = b"freight\0"
 _BREAKS = re.compile("[\r\n\0]")
 _CHEAP = frozenset((Kind.PRIORITY, Kind.SETTINGS, Kind.PING, Kind.CONTINUATION))
 _WORTH_BYTES = 1024  # a window opened by so much costs its client nothing: Go does so for each 4 KiB that it has read
-
-
-class _Connection(H2Connection):
-    """h2's, with bounds of ours."""
-
-    MAX_CLOSED_STREAMS = _CLOSED_KEPT
-
-    @property
-    def open_inbound_streams(self) -> int:
-        """h2 ends the connection of who opens too many; who has not had our settings yet may do so in good faith.
-
-        So the count is ours, and the stream is refused. To ask h2 for it makes it forget those that are closed.
-        """
-        return min(super().open_inbound_streams, STREAMS - 1)
 
 
 class Session:
@@ -68,6 +47,7 @@ class Session:
         "_last",
         "_limits",
         "_live",
+        "_owed",
         "_priorities",
         "_settled",
         "_splitter",
@@ -79,15 +59,10 @@ class Session:
         self._client = client
         self._limits = limits
         self._splitter = frames.Splitter()
-        self._h2 = _Connection(H2Configuration(False, None, False, False, False, False, False))
-        most = limits.section + limits.line
-        wanted = {SettingCodes.MAX_CONCURRENT_STREAMS: STREAMS, SettingCodes.MAX_HEADER_LIST_SIZE: most}
-        self._h2.local_settings = Settings(client=False, initial_values=wanted)
-        self._h2.decoder.max_header_list_size = 2 * most  # between the two it is a 431, beyond it the end
-        self._h2.initiate_connection()
-        self._h2.receive_data(frames.PREFACE)  # the splitter has seen to it
+        self._h2 = Machine(limits.section + limits.line)
         self._live: set[int] = set()  # streams that were asked on, and have not ended
         self._ended: set[int] = set()  # of those, whose client will send no more
+        self._owed: dict[int, None] = {}  # streams that have their answer, and whose client may still send
         self._block: tuple[int, int, int] | None = None  # of an unfinished head: stream, bytes, frames
         self._settled = False  # the client's first SETTINGS have come
         self._last = frames.LAST_STREAM  # streams beyond it are not looked at
@@ -131,7 +106,7 @@ class Session:
     def _take(self, frame: Frame, now: float) -> list[events.Event]:
         kind = frame.kind
         self._check_order(frame)
-        if kind in _CHEAP or _is_idle(frame):
+        if kind in _CHEAP or _is_idle(frame) or self._is_late(frame):
             self.calm.spend(1, now)
         if kind == Kind.GOAWAY:  # h2 would end the connection, and streams with it
             _check_frame(frame, 8, at_least=True, of_stream=False)
@@ -151,6 +126,12 @@ class Session:
             self.calm.spend(1, now)
             return []  # section 5.5
         return self._tell(frame, now)
+
+    def _is_late(self, frame: Frame) -> bool:
+        """More of a request that is over, which h2 answers with a reset each time."""
+        if frame.kind not in (Kind.DATA, Kind.HEADERS) or frame.stream > self._h2.highest_inbound_stream_id:
+            return False
+        return frame.stream not in self._live and frame.stream not in self._owed
 
     def _check_order(self, frame: Frame) -> None:
         """What must come first, and what may not come between (sections 3.4 and 6.10)."""
@@ -187,7 +168,9 @@ class Session:
     def _tell(self, frame: Frame, now: float) -> list[events.Event]:
         """Have h2 take a frame, and say in our words what it makes of it."""
         found: list[events.Event] = []
-        for event in self._hear(frame):
+        heard = self._h2.hear(frame)
+        self.out += self._h2.data_to_send()
+        for event in heard:
             match event:
                 case said.RequestReceived():
                     found += self._ask(event, now)
@@ -197,7 +180,9 @@ class Session:
                     self._drop(event.flow_controlled_length or 0)
                 case said.StreamEnded() if event.stream_id in self._live:
                     self._ended.add(event.stream_id)
-                case said.StreamReset() if event.stream_id in self._live:
+                case said.StreamEnded() if event.stream_id in self._owed:
+                    self._forget(event.stream_id)
+                case said.StreamReset() if event.stream_id in self._live or event.stream_id in self._owed:
                     self._forget(event.stream_id)
                     found.append(events.Gone(event.stream_id))
                 case said.WindowUpdated():
@@ -207,18 +192,6 @@ class Session:
                 case said.PingAckReceived() if event.ping_data == _PING:
                     found.append(events.Answered())
         return found
-
-    def _hear(self, frame: Frame) -> list[said.Event]:
-        try:
-            heard = self._h2.receive_data(frame.raw)
-        except h2.exceptions.ProtocolError as error:
-            self._h2.clear_outbound_data_buffer()  # its GOAWAY
-            code = Code.COMPRESSION_ERROR if isinstance(error.__cause__, HPACKError) else error.error_code
-            if isinstance(error, h2.exceptions.DenialOfServiceError):
-                code = Code.ENHANCE_YOUR_CALM
-            raise Violation(int(code), "against the rules of HTTP/2") from error
-        self.out += self._h2.data_to_send()
-        return heard
 
     def _end_content(self, event: said.TrailersReceived, now: float) -> list[events.Event]:
         try:
@@ -253,7 +226,7 @@ class Session:
         """The client has broken a rule on one stream (section 5.4.2)."""
         if stream > self._h2.highest_inbound_stream_id:
             raise Violation(code, "a frame of a stream that has not begun")
-        if stream not in self._live:
+        if stream not in self._live and stream not in self._owed:
             return []
         self.calm.spend(RESET, now)
         self.reset(stream, code)
@@ -313,10 +286,21 @@ class Session:
 
     def reset(self, stream: int, code: Code) -> None:
         """End a stream at once, if it has not ended."""
-        if stream in self._live:
+        if stream in self._live or stream in self._owed:
             self._forget(stream)
-            self._h2.reset_stream(stream, code)
-            self.out += self._h2.data_to_send()
+            self.out += self._h2.cut(stream, code)
+
+    def owed(self, stream: int) -> bool:
+        """A stream has its answer, and its client has not said yet that it has sent all."""
+        return stream in self._owed
+
+    def let_go(self, stream: int) -> None:
+        """What an answered stream is owed nobody wants (section 8.1). To be said a moment after the answer.
+
+        Only then: what the client has sent meanwhile, not knowing of the answer, is judged as ever.
+        """
+        if stream in self._owed:
+            self.reset(stream, Code.NO_ERROR)
 
     def go_away(self, last: int | None = None) -> None:
         """Say that streams above ``last`` (None: those that have not come yet) are not looked at, and ask for an echo.
@@ -330,14 +314,17 @@ class Session:
 
     def _finish(self, stream: int) -> None:
         self.calm.finished()
-        if stream not in self._ended:
-            self.reset(stream, Code.NO_ERROR)  # what is left of its content nobody wants (section 8.1)
-        else:
-            self._forget(stream)
+        owed = stream not in self._ended
+        self._forget(stream)
+        if owed:
+            self._owed[stream] = None
+            if len(self._owed) > _OWED:
+                self.let_go(next(iter(self._owed)))
 
     def _forget(self, stream: int) -> None:
         self._live.discard(stream)
         self._ended.discard(stream)
+        self._owed.pop(stream, None)
 
 
 def _is_idle(frame: Frame) -> bool:

@@ -11,12 +11,16 @@ TCHAR = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghi
 """The bytes of a token (RFC 9110 section 5.6.2)."""
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_WORD = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,16}+"
 
 REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([^\x00-\x20\x7f]++) HTTP/([0-9])\.([0-9])\r\n")
 """``method SP request-target SP HTTP-version CRLF`` (RFC 9112 section 3), exactly one space each time.
 
 A target may hold bytes of 0x80 and above: RFC 3986 has none, but many clients send raw UTF-8, and they harm nobody.
 """
+
+NO_HTTP = re.compile(_WORD + rb" (?!\*)" + _WORD + rb" (?!(?i:HTTP))" + _WORD + rb"\r\n")
+"""Three short words of which neither the second has the form of a target nor the third that of a version."""
 
 FIELD_LINES = re.compile(rb"(?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n)*+")
 """As many whole field lines as there are (RFC 9112 section 5): no fold, no space about the name, no control byte."""
