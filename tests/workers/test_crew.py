@@ -151,6 +151,29 @@ def test_where_no_worker_can_live_the_server_ends_with_an_error() -> None:
     assert "begun" not in done.stdout
 
 
+def test_where_the_system_has_no_process_a_worker_is_started_later() -> None:
+    """A bound on them, such as a unit's TasksMax, does not end who is there."""
+    done = run_python(
+        "-c",
+        "import os\n"
+        "from freight.flow.rows import Rows\n"
+        "from freight.server.service import Service\n"
+        "from freight.workers.supervisor import Supervisor\n"
+        "say = lambda line: print(line, flush=True)\n"
+        "fork, failures = os.fork, [BlockingIOError(11, 'Resource temporarily unavailable')]\n"
+        "def try_to_fork():\n"
+        "    if failures:\n"
+        "        raise failures.pop()\n"
+        "    return fork()\n"
+        "os.fork = try_to_fork\n"
+        "service = Service({}, None, str, say, lambda: None)\n"
+        "raise SystemExit(Supervisor(Rows(1), [lambda: 3], None, say, service, lambda: None).run())",
+    )
+    assert "worker 1 could not be started: Resource temporarily unavailable; it is tried again" in done.stdout
+    assert "worker 1 (pid " in done.stdout
+    assert done.returncode == 1
+
+
 def test_metrics_and_events_are_of_all_workers(serve: Serve, file: Path, begun: Callable[[Served], Client]) -> None:
     server = serve(file, "--workers", "2", admin=True)
     for _ in range(4):

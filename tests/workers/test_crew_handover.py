@@ -230,6 +230,20 @@ def test_who_drains_after_it_has_handed_over_ends_at_once_by_the_second_signal(
     assert lineage.end() == 128 + signal.SIGTERM
 
 
+def test_without_their_supervisor_those_who_drain_finish(serve: Serve, file: Path, begun: Begun, found: Found) -> None:
+    """What they are told when it dies is nothing new to them, and cuts nothing."""
+    server = serve(file, *BOTH, admin=True)
+    lineage = found(server)
+    clients = begin_in_each(server, begun)
+    lineage.hand_over()
+    server.signal(signal.SIGKILL)
+    assert server.process.wait(20) == -signal.SIGKILL
+    assert whole(clients, file)
+    for client in clients:
+        client.socket.close()
+    assert lineage.end() == -signal.SIGKILL
+
+
 def test_descriptors_do_not_add_up(serve: Serve, file: Path, found: Found) -> None:
     """A fourth successor and its workers have as many as the first one and its workers."""
     server = serve(file, *BOTH, admin=True)

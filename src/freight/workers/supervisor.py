@@ -22,6 +22,7 @@ from freight.workers.totals import add_cut
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _AT_ONCE_SECONDS = 1.0  # who lives no longer is started again a little later,
 _BACK_OFF_SECONDS, _BACK_OFF_MOST = 0.1, 5.0  # each time twice as late, to here
+_RETRY_SECONDS = 1.0  # where the system has no process for us
 _VAIN_MOST = 5  # as many that never came to serve, one after another, and none that does: it is no use
 _LOOK_SECONDS = 0.01  # while workers start, or come to their end
 _LONGEST_SECONDS = 60.0
@@ -39,6 +40,11 @@ class _Place:
     since: float = 0.0
     due: float | None = 0.0  # when one is to be started here
     deaths: int = 0  # at once, one after another
+
+    @property
+    def name(self) -> str:
+        """As an operator is told of it."""
+        return "the process of the admin listener" if self.row is None else f"worker {self.row + 1}"
 
     @property
     def end(self) -> int:
@@ -137,7 +143,11 @@ class Supervisor:
         now = time.monotonic()
         for place in self._places:
             if place.due is not None and place.due <= now and not self._ceased:
-                place.pid, place.due, place.since = self._fork(place), None, now
+                try:
+                    place.pid, place.due, place.since = self._fork(place), None, now
+                except OSError as error:  # a bound on processes, or want of memory: those that are there go on
+                    place.due = now + _RETRY_SECONDS
+                    self.say(f"{place.name} could not be started: {error.strerror}; it is tried again")
 
     def _fork(self, place: _Place) -> int:
         sys.stdout.flush()
@@ -181,8 +191,7 @@ class Supervisor:
         place.deaths = place.deaths + 1 if now - place.since < _AT_ONCE_SECONDS else 0
         wait = min(_BACK_OFF_MOST, _BACK_OFF_SECONDS * 2**place.deaths) if place.deaths else 0.0
         place.due = now + wait
-        what = "the process of the admin listener" if place.row is None else f"worker {place.row + 1}"
-        self.say(f"{what} (pid {pid}) {_ending(ended)}; another is started{f' in {wait:.1f} s' if wait else ''}")
+        self.say(f"{place.name} (pid {pid}) {_ending(ended)}; another is started{f' in {wait:.1f} s' if wait else ''}")
         if place.row is not None:
             self.rows.common[RESTARTS] += 1
         if self._vain >= _VAIN_MOST and not any(row[READY] for row in self.rows):
