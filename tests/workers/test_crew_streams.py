@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import ssl
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -61,10 +63,18 @@ def test_streams_of_both_workers_have_exactly_the_places_of_one_server(
 ) -> None:
     """Not twice as many, and not half; what comes free in one is for who waits in the other."""
     server = serve(file, "--workers", "2", "--per-client", "40", "--max-wait", "1h", *PATIENT, *flags, admin=True)
-    first, second = (speak(server, stream_window=1000, grows=False) for _ in range(2))
+    first = speak(server, stream_window=1000, grows=False)
     begun = [first.ask() for _ in range(30)]
     until(lambda: server.gate()["running"] == 30, "all of the first run")
-    for _ in range(30):
+    (its,) = running(server)
+    os.kill(its, signal.SIGSTOP)  # so that the other worker accepts who comes now
+    try:
+        second = speak(server, stream_window=1000, grows=False)
+        asked = second.ask()
+        second.wait(lambda: second.received[asked].content)
+    finally:
+        os.kill(its, signal.SIGCONT)
+    for _ in range(29):
         second.ask()
     until(lambda: server.gate()["waiting"] == 20, "of the second only ten do")
     assert sorted(running(server).values()) == [10, 30]
@@ -83,7 +93,7 @@ def test_streams_of_both_workers_have_exactly_the_places_of_one_server(
 def test_streams_of_both_workers_have_the_memory_of_one_server(
     serve: Serve, file: Path, flags: tuple[str, ...], speak: Speak
 ) -> None:
-    """Streams that stand still run until it is spent, and not beyond; both workers have some."""
+    """Streams that stand still run until it is spent, and not beyond."""
     server = serve(file, "--workers", "2", "--memory", "8MB", "--max-wait", "1h", *PATIENT, *flags, admin=True)
     speakers, slots, most = (
         [speak(server, stream_window=1000, grows=False) for _ in range(4)],
