@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from certificates import Pair, make_pair
 from lineages import Lineage
@@ -18,8 +19,13 @@ from serving import Served, find_program
 
 
 def pytest_configure() -> None:
-    """What a shell starts in the background ignores SIGINT, and so would all that is started here."""
+    """What a shell starts in the background ignores SIGINT, and so would all that is started here.
+
+    An example may take as long as it likes: the machine is shared, and time is for benchmarks.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    settings.register_profile("freight", deadline=None)
+    settings.load_profile("freight")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
