@@ -5,17 +5,27 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from certificates import Pair, make_pair
+from lineages import Lineage
+from managing import Manager
 from netns import HERE, Place
 from serving import Served, find_program
 
 
 def pytest_configure() -> None:
-    """What a shell starts in the background ignores SIGINT, and so would all that is started here."""
+    """What a shell starts in the background ignores SIGINT, and so would all that is started here.
+
+    An example may take as long as it likes: the machine is shared, and time is for benchmarks.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    settings.register_profile("freight", deadline=None)
+    settings.load_profile("freight")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -65,3 +75,33 @@ def serve() -> Iterator[Callable[..., Served]]:
     yield start
     for server in servers:
         server.close()
+
+
+@pytest.fixture
+def found() -> Iterator[Callable[[Served], Lineage]]:
+    """Whoever comes after a server ends with the test."""
+    lineages: list[Lineage] = []
+
+    def make(server: Served) -> Lineage:
+        lineages.append(Lineage(server))
+        return lineages[-1]
+
+    yield make
+    for lineage in lineages:
+        lineage.close()
+
+
+@pytest.fixture
+def clients() -> Iterator[ExitStack]:
+    """Closes the clients that enter it."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
+    address = str(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    made = Manager(address)
+    yield made
+    made.close()

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from freight.sample import verify
 from serving import Served, until
 
 
@@ -65,6 +66,17 @@ class Loop:
         """Stop, and wait for the last answer."""
         self._stop.set()
         self._thread.join()
+
+
+def asks(server: Served) -> Callable[[int], bool]:
+    """Asks for a few bytes of ``site.csv``, a sample, on a new connection; whether they were right."""
+
+    def ask(number: int) -> bool:
+        start = number % 1000 * 64
+        answer = server.get("/site.csv", f"Range: bytes={start}-{start + 999}")
+        return answer.status == 206 and verify(answer.content, start)
+
+    return ask
 
 
 def children(pid: int) -> list[int]:

@@ -9,16 +9,17 @@ import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from freight.core.client import Networks
 from freight.flow.budget import TLS_COST, Budget
 from freight.flow.limits import largest_send_queue, usable_cpus
+from freight.live import Live, memory_of
 from freight.observe.log import Log, json_line, text_line
-from freight.running import Made, Server, SystemClock, memory_of
+from freight.running import Made, Server, SystemClock
 from freight.server import inherited
-from freight.server.service import notifier_of
 from freight.settings import Settings
 from freight.sockets import open_sockets
 from freight.sources.local import LocalSource
@@ -75,30 +76,30 @@ def _serve(made: Made, budget: Budget, member: Member | None) -> int:
 
 
 def _serve_together(made: Made, budget: Budget, workers: int) -> int:
-    """Serve in so many processes; the exit status. ``budget`` is one that is like theirs. They do not hand over."""
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    """Serve in so many processes; the exit status. ``budget`` is one that is like theirs."""
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # the supervisor's alone, who waits for it
     from freight.workers.crew import run_crew
+
+    live = Live(made.settings, made.reread, made.tls, budget, made.source)  # as whoever starts later is to have it
 
     def work(member: Member) -> int:
         if made.sockets.admin is not None:
             made.sockets.admin.close()  # the desk's
-        memory, largest = memory_of(made.settings), largest_send_queue()
-        return _serve(made, member.budget(memory, largest, _besides(made.tls)), member)
+        memory, largest = memory_of(live.settings), largest_send_queue()
+        own = member.budget(memory, largest, _besides(made.tls))
+        return _serve(replace(made, settings=live.settings), own, member)
 
-    accepting = [each for each in (made.sockets.files, made.sockets.redirect, made.sockets.agent) if each is not None]
     open_log = partial(_open_log, made.settings)
     return run_crew(
         workers,
         work,
-        accepting,
-        made.sockets.admin,
-        made.settings,
-        budget,
+        made.sockets,
+        made.predecessor,
+        live,
         SystemClock(),
         open_log,
         made.announce,
         _say,
-        notifier_of(lambda: f"{workers} workers"),
     )
 
 

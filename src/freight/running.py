@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import signal
 import socket
 import time
@@ -12,16 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from freight.config import reload
 from freight.core.client import Networks
-from freight.errors import Unservable
 from freight.fileserver import FileServer
 from freight.flow.budget import Budget
 from freight.flow.footprint import Footprint
 from freight.flow.gate import Gate, Terms
-from freight.flow.limits import default_memory
 from freight.flow.meter import Meter
 from freight.flow.transfer import Transfers
+from freight.live import Live
 from freight.observe.log import Log
 from freight.observe.process import ProcessMemory
 from freight.overview import Overview
@@ -89,11 +88,6 @@ class Made:
             print(f"freight: certificate of SHA-256 {self.fingerprint}, signed by nobody", flush=True)
 
 
-def memory_of(settings: Settings) -> int:
-    """The memory that is divided among clients, in bytes."""
-    return default_memory() if settings.memory_bytes is None else settings.memory_bytes
-
-
 def _terms(settings: Settings) -> Terms:
     return Terms(
         queue=settings.queue,
@@ -117,7 +111,7 @@ class Server:
     """One running server: what :func:`run` has made, put together on the loop, and its signals."""
 
     def __init__(self, made: Made, budget: Budget, log: Log, member: Member | None) -> None:
-        self._settings = made.settings
+        self._live = Live(made.settings, made.reread, made.tls, budget, made.source)
         self._made = made
         self._budget = budget
         self._log = log
@@ -125,13 +119,14 @@ class Server:
         self._status = 0
         self._signals = 0  # that said stop
         self._agent: Agent | None = None
-        self._service: Service | None = None  # one of several workers has none
+        self._service: Service | None = None  # of several workers it is the supervisor's
+        self._turn: asyncio.TimerHandle | None = None  # of the service
         self._redirect: Listener | None = None
         self._watching: Watching | None = None
 
     async def serve(self) -> int:
         """Serve until a signal says stop; the exit status."""
-        loop, clock, terms = asyncio.get_running_loop(), SystemClock(), _terms(self._settings)
+        loop, clock, terms = asyncio.get_running_loop(), SystemClock(), _terms(self._live.settings)
         meter = Meter()
         member, budget = self._member, self._budget
         rates = None if member is None else member.rates(terms)
@@ -146,7 +141,7 @@ class Server:
             clock=clock,
             limits=Limits(),
             record=self._log.record,
-            proxy_protocol=self._settings.proxy_protocol,
+            proxy_protocol=self._live.settings.proxy_protocol,
             trusted=self._made.trusted,
             pardon=self._pardon,
             tls=self._made.tls,
@@ -162,17 +157,14 @@ class Server:
         sockets = self._made.sockets
         if sockets.redirect is not None:
             self._open_redirect(sockets.redirect, house)
-        if sockets.agent is not None and (member is None or member.leads):
+        if sockets.agent is not None:
             self._open_agent(sockets.agent)
         if member is not None:
             member.begin(self._look_over(house, meter))
         else:
-            self._service = Service(sockets.named(), self._made.predecessor, self._said, self._log.warn)
-            loop.add_signal_handler(signal.SIGUSR2, self._service.succeed, self._cease)
             if sockets.admin is not None:
                 self._open_admin(sockets.admin, house, self._look_over(house, meter))
-            self._made.announce()
-            self._service.begun()
+            self._begin_service(loop)
         await self._stop
         if member is not None:
             member.cease()
@@ -184,28 +176,54 @@ class Server:
         return self._status
 
     def _listen_to_signals(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Ctrl-C reaches all processes: of several, the supervisor alone hears it, and tells the others."""
-        for number in (signal.SIGINT, signal.SIGTERM) if self._member is None else (signal.SIGTERM,):
-            loop.add_signal_handler(number, self._end, number)
-        if self._member is not None:
-            loop.add_signal_handler(signal.SIGUSR1, self._end_now)
+        """Of several processes the supervisor counts: Ctrl-C, and what a manager sends to all, come to each of them."""
+        if self._member is None:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, self._end, number)
+        else:
+            loop.add_signal_handler(signal.SIGTERM, self._cease)
+            loop.add_signal_handler(signal.SIGUSR1, self._end_now, signal.SIGTERM)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     async def _drain(self) -> None:
         """Finish what runs. Where another process accepts in our place it answers at once on the other ports too."""
-        succeeded = self._service is not None and self._service.succeeded
+        managed = self._member or self._service
+        succeeded = managed is not None and managed.succeeded
         if succeeded:
             await self._close_beside()
         else:
             await self._wait_unasked()
             self._gate.drain()
-        seconds = 0 if self._hurry.is_set() else self._settings.drain_seconds
+        seconds = 0 if self._hurry.is_set() else self._live.settings.drain_seconds
         if self._redirect is not None:
             await self._redirect.drain(_REDIRECT_DRAIN_SECONDS)
         await self._listener.drain(seconds, _GRACE_SECONDS if succeeded else 0)
         await self._close_beside()
+        if self._turn is not None:
+            self._turn.cancel()
         if self._service is not None:
             self._service.close()
+
+    def _begin_service(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Say that we serve, to all who are to know."""
+        service = Service(self._made.sockets.named(), self._made.predecessor, self._said, self._log.warn, self._cease)
+        self._service = service
+        loop.add_signal_handler(signal.SIGUSR2, self._succeed, service)
+        self._made.announce()
+        service.begun()
+        self._take_turn(service)
+
+    def _succeed(self, service: Service) -> None:
+        service.succeed()
+        self._take_turn(service)
+
+    def _take_turn(self, service: Service) -> None:
+        """Have what manages us do what is due, now and as soon as it says."""
+        if self._turn is not None:
+            self._turn.cancel()
+        seconds = service.turn()
+        if seconds < math.inf:
+            self._turn = asyncio.get_running_loop().call_later(seconds, self._take_turn, service)
 
     async def _close_beside(self) -> None:
         """Close what is there for who watches and who balances; a second time nothing is left to close."""
@@ -225,7 +243,7 @@ class Server:
     async def _wait_unasked(self) -> None:
         """Serve on for the delay of the drain, while /readyz says no: who balances has to see that first."""
         try:
-            async with asyncio.timeout(self._settings.drain_delay_seconds):
+            async with asyncio.timeout(self._live.settings.drain_delay_seconds):
                 await self._hurry.wait()
         except TimeoutError:
             pass
@@ -243,8 +261,10 @@ class Server:
         from freight.server.agent import Agent, Room
 
         def look() -> Room:
-            most = self._budget.slots + self._budget.express_slots
-            return Room(self._budget.room(), most, self._stop.done(), self._listener.exhausted)
+            most, exhausted = self._budget.slots + self._budget.express_slots, self._listener.exhausted
+            if self._member is not None:
+                exhausted = self._member.all_exhausted(exhausted)
+            return Room(self._budget.room(), most, self._stop.done(), exhausted)
 
         self._agent = Agent(listening, look)
 
@@ -267,7 +287,7 @@ class Server:
         """Begin to answer questions about the server."""
         self._watching = Watching(
             watched,
-            self._settings,
+            self._live.settings,
             house.loop,
             self._made.pool,
             house.clock,
@@ -295,57 +315,33 @@ class Server:
                 self._service.stopping()
             self._cease()
         elif self._signals > 1:  # the first is nothing new to who drains because another is in its place
-            self._status = 128 + number
-            self._hurry.set()
-            self._listener.abort()
-            if self._watching is not None:
-                self._watching.abort()
+            self._end_now(number)
 
-    def _end_now(self) -> None:
-        """As a second signal, which could be lost behind the first were it the same."""
-        self._end(signal.SIGTERM)
-        self._end(signal.SIGTERM)
+    def _end_now(self, number: int) -> None:
+        self._status = 128 + number
+        self._cease()
+        self._hurry.set()
+        self._listener.abort()
+        if self._watching is not None:
+            self._watching.abort()
 
     def _cease(self) -> None:
-        self._stop.set_result(None)
+        if not self._stop.done():
+            self._stop.set_result(None)
 
     def _reload(self) -> None:
-        """SIGHUP: what is live of the settings is taken over, for who runs too; all else is told."""
+        """SIGHUP: what is live of the settings is taken over, for who runs too. Of several workers none need say so."""
         if self._service is not None:
             self._service.reloading()
-        self._change()
-        if self._service is not None:
-            self._service.ready()
-
-    def _change(self) -> None:
-        if self._made.tls is not None:
-            self._renew(self._made.tls)
-        try:
-            settings, waiting = reload(self._settings, self._made.reread())
-            self._budget.resize(memory_of(settings))
-            self._made.source.list_by(self._budget.listing_entries, self._budget.piece_bytes)
-        except Unservable as error:
-            self._tell(f"the settings are as they were: {error}")
-            return
-        self._settings = settings
-        terms = self._gate.terms = _terms(settings)
+        said = self._live.read_again()
+        terms = self._gate.terms = _terms(self._live.settings)
         self._transfers.change(terms)
         self._gate.call_next()
-        needs = f"; {', '.join(waiting)} only with a restart" if waiting else ""
-        self._tell(f"the settings were read again{needs}")
-
-    def _tell(self, message: str) -> None:
-        """Say what all workers would: one of them does."""
-        if self._member is None or self._member.leads:
-            self._log.warn(message)
-
-    def _renew(self, tls: Tls) -> None:
-        try:
-            tls.renew()
-        except Unservable as error:
-            self._tell(f"the certificate is as it was: {error}")
-        else:
-            self._tell("the certificate was read again")
+        if self._member is None:
+            for line in said:
+                self._log.warn(line)
+        if self._service is not None:
+            self._service.ready()
 
     async def _sweep(self) -> None:
         """One coarse look at everything that waits, instead of a timer for each."""
@@ -362,6 +358,7 @@ class Server:
             await self._footprint.look()
             if self._member is not None:
                 self._member.publish()
+                self._member.all_exhausted(self._listener.exhausted)
             self._gate.call_next()  # what was lent may have come back without anybody's asking
 
 

@@ -1,9 +1,7 @@
-"""What the tests of the server share: a file that no buffer takes, and clients that are closed with the test."""
+"""What the tests of the server share: a file that no buffer takes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,10 +16,3 @@ def huge(tmp_path: Path) -> Path:
     with path.open("wb") as file:
         file.truncate(HUGE_BYTES)
     return path
-
-
-@pytest.fixture
-def clients() -> Iterator[ExitStack]:
-    """Closes the clients that enter it."""
-    with ExitStack() as stack:
-        yield stack

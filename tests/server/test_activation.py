@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from lineages import Lineage
+from managing import ACTIVATOR, passing
 from serving import Client, Served, find_program, run_python, until
 
 Serve = Callable[..., Served]
 Bind = Callable[..., socket.socket]
-ACTIVATOR = str(Path(__file__).resolve().parent.parent / "activator.py")
 
 
 @pytest.fixture
@@ -34,13 +34,6 @@ def bind() -> Iterator[Bind]:
 
 def port_of(listening: socket.socket) -> int:
     return int(listening.getsockname()[1])
-
-
-def passing(names: str, *listening: socket.socket) -> dict[str, tuple[str | int, ...]]:
-    """What has a server started with these sockets."""
-    numbers = tuple(each.fileno() for each in listening)
-    words = (sys.executable, ACTIVATOR, names, ",".join(map(str, numbers)))
-    return {"within": words, "pass_fds": numbers}
 
 
 def refused(names: str, *listening: socket.socket, command: tuple[str, ...] = ()) -> str:

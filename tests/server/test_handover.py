@@ -6,16 +6,16 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from crowds import Crowd, Group
-from freight.sample import verify, write_sample
+from freight.sample import write_sample
 from gauges import KIB
-from lineages import Lineage, Loop, children, runs
+from lineages import Lineage, Loop, asks, children, runs
 from netns import HERE
 from serving import HUGE_BYTES, Client, Served, until
 from speaking import Speaker
@@ -25,31 +25,6 @@ Found = Callable[[Served], Lineage]
 
 # Runs a command with another interpreter than the one that it names first.
 _BY_ANOTHER_NAME = "import os, sys; os.execv(sys.argv[1], [sys.argv[1], *sys.argv[3:]])"
-
-
-@pytest.fixture
-def found(serve: Serve) -> Iterator[Found]:
-    """Whoever comes after a server ends with the test."""
-    lineages: list[Lineage] = []
-
-    def make(server: Served) -> Lineage:
-        lineages.append(Lineage(server))
-        return lineages[-1]
-
-    yield make
-    for lineage in lineages:
-        lineage.close()
-
-
-def asks(server: Served) -> Callable[[int], bool]:
-    """Asks for a few bytes on a new connection; whether they were right."""
-
-    def ask(number: int) -> bool:
-        start = number % 1000 * 64
-        answer = server.get("/site.csv", f"Range: bytes={start}-{start + 999}")
-        return answer.status == 206 and verify(answer.content, start)
-
-    return ask
 
 
 def test_200_downloads_and_a_loop_of_connections_live_through_10_upgrades(
@@ -229,17 +204,21 @@ def test_who_drains_after_it_has_handed_over_ends_at_once_by_the_second_signal(
 
 @pytest.mark.needs("unshare")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a namespace of processes")
-def test_process_1_of_a_container_goes_on(huge: Path, serve: Serve) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_process_1_of_a_container_goes_on(huge: Path, serve: Serve, workers: str) -> None:
     """With it all others there would end."""
-    server = serve(huge, within=("unshare", "--pid", "--fork", "--kill-child"))
+    server = serve(huge, "--workers", workers, within=("unshare", "--pid", "--fork", "--kill-child"))
     (first,) = children(server.pid)
     os.kill(first, signal.SIGUSR2)
     assert "it is process 1 of its container" in server.await_log("this server goes on")
     assert server.get("/", "Range: bytes=0-9").content == bytes(10)
 
 
-@pytest.mark.parametrize("change", ["an interpreter that is gone", "no descriptors"])
-def test_what_cannot_be_started_is_said(tmp_path: Path, huge: Path, serve: Serve, change: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "workers"),
+    [("an interpreter that is gone", "1"), ("an interpreter that is gone", "2"), ("no descriptors", "1")],
+)
+def test_what_cannot_be_started_is_said(tmp_path: Path, huge: Path, serve: Serve, change: str, workers: str) -> None:
     """The interpreter was taken away; or there are no descriptors to spare."""
     if change == "no descriptors":
         server = serve(huge, "--idle-timeout", "1h", nofile=32)
@@ -252,7 +231,7 @@ def test_what_cannot_be_started_is_said(tmp_path: Path, huge: Path, serve: Serve
         return
     python = tmp_path / "python"
     python.symlink_to(sys.executable)
-    server = serve(huge, within=(sys.executable, "-c", _BY_ANOTHER_NAME, str(python)))
+    server = serve(huge, "--workers", workers, within=(sys.executable, "-c", _BY_ANOTHER_NAME, str(python)))
     python.unlink()
     server.signal(signal.SIGUSR2)
     assert server.await_log("this server goes on").endswith(f"{python} could not be started")

@@ -4,53 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import signal
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from freight.server.service import Service
 from lineages import Lineage
+from managing import Manager
 from serving import HUGE_BYTES, PATIENCE_SECONDS, Served
 
 Serve = Callable[..., Served]
-
-
-class Manager:
-    """Hears what services say."""
-
-    def __init__(self, address: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(address)
-        self._socket.settimeout(PATIENCE_SECONDS)
-        self.heard: list[str] = []
-
-    def hear(self, wanted: str) -> str:
-        """The next message with a line that begins so."""
-        while True:
-            self.heard.append(self._socket.recv(4096).decode())
-            if any(line.startswith(wanted) for line in self.heard[-1].split("\n")):
-                return self.heard[-1]
-
-    def has_more(self) -> bool:
-        """Whether there is something that has not been heard."""
-        return bool(select.select([self._socket], [], [], 0)[0])
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-@pytest.fixture
-def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
-    address = str(tmp_path / "notify")
-    monkeypatch.setenv("NOTIFY_SOCKET", address)
-    made = Manager(address)
-    yield made
-    made.close()
 
 
 def test_it_is_ready_once_it_accepts_and_says_what_it_does(huge: Path, serve: Serve, manager: Manager) -> None:
@@ -109,8 +75,14 @@ def test_a_loop_that_stands_still_keeps_nobody_calm(manager: Manager, monkeypatc
     monkeypatch.setenv("WATCHDOG_USEC", "20000")
 
     async def stand_still() -> None:
-        service = Service({}, None, lambda: "still", print)
+        service = Service({}, None, lambda: "still", print, lambda: None)
+        loop = asyncio.get_running_loop()
+
+        def turn() -> None:
+            loop.call_later(service.turn(), turn)
+
         service.begun()
+        turn()
         manager.hear("WATCHDOG=1")
         time.sleep(0.2)  # noqa: ASYNC251 - ten times as long as the watchdog has patience
         assert not manager.has_more()
@@ -182,7 +154,8 @@ def test_several_workers_are_one_service(
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "1000000")
     server = serve(huge, "--workers", "2", "--drain", "1h")
-    assert "WATCHDOG" in manager.hear("STATUS=2 workers")
+    assert "WATCHDOG" in manager.hear("STATUS=running 0 of ")
+    assert manager.heard[-1].endswith("; 2 workers")
     assert manager.heard[0] == "READY=1"
     manager.hear("WATCHDOG=1")
     server.process.send_signal(signal.SIGHUP)

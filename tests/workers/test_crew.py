@@ -4,57 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
-
-from freight.sample import write_sample
+from crew_looks import FILE_BYTES, is_there, refuses, running
 from serving import Client, Served, run_python, until
 
 Serve = Callable[..., Served]
-FILE_BYTES = 16 << 20
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """A file that is more than the kernel takes by itself, and of which every line is another."""
-    made = tmp_path / "huge.csv"
-    write_sample(made, FILE_BYTES)
-    return made
-
-
-@pytest.fixture
-def begun() -> Iterator[Callable[[Served], Client]]:
-    """Begins a download that stands still behind its head."""
-    with ExitStack() as stack:
-        yield lambda server: stack.enter_context(server.begin())
-
-
-def running(server: Served) -> Counter[int]:
-    """How many downloads each worker runs, by pid."""
-    return Counter(each["worker"] for each in server.status()["transfers"]["running"])
-
-
-def refuses(server: Served) -> bool:
-    """Whether nobody can connect."""
-    try:
-        socket.create_connection((server.host, server.port), 5).close()
-    except OSError:
-        return True
-    return False
-
-
-def is_there(pid: int) -> bool:
-    """Whether a process runs."""
-    try:
-        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
 
 
 def test_downloads_are_spread_over_the_workers(serve: Serve, file: Path, begun: Callable[[Served], Client]) -> None:
@@ -181,14 +139,39 @@ def test_where_no_worker_can_live_the_server_ends_with_an_error() -> None:
     done = run_python(
         "-c",
         "from freight.flow.rows import Rows\n"
+        "from freight.server.service import Service\n"
         "from freight.workers.supervisor import Supervisor\n"
         "say = lambda line: print(line, flush=True)\n"
-        "raise SystemExit(Supervisor(Rows(2), [lambda: 3, lambda: 3], None, say, lambda: say('begun')).run())",
+        "service = Service({}, None, str, say, lambda: None)\n"
+        "raise SystemExit(Supervisor(Rows(2), [lambda: 3, lambda: 3], None, say, service, lambda: say('begun')).run())",
     )
     assert done.returncode == 1
     assert "ended with status 3" in done.stdout
     assert "no worker can live" in done.stdout
     assert "begun" not in done.stdout
+
+
+def test_where_the_system_has_no_process_a_worker_is_started_later() -> None:
+    """A bound on them, such as a unit's TasksMax, does not end who is there."""
+    done = run_python(
+        "-c",
+        "import os\n"
+        "from freight.flow.rows import Rows\n"
+        "from freight.server.service import Service\n"
+        "from freight.workers.supervisor import Supervisor\n"
+        "say = lambda line: print(line, flush=True)\n"
+        "fork, failures = os.fork, [BlockingIOError(11, 'Resource temporarily unavailable')]\n"
+        "def try_to_fork():\n"
+        "    if failures:\n"
+        "        raise failures.pop()\n"
+        "    return fork()\n"
+        "os.fork = try_to_fork\n"
+        "service = Service({}, None, str, say, lambda: None)\n"
+        "raise SystemExit(Supervisor(Rows(1), [lambda: 3], None, say, service, lambda: None).run())",
+    )
+    assert "worker 1 could not be started: Resource temporarily unavailable; it is tried again" in done.stdout
+    assert "worker 1 (pid " in done.stdout
+    assert done.returncode == 1
 
 
 def test_metrics_and_events_are_of_all_workers(serve: Serve, file: Path, begun: Callable[[Served], Client]) -> None:
@@ -205,10 +188,3 @@ def test_metrics_and_events_are_of_all_workers(serve: Serve, file: Path, begun: 
         while b"event: now" not in seen:
             seen += viewer.take(1)
         assert b'"slots":' in seen + viewer.take(200)
-
-
-def test_a_wish_to_hand_over_is_answered_and_all_go_on(serve: Serve, file: Path) -> None:
-    server = serve(file, "--workers", "2")
-    server.process.send_signal(signal.SIGUSR2)
-    server.await_log("SIGUSR2 is passed over")
-    assert server.get("/", "Range: bytes=0-9").status == 206

@@ -30,13 +30,20 @@ def test_what_a_dead_worker_ran_has_ended_early() -> None:
 
 
 def test_there_is_one_budget_and_all_else_is_a_sum() -> None:
-    workers = WorkersUse(2, 2, 0)
+    workers, http2 = WorkersUse(2, 2, 0), ConnectionsUse(0, 3, 5)
     shown = add_up(
-        {11: look(2, 1.5), 12: look(3, 0.5)}, look(0, 0), COUNTS, workers, draining=True, besides_bytes=1000, most=4
+        {11: look(2, 1.5), 12: look(3, 0.5)},
+        look(0, 0),
+        COUNTS,
+        workers,
+        http2,
+        draining=True,
+        besides_bytes=1000,
+        most=4,
     )
     assert shown.memory == MemoryUse(100, 1060, 1040, 14)
     assert shown.gate == GateUse(9, 5, 2, 8, 1.5, 5)
-    assert shown.connections == ConnectionsUse(12)
+    assert shown.connections == ConnectionsUse(12, 3, 5)
     assert [each.worker for each in shown.transfers.running] == [11, 11, 12, 12]
     assert shown.transfers.running_omitted == 3
     assert (shown.transfers.completed_total, shown.time) == (as_transfers(COUNTS).completed_total, as_time(COUNTS))
@@ -44,5 +51,7 @@ def test_there_is_one_budget_and_all_else_is_a_sum() -> None:
 
 
 def test_before_any_worker_has_said_anything_it_is_blank() -> None:
-    shown = add_up({}, look(0, 0), COUNTS, WorkersUse(2, 0, 0), draining=False, besides_bytes=0, most=4)
+    shown = add_up(
+        {}, look(0, 0), COUNTS, WorkersUse(2, 0, 0), ConnectionsUse(0), draining=False, besides_bytes=0, most=4
+    )
     assert (shown.gate.slots, shown.gate.running) == (9, 0)

@@ -257,9 +257,13 @@ class Budget(Ledger):
     def _all_lent(self) -> int:
         return self.lent
 
-    def room(self) -> float:
-        """What part of the memory for downloads is free, from 0 to 1. A loan that moves comes back, so it is free."""
-        free = self.memory_bytes - self._kept - self._spent() - self.running * WINDOW_MIN - self.stuck
+    def room(self, stuck_elsewhere: int = 0) -> float:
+        """What part of the memory for downloads is free, from 0 to 1. A loan that moves comes back, so it is free.
+
+        ``stuck_elsewhere``: bytes of those that do not, in other processes.
+        """
+        stuck = self.stuck + stuck_elsewhere
+        free = self.memory_bytes - self._kept - self._spent() - self.running * WINDOW_MIN - stuck
         untaken = 1 - (self.running - self.express) / self.slots
         return max(0.0, min(untaken, free / (self.slots * (WINDOW_MIN + self._cost))))
 

@@ -16,15 +16,17 @@ from typing import Self
 COUNTS = ("connections", "running", "waiting", "producers", "shaking", "express", "multiplexed", "streams")
 """What a budget counts that costs the same for all; each has a column, in this order, from COUNTED on."""
 
-PINNED, LENT, CHANGES, PROCESS, READY, PID, SINCE, METER = 0, 1, 2, 3, 4, 5, 6, 24
+PINNED, LENT, CHANGES, PROCESS, READY, PID, SINCE, STUCK, EXHAUSTED, METER = 0, 1, 2, 3, 4, 5, 6, 20, 21, 24
 """Columns: bytes in the kernel, bytes lent of them, how often the counts have changed, bytes of the process; whether it
-accepts, its pid; from SINCE on, for each line, when who has waited longest there came (0: nobody has); from METER on
-what it has counted since the start of the server, by all who had this row."""
+accepts, its pid; from SINCE on, for each line, when who has waited longest there came (0: nobody has); bytes lent
+to who stands still; whether it is out of descriptors; from METER on what it has counted since the start of the server,
+by all who had this row."""
 
 COUNTED = 12
 
-DRAINING, RESTARTS, WAKES = 0, 1, 2
-"""Columns of the row that is nobody's: whether all stop, how many workers were started in another's place."""
+DRAINING, RESTARTS, SUCCEEDED = 0, 1, 2
+"""Columns of the row that is nobody's: whether all stop, how many workers were started in another's place,
+whether another server accepts in the place of this one."""
 
 CELLS = 1 << 14
 _WIDTH = 64  # columns

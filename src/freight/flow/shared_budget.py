@@ -11,7 +11,7 @@ from __future__ import annotations
 from time import monotonic
 
 from freight.flow.budget import Budget
-from freight.flow.rows import CHANGES, COUNTED, COUNTS, LENT, PINNED, PROCESS, READY, Rows
+from freight.flow.rows import CHANGES, COUNTED, COUNTS, LENT, PINNED, PROCESS, READY, STUCK, Rows
 from freight.ports import Sink
 
 _COLUMNS = tuple(enumerate(COUNTS, COUNTED))
@@ -142,6 +142,11 @@ class SharedBudget(Budget):
     def _all_lent(self) -> int:
         return self.lent + sum([row[LENT] for row in self._others])
 
+    def room(self, stuck_elsewhere: int = 0) -> float:
+        """See :class:`Budget`: of all workers."""
+        self._refresh()
+        return super().room(stuck_elsewhere + sum([row[STUCK] for row in self._others]))
+
     def _fits(self, cost: int) -> bool:
         if super()._fits(cost):
             return True
@@ -159,6 +164,7 @@ class SharedBudget(Budget):
     def grown(self, process_bytes: int) -> None:
         """See :class:`Budget`: of this process."""
         self._own_process = self._counted(process_bytes, self._own_cost())
+        self._mine[STUCK] = self.stuck
         self._divide()
 
     def behind(self) -> bool:

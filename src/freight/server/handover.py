@@ -3,17 +3,19 @@
 The successor is told of them as systemd would tell it (server/inherited.py), and says READY on a stream between the two
 when it accepts. Only then does its predecessor stop; that closes one of two descriptors of each listening socket, so
 whoever stands in its backlog is the successor's. The end of the stream tells the successor that it is the service now.
+
+Nothing here waits, so that who has no loop can hand over too: both sides look now and then.
 """
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Mapping
 
 from freight.errors import Unservable
 from freight.server.inherited import FIRST, PREDECESSOR, variables
@@ -21,49 +23,70 @@ from freight.server.inherited import FIRST, PREDECESSOR, variables
 READY = b"ready\n"
 
 _START_SECONDS = 60.0  # a start takes half a second; this is for a machine in trouble
-_END_SECONDS = 5.0
 _FIRST_PROCESS = 1
 _NOT_STARTED = 127  # a shell's convention: there is no such command
 
 
-async def hand_over(sockets: Mapping[str, socket.socket]) -> tuple[int, socket.socket]:
-    """Start a successor with these sockets; its process, once it accepts, and the stream, to be closed when we do not.
+class Successor:
+    """The process that is to accept from these ``sockets`` in our place. Raises Unservable where there can be none."""
 
-    Raises Unservable when it does not come up. Cancelled, it ends what it has started.
-    """
-    if os.getpid() == _FIRST_PROCESS:
-        raise Unservable("it is process 1 of its container, which ends with it; have a new container take its place")
-    ours, process = _begin(sockets)
-    try:
-        async with asyncio.timeout(_START_SECONDS):
-            said = await asyncio.get_running_loop().sock_recv(ours, len(READY))
-    except TimeoutError:
-        said = b""
-    except BaseException:
-        ours.close()
-        os.kill(process, signal.SIGKILL)
-        raise
-    if said == READY:
-        return process, ours
-    ours.close()
-    raise Unservable(f"its successor was not ready; {await _wait_ended(process)}")
+    def __init__(self, sockets: Mapping[str, socket.socket]) -> None:
+        if os.getpid() == _FIRST_PROCESS:
+            raise Unservable(
+                "it is process 1 of its container, which ends with it; have a new container take its place"
+            )
+        self._stream, self.process = _begin(sockets)
+        self._patient_until = time.monotonic() + _START_SECONDS
+
+    def accepts(self) -> bool:
+        """Whether it does by now. Raises Unservable once it has ended, by itself or by us, as it took too long."""
+        if time.monotonic() > self._patient_until:
+            os.kill(self.process, signal.SIGKILL)
+        ended, status = os.waitpid(self.process, os.WNOHANG)
+        if ended:
+            self.close()
+            raise Unservable(f"its successor was not ready; {_ending(os.waitstatus_to_exitcode(status))}")
+        try:
+            return self._stream.recv(len(READY)) == READY
+        except BlockingIOError:
+            return False
+
+    def end(self) -> None:
+        """End it: we are to have none."""
+        self.close()
+        os.kill(self.process, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Have it go on without us."""
+        self._stream.close()
 
 
-def announce(predecessor: socket.socket, then: Callable[[], None]) -> None:
-    """Tell who hands over to us that we accept. ``then`` is called when it has heard, or has gone."""
-    loop = asyncio.get_running_loop()
+class Predecessor:
+    """Who hands over to us, at the other end of ``stream``."""
 
-    def ended() -> None:
-        loop.remove_reader(predecessor)
-        predecessor.close()
-        then()
+    def __init__(self, stream: socket.socket) -> None:
+        self._stream = stream
+        stream.setblocking(False)
 
-    try:
-        predecessor.send(READY)
-    except OSError:
-        pass  # it has gone meanwhile, which the end of the stream tells
-    predecessor.setblocking(False)
-    loop.add_reader(predecessor, ended)
+    def tell(self) -> None:
+        """We accept."""
+        try:
+            self._stream.send(READY)
+        except OSError:
+            pass  # it has gone meanwhile, which the end of the stream tells
+
+    def has_gone(self) -> bool:
+        """Whether it has heard that, and we are the service, or has ended."""
+        try:
+            return not self._stream.recv(1)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def close(self) -> None:
+        """It is of no more interest."""
+        self._stream.close()
 
 
 def _begin(sockets: Mapping[str, socket.socket]) -> tuple[socket.socket, int]:
@@ -90,6 +113,7 @@ def _start(passed: Mapping[str, socket.socket]) -> int:
         return process
     try:
         signal.set_wakeup_fd(-1)  # it is our parent's loop that would be told of our signals
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a supervisor waits for those that it blocks
         for at, fd in enumerate([fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for fd in descriptors], FIRST):
             os.dup2(fd, at)
         own = variables(names, os.getpid())
@@ -100,13 +124,7 @@ def _start(passed: Mapping[str, socket.socket]) -> int:
         os._exit(_NOT_STARTED)
 
 
-async def _wait_ended(process: int) -> str:
-    """How a successor that is of no use has ended, or is ended by us."""
-    ending = asyncio.get_running_loop().run_in_executor(None, os.waitpid, process, 0)
-    done, _ = await asyncio.wait({ending}, timeout=_END_SECONDS)
-    if not done:
-        os.kill(process, signal.SIGKILL)
-    status = os.waitstatus_to_exitcode((await ending)[1])
+def _ending(status: int) -> str:
     if status == _NOT_STARTED:
         return f"{sys.executable} could not be started"
     return f"it ended with status {status}" if status >= 0 else f"it was ended by signal {-status}"

@@ -6,25 +6,28 @@ wanted, another version of it may be installed.
 
 from __future__ import annotations
 
-import asyncio
+import math
 import os
 import socket
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from freight.errors import Unservable
-from freight.server.handover import announce, hand_over
+from freight.server.handover import Predecessor, Successor
 
 if TYPE_CHECKING:
     from freight.server.notify import Notifier
 
 _NOTIFY_SOCKET = "NOTIFY_SOCKET"
+_LOOK_SECONDS = 0.01  # while one hands over to another
 
 
 class Service:
     """``sockets`` are those that a successor gets, by name; ``predecessor`` is the stream to who hands over to us.
 
-    ``look`` says in a line what goes on, ``warn`` logs one for the operator. To be made and used on the loop.
+    ``look`` says in a line what goes on, ``warn`` logs one for the operator; ``stop`` is called when another process
+    accepts in our place. It has neither loop nor thread, and never waits: :meth:`turn` does what is due.
     """
 
     def __init__(
@@ -33,23 +36,38 @@ class Service:
         predecessor: socket.socket | None,
         look: Callable[[], str],
         warn: Callable[[str], None],
+        stop: Callable[[], None],
     ) -> None:
         self._sockets = sockets
-        self._predecessor = predecessor
+        self._predecessor = None if predecessor is None else Predecessor(predecessor)
         self._warn = warn
+        self._stop = stop
+        self._begun = False
         self._stopping = False
-        self._succession: asyncio.Task[None] | None = None
-        self._notifier = notifier_of(look)
-        self._timer: asyncio.TimerHandle | None = None
+        self._successor: Successor | None = None
+        self._notifier = _notifier_of(look)
+        self._tick_at = math.inf  # nothing is said before we are ready
         self.succeeded = False
         """Whether another process accepts in our place."""
 
     def begun(self) -> None:
         """We accept: say so to who hands over to us, and to the service manager once it expects that of us."""
+        self._begun = True
         if self._predecessor is None:
             self.ready()
         else:
-            announce(self._predecessor, self.ready)
+            self._predecessor.tell()
+
+    def turn(self) -> float:
+        """Do what is due; after how many seconds that is to be asked again, which may be never."""
+        if self._predecessor is not None and self._begun and self._predecessor.has_gone():
+            self._predecessor.close()
+            self._predecessor = None
+            self.ready()
+        if self._successor is not None:
+            self._look_after(self._successor)
+        in_between = self._successor is not None or (self._begun and self._predecessor is not None)
+        return min(_LOOK_SECONDS if in_between else math.inf, self._tick())
 
     def reloading(self) -> None:
         """Something is about to change; :meth:`ready` says that it has, or has not."""
@@ -60,56 +78,66 @@ class Service:
         """We serve."""
         if self._notifier is not None and not self._stopping:
             self._notifier.ready()
-            if self._timer is None:
-                self._tick()
+            self._tick_at = min(self._tick_at, time.monotonic())
 
     def stopping(self) -> None:
         """We were told to stop. A successor that is not ready by now is to be none."""
         self._stopping = True
-        if self._succession is not None:
-            self._succession.cancel()
+        if self._successor is not None:
+            self._successor.end()
+            self._successor = None
         if self._notifier is not None:
             self._notifier.stopping()
 
-    def succeed(self, stop: Callable[[], None]) -> None:
-        """Hand over; ``stop`` is called when another process accepts in our place. Where that fails we go on."""
-        under_way = self._succession is not None and not self._succession.done()
-        if under_way or self._stopping or self.succeeded:
-            self._warn("SIGUSR2 is passed over: this server is handing over already, or stopping")
-        else:
-            self._succession = asyncio.get_running_loop().create_task(self._hand_over(stop))
-
-    def close(self) -> None:
-        """Say no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._notifier is not None:
-            self._notifier.close()
-            self._notifier = None
-
-    def _tick(self) -> None:
-        if self._notifier is not None:
-            self._notifier.tick()
-            self._timer = asyncio.get_running_loop().call_later(self._notifier.tick_seconds, self._tick)
-
-    async def _hand_over(self, stop: Callable[[], None]) -> None:
+    def succeed(self) -> None:
+        """Begin to hand over. Where that fails we go on."""
+        if not self._begun or self._stopping or self.succeeded or self._successor is not None:
+            self._warn("SIGUSR2 is passed over: this server is starting, handing over already, or stopping")
+            return
         self.reloading()
         try:
-            process, stream = await hand_over(self._sockets)
+            self._successor = Successor(self._sockets)
         except Unservable as error:
-            self._warn(f"this server goes on: {error}")
-            self.ready()
+            self._go_on(error)
+
+    def close(self) -> None:
+        """Say no more, and hear nothing."""
+        for each in (self._notifier, self._predecessor, self._successor):
+            if each is not None:
+                each.close()
+        self._notifier = self._predecessor = self._successor = None
+
+    def _tick(self) -> float:
+        """Tell the service manager that we are alive; in how many seconds that is due again."""
+        if self._notifier is None:
+            return math.inf
+        now = time.monotonic()
+        if now >= self._tick_at:
+            self._notifier.tick()
+            self._tick_at = now + self._notifier.tick_seconds
+        return self._tick_at - now
+
+    def _look_after(self, successor: Successor) -> None:
+        try:
+            if not successor.accepts():
+                return
+        except Unservable as error:
+            self._successor = None
+            self._go_on(error)
             return
         self.succeeded = True
-        self._warn(f"handed over to process {process}")
         if self._notifier is not None:
-            self._notifier.succeeded(process)
+            self._notifier.succeeded(successor.process)
         self.close()
-        stream.close()
-        stop()
+        self._stop()
+        self._warn(f"handed over to process {successor.process}")
+
+    def _go_on(self, why: Unservable) -> None:
+        self._warn(f"this server goes on: {why}")
+        self.ready()
 
 
-def notifier_of(look: Callable[[], str]) -> Notifier | None:
+def _notifier_of(look: Callable[[], str]) -> Notifier | None:
     """What tells the service manager, if there is one that listens. ``look`` says in a line what goes on."""
     if _NOTIFY_SOCKET not in os.environ:
         return None

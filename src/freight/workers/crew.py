@@ -5,68 +5,77 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from freight import __version__
 from freight.flow.budget import Budget
 from freight.flow.meter import Meter
-from freight.flow.rows import Rows
+from freight.flow.rows import COUNTED, COUNTS, Rows
 from freight.heap import own_pages
+from freight.live import Live
 from freight.model import ConnectionsUse, GateUse, MemoryUse, Snapshot
 from freight.observe.log import Log
 from freight.ports import Clock
-from freight.settings import Settings
+from freight.server.service import Service
+from freight.sockets import Sockets
 from freight.workers.desk import Desk
 from freight.workers.member import Member
-from freight.workers.supervisor import Manager, Supervisor
+from freight.workers.supervisor import Supervisor
 from freight.workers.totals import as_time, as_transfers
 
 
 def run_crew(
     workers: int,
     work: Callable[[Member], int],
-    accepting: Sequence[socket.socket],
-    watched: socket.socket | None,
-    settings: Settings,
-    budget: Budget,
+    sockets: Sockets,
+    predecessor: socket.socket | None,
+    live: Live,
     clock: Clock,
     open_log: Callable[[], Log],
     begun: Callable[[], None],
     say: Callable[[str], None],
-    manager: Manager | None,
 ) -> int:
     """Run so many workers, each of which does ``work``, and a desk at the admin listener's socket; the exit status.
 
-    ``accepting``: the sockets that all workers accept from. Who connects while they drain is to be refused, so nobody
-    else may keep them open then. ``budget`` is one that is like theirs. ``begun`` is called when all serve; ``say``
-    writes a line for the operator; ``manager``, if any, is told what becomes of it all.
+    All workers accept from ``sockets``. ``predecessor`` is the stream to who hands over to us, if any; ``live`` is read
+    again on SIGHUP, for who is started after it. ``begun`` is called when all serve; ``say`` writes a line for the
+    operator.
     """
     rows = Rows(workers)
     pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(workers)]
     members = [Member(rows, number, asked) for number, (_, asked) in enumerate(pairs)]
-
-    blank = _blank(budget, clock)
+    blank, named = _blank(live.budget, clock), sockets.named()
 
     def let_go() -> None:
-        for listening in accepting:
+        """Who connects when all drain is to be refused, so nobody else may keep what they accept from."""
+        for listening in named.values():
             listening.close()
 
     def answer(watched: socket.socket) -> int:
-        let_go()
+        for listening in named.values():
+            if listening is not watched:
+                listening.close()
         log = open_log()
         desk = Desk(rows, [asking for asking, _ in pairs], blank, clock)
         with asyncio.Runner() as runner:
-            return runner.run(desk.serve(watched, settings, log))
+            return runner.run(desk.serve(watched, live.settings, log))
 
     def serve(member: Member) -> int:
         own_pages()
         return work(member)
 
+    def look() -> str:
+        running, waiting = (sum(row[COUNTED + COUNTS.index(name)] for row in rows) for name in ("running", "waiting"))
+        return f"running {running} of {live.budget.slots}, waiting {waiting}; {workers} workers"
+
     gc.collect()
     gc.freeze()  # what is there now is every process's: a collector that looks at it would make it each one's own
-    desk = None if watched is None else partial(answer, watched)
-    return Supervisor(rows, [partial(serve, member) for member in members], desk, say, begun, let_go, manager).run()
+    works = [partial(serve, member) for member in members]
+    desk = None if sockets.admin is None else partial(answer, sockets.admin)
+    service = Service(named, predecessor, look, say, lambda: supervisor.give_way())
+    supervisor = Supervisor(rows, works, desk, say, service, begun, live.read_again, let_go)
+    return supervisor.run()
 
 
 def _blank(budget: Budget, clock: Clock) -> Snapshot:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from freight.flow.rows import DRAINING, METER, PID, READY, RESTARTS, Rows
-from freight.model import Snapshot, WorkersUse
+from freight.flow.rows import COUNTED, COUNTS, DRAINING, METER, PID, READY, RESTARTS, Rows
+from freight.model import ConnectionsUse, Snapshot, WorkersUse
 from freight.observe.log import Log
 from freight.observe.process import ProcessMemory
 from freight.overview import RUNNING_SHOWN
@@ -25,6 +25,7 @@ from freight.workers.totals import add_up, total
 
 _ANSWER_SECONDS = 1.0
 _SWEEP_SECONDS = 1.0
+_HTTP2 = [COUNTED + COUNTS.index(name) for name in ("multiplexed", "streams")]
 
 
 @dataclass(slots=True)
@@ -41,14 +42,14 @@ class Desk:
     _own: list[ProcessMemory] = field(default_factory=list)
 
     async def serve(self, watched: socket.socket, settings: Settings, log: Log) -> int:
-        """Answer until SIGTERM; the exit status."""
+        """Answer until SIGUSR1; the exit status. SIGTERM, which a manager may send to all, is the supervisor's."""
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         for number in self.asking:
             number.setblocking(False)
         self._own = [ProcessMemory(self.clock, Path(f"/proc/{pid}")) for pid in (os.getpid(), os.getppid())]
-        loop.add_signal_handler(signal.SIGTERM, stop.set)
-        loop.add_signal_handler(signal.SIGHUP, _pass_over)  # nothing here is live
+        loop.add_signal_handler(signal.SIGUSR1, stop.set)
+        loop.add_signal_handler(signal.SIGTERM, _pass_over)
         with ThreadPoolExecutor(1, thread_name_prefix="desk") as pool:
             watching = Watching(watched, settings, loop, pool, self.clock, self.look, self._is_ready, _pardon, log.warn)
             while not stop.is_set():
@@ -73,6 +74,7 @@ class Desk:
             self.blank,
             total(row[METER:] for row in self.rows),
             WorkersUse(self.rows.workers, running, self.rows.common[RESTARTS]),
+            ConnectionsUse(0, *(sum(row[column] for row in self.rows) for column in _HTTP2)),
             draining=bool(self.rows.common[DRAINING]),
             besides_bytes=sum(each.private_bytes() for each in self._own),
             most=RUNNING_SHOWN,
@@ -99,7 +101,7 @@ class Desk:
 
 
 def _pass_over() -> None:
-    """What changes is the workers'."""
+    """That is another's to hear."""
 
 
 def _pardon(grown_bytes: int) -> None:

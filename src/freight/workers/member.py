@@ -13,7 +13,7 @@ from freight.flow.gate import Gate, Terms
 from freight.flow.meter import Meter
 from freight.flow.rates import Rates
 from freight.flow.rounds import Rounds
-from freight.flow.rows import METER, PID, READY, Rows
+from freight.flow.rows import EXHAUSTED, METER, PID, READY, SUCCEEDED, Rows
 from freight.flow.shared_budget import SharedBudget
 from freight.flow.shared_gate import SharedGate
 from freight.flow.shared_rates import SharedRates
@@ -36,9 +36,9 @@ class Member:
     _answering: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
-    def leads(self) -> bool:
-        """Whether it is the one that says what all of them would."""
-        return self.number == 0
+    def succeeded(self) -> bool:
+        """Whether another server accepts in our place."""
+        return bool(self.rows.common[SUCCEEDED])
 
     def budget(self, memory_bytes: int, largest: int, besides: int) -> SharedBudget:
         """Its share in the budget of all."""
@@ -68,6 +68,11 @@ class Member:
             row, counters = self.rows.row(self.number), written(self._overview.counts())
             for at, (past, own) in enumerate(zip(self._past, counters, strict=True)):
                 row[METER + at] = past + own
+
+    def all_exhausted(self, exhausted: bool) -> bool:
+        """Whether no worker can accept for want of descriptors. ``exhausted``: this one cannot."""
+        self.rows.row(self.number)[EXHAUSTED] = exhausted
+        return exhausted and all(row[EXHAUSTED] for row in self.rows.others(self.number) if row[READY])
 
     def cease(self) -> None:
         """It accepts no more."""

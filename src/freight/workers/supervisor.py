@@ -8,43 +8,26 @@ accept from sockets that the supervisor has too, so that who stands in their que
 from __future__ import annotations
 
 import ctypes
-import math
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from freight.flow.rows import COUNTED, COUNTS, DRAINING, METER, READY, RESTARTS, Rows
+from freight.flow.rows import COUNTED, COUNTS, DRAINING, METER, READY, RESTARTS, SUCCEEDED, Rows
+from freight.server.service import Service
 from freight.workers.totals import add_cut
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _AT_ONCE_SECONDS = 1.0  # who lives no longer is started again a little later,
 _BACK_OFF_SECONDS, _BACK_OFF_MOST = 0.1, 5.0  # each time twice as late, to here
+_RETRY_SECONDS = 1.0  # where the system has no process for us
 _VAIN_MOST = 5  # as many that never came to serve, one after another, and none that does: it is no use
-_LOOK_SECONDS = 0.01  # while workers start
+_LOOK_SECONDS = 0.01  # while workers start, or come to their end
+_LONGEST_SECONDS = 60.0
 _SIGNALLED = 128
 _TOLD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR2)
-
-
-class Manager(Protocol):
-    """Who is told what becomes of the server (:class:`freight.server.notify.Notifier`)."""
-
-    tick_seconds: float
-
-    def ready(self) -> None:
-        """It serves."""
-
-    def reloading(self) -> None:
-        """It reads its settings."""
-
-    def stopping(self) -> None:
-        """It finishes what runs."""
-
-    def tick(self) -> None:
-        """The supervisor is alive."""
 
 
 @dataclass(slots=True)
@@ -58,27 +41,38 @@ class _Place:
     due: float | None = 0.0  # when one is to be started here
     deaths: int = 0  # at once, one after another
 
+    @property
+    def name(self) -> str:
+        """As an operator is told of it."""
+        return "the process of the admin listener" if self.row is None else f"worker {self.row + 1}"
+
+    @property
+    def end(self) -> int:
+        """The signal by which it is to end. One that a manager may send to all is nothing to who answers to the end."""
+        return signal.SIGUSR1 if self.row is None else signal.SIGTERM
+
 
 @dataclass(slots=True)
 class Supervisor:
     """Runs ``works``, a worker for each row, and ``desk``, if any, beside them; ``say`` is told what an operator should
-    know. ``begun`` is called once, when all workers serve; ``stopping`` when no more are to be started. ``manager``, if
-    any, is told what becomes of it all.
+    know. ``service`` is who manages all of it. ``begun`` is called once, when all workers serve; ``read_again`` when
+    they read their settings, and has lines to be said; ``let_go`` when no more are to be started.
     """
 
     rows: Rows
-    works: list[Callable[[], int]]
+    works: Sequence[Callable[[], int]]
     desk: Callable[[], int] | None
     say: Callable[[str], None]
+    service: Service
     begun: Callable[[], None]
-    stopping: Callable[[], None] = lambda: None
-    manager: Manager | None = None
+    read_again: Callable[[], list[str]] = list
+    let_go: Callable[[], None] = lambda: None
     _places: list[_Place] = field(default_factory=list)
-    _stopping: int = 0  # how often we were told to
+    _signals: int = 0  # that said stop
+    _ceased: bool = False
     _status: int = 0
     _vain: int = 0  # workers that died before they served, one after another
     _has_begun: bool = False
-    _tick_at: float = math.inf
 
     def run(self) -> int:
         """Until all have ended; the exit status: 0, 128 + a signal that would not wait, 1 where no worker can live."""
@@ -86,7 +80,7 @@ class Supervisor:
         self._places = [_Place(work, row) for row, work in enumerate(self.works)]
         if self.desk is not None:
             self._places.append(_Place(self.desk, None))
-        while True:
+        while not self._is_over():
             self._start_due()
             info = signal.sigtimedwait(_TOLD, self._patience())
             if info is not None:
@@ -95,57 +89,67 @@ class Supervisor:
             if not self._has_begun and all(row[READY] for row in self.rows):
                 self._has_begun = True
                 self.begun()
-                if self.manager is not None:
-                    self.manager.ready()
-                    self._tick_at = time.monotonic()
-            self._tick()
-            if self._is_over():
-                return self._status
+                self.service.begun()
+        self.service.close()
+        return self._status
+
+    def give_way(self) -> None:
+        """Another server accepts in the place of this one: what runs is finished."""
+        self.rows.common[SUCCEEDED] = 1
+        self._cease()
 
     def _patience(self) -> float:
         """For how long nothing is to be done."""
-        if not self._has_begun or self._stopping:
-            return _LOOK_SECONDS
-        due = [place.due for place in self._places if place.due is not None]
+        turn = self.service.turn()
+        if not self._has_begun or self._ceased:
+            return min(turn, _LOOK_SECONDS)
         now = time.monotonic()
-        return max(0.0, min(*due, self._tick_at, now + 60.0) - now)
-
-    def _tick(self) -> None:
-        if self.manager is not None and time.monotonic() >= self._tick_at:
-            self.manager.tick()
-            self._tick_at = time.monotonic() + self.manager.tick_seconds
+        return max(0.0, min(turn, _LONGEST_SECONDS, *(each.due - now for each in self._places if each.due is not None)))
 
     def _hear(self, number: int) -> None:
         if number == signal.SIGHUP:
-            if self.manager is not None and self._has_begun and not self._stopping:
-                self.manager.reloading()
-                self.manager.ready()  # each worker reads them by itself, and says in the log what it makes of them
+            self.service.reloading()
             self._tell(signal.SIGHUP)
+            for line in self.read_again():  # as each worker does
+                self.say(line)
+            self.service.ready()
         elif number == signal.SIGUSR2:
-            self.say("SIGUSR2 is passed over: several workers do not hand over")
+            self.service.succeed()
         elif number != signal.SIGCHLD:
-            self._stopping += 1
-            self.rows.common[DRAINING] = 1
-            self.stopping()
-            if self.manager is not None and self._stopping == 1:
-                self.manager.stopping()
-            if self._stopping > 1:
+            self._signals += 1
+            if not self._ceased:
+                self.rows.common[DRAINING] = 1
+                self.service.stopping()
+                self._cease()
+            elif self._signals > 1:  # the first is nothing new to who drains because another is in its place
                 self._status = _SIGNALLED + number
-            self._tell(signal.SIGTERM if self._stopping == 1 else signal.SIGUSR1)
+                self._tell(signal.SIGUSR1)
+
+    def _cease(self) -> None:
+        """No more are started. The desk answers until the workers have ended, unless another does in its place."""
+        self._ceased = True
+        self.let_go()
+        self._tell(signal.SIGTERM)
+        for place in self._places:
+            if place.pid and place.row is None and self.rows.common[SUCCEEDED]:
+                os.kill(place.pid, place.end)
 
     def _tell(self, number: int) -> None:
-        """The desk answers until the workers have ended."""
         for place in self._places:
-            if place.pid and (place.row is not None or number == signal.SIGHUP):
+            if place.pid and place.row is not None:
                 os.kill(place.pid, number)
 
     def _start_due(self) -> None:
         now = time.monotonic()
         for place in self._places:
-            if place.due is not None and place.due <= now and not self._stopping:
-                place.pid, place.due, place.since = self._fork(place.work), None, now
+            if place.due is not None and place.due <= now and not self._ceased:
+                try:
+                    place.pid, place.due, place.since = self._fork(place), None, now
+                except OSError as error:  # a bound on processes, or want of memory: those that are there go on
+                    place.due = now + _RETRY_SECONDS
+                    self.say(f"{place.name} could not be started: {error.strerror}; it is tried again")
 
-    def _fork(self, work: Callable[[], int]) -> int:
+    def _fork(self, place: _Place) -> int:
         sys.stdout.flush()
         parent, pid = os.getpid(), os.fork()
         if pid:
@@ -153,11 +157,12 @@ class Supervisor:
         status = 1
         try:
             # Whoever is left without us drains and ends: nobody would give its row back any more.
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, place.end)
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: it is the supervisor's to tell us
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _TOLD)
+            self.service.close()
             if os.getppid() == parent:
-                status = work()
+                status = place.work()
         except BaseException as error:
             self.say(f"a worker failed: {error or type(error).__name__}")
         finally:
@@ -165,15 +170,10 @@ class Supervisor:
 
     def _bury(self) -> None:
         """Take note of all that have died."""
-        while True:
-            try:
-                pid, ended = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not pid:
-                return
-            for place in self._places:
-                if place.pid == pid:
+        for place in self._places:
+            if place.pid:
+                pid, ended = os.waitpid(place.pid, os.WNOHANG)
+                if pid:
                     self._succeed(place, ended)
 
     def _succeed(self, place: _Place, ended: int) -> None:
@@ -185,29 +185,28 @@ class Supervisor:
             served = bool(row[READY])
             add_cut(row[METER:], row[COUNTED + COUNTS.index("running")])
             self.rows.clear(place.row)
-        if self._stopping:
+        if self._ceased:
             return
         self._vain = 0 if served else self._vain + 1
         place.deaths = place.deaths + 1 if now - place.since < _AT_ONCE_SECONDS else 0
         wait = min(_BACK_OFF_MOST, _BACK_OFF_SECONDS * 2**place.deaths) if place.deaths else 0.0
         place.due = now + wait
-        what = "the process of the admin listener" if place.row is None else f"worker {place.row + 1}"
-        self.say(f"{what} (pid {pid}) {_ending(ended)}; another is started{f' in {wait:.1f} s' if wait else ''}")
+        self.say(f"{place.name} (pid {pid}) {_ending(ended)}; another is started{f' in {wait:.1f} s' if wait else ''}")
         if place.row is not None:
             self.rows.common[RESTARTS] += 1
         if self._vain >= _VAIN_MOST and not any(row[READY] for row in self.rows):
             self.say("no worker can live: see what they said; the server ends")
-            self._status, self._stopping = 1, 1
+            self._status = 1
             self.rows.common[DRAINING] = 1
-            self._tell(signal.SIGTERM)
+            self._cease()
 
     def _is_over(self) -> bool:
         """Whether all have ended. The desk is the last: it says how the others come to their end."""
-        if not self._stopping or any(place.pid for place in self._places if place.row is not None):
+        if not self._ceased or any(place.pid for place in self._places if place.row is not None):
             return False
         for place in self._places:
             if place.pid:
-                os.kill(place.pid, signal.SIGTERM)
+                os.kill(place.pid, place.end)
                 os.waitpid(place.pid, 0)
                 place.pid = 0
         return True

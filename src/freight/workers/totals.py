@@ -46,6 +46,7 @@ def add_up(
     blank: Snapshot,
     counts: Counts,
     workers: WorkersUse,
+    http2: ConnectionsUse,
     *,
     draining: bool,
     besides_bytes: int,
@@ -53,6 +54,7 @@ def add_up(
 ) -> Snapshot:
     """What workers have ``said``, by pid, and counted together, as one server's; ``most`` running downloads of it.
 
+    ``http2`` is what their rows say of it: a worker that does nothing does not look at what the others have.
     ``besides_bytes``: memory of processes that serve nobody; whatever they take, it is not for clients.
     """
     each = list(said.values()) or [blank]
@@ -67,11 +69,7 @@ def add_up(
             baseline_bytes=besides_bytes + sum(one.memory.baseline_bytes for one in each),
             kernel_send_bytes=sum(one.memory.kernel_send_bytes for one in each),
         ),
-        connections=ConnectionsUse(
-            open=sum(one.connections.open for one in each),
-            http2=max(one.connections.http2 for one in each),  # each knows all of these, by the budget
-            streams=max(one.connections.streams for one in each),
-        ),
+        connections=replace(http2, open=sum(one.connections.open for one in each)),
         gate=GateUse(
             slots=each[0].gate.slots,
             running=sum(one.gate.running for one in each),

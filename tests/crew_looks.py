@@ -1,0 +1,57 @@
+"""Looks at a server of several workers from outside."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from serving import PATIENCE_SECONDS, Client, Served
+
+FILE_BYTES = 16 << 20  # of the file that they serve
+MOST = 100  # downloads until each worker has one: who has more waits for 2 ms only, which a busy machine may take
+
+
+def running(server: Served) -> Counter[int]:
+    """How many downloads each worker runs, by pid."""
+    return Counter(each["worker"] for each in server.status()["transfers"]["running"])
+
+
+def refuses(server: Served, port: int | None = None) -> bool:
+    """Whether nobody can connect."""
+    try:
+        socket.create_connection((server.host, port or server.port), 5).close()
+    except OSError:
+        return True
+    return False
+
+
+def is_there(pid: int) -> bool:
+    """Whether a process runs."""
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def begin_in_each(server: Served, begun: Callable[[Served], Client]) -> list[Client]:
+    """Downloads that stand still: at least one in each worker."""
+    clients = [begun(server)]
+    while len(running(server)) < server.status()["workers"]["wanted"]:
+        assert len(clients) < MOST, "one worker has them all"
+        clients.append(begun(server))
+    return clients
+
+
+def agent_port(server: Served) -> int:
+    """Where the agent is, as its next line says."""
+    line = server._next_line()
+    assert line.startswith("freight: agent-check at "), line
+    return int(line.rsplit(":", 1)[1].rstrip("/\n"))
+
+
+def ask_agent(port: int) -> str:
+    """What the agent says."""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as asked:
+        return asked.makefile().read()
