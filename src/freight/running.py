@@ -190,7 +190,7 @@ class Server:
         managed = self._member or self._service
         succeeded = managed is not None and managed.succeeded
         if succeeded:
-            await self._close_beside()
+            await self._close_beside(succeeded)
         else:
             await self._wait_unasked()
             self._gate.drain()
@@ -198,7 +198,7 @@ class Server:
         if self._redirect is not None:
             await self._redirect.drain(_REDIRECT_DRAIN_SECONDS)
         await self._listener.drain(seconds, _GRACE_SECONDS if succeeded else 0)
-        await self._close_beside()
+        await self._close_beside(succeeded)
         if self._turn is not None:
             self._turn.cancel()
         if self._service is not None:
@@ -225,13 +225,13 @@ class Server:
         if seconds < math.inf:
             self._turn = asyncio.get_running_loop().call_later(seconds, self._take_turn, service)
 
-    async def _close_beside(self) -> None:
+    async def _close_beside(self, succeeded: bool) -> None:
         """Close what is there for who watches and who balances; a second time nothing is left to close."""
         if self._agent is not None:
             self._agent.close()
             self._agent = None
         if self._watching is not None:
-            await self._watching.drain()
+            await self._watching.drain(succeeded)
             self._watching = None
 
     def _said(self) -> str:

@@ -25,6 +25,7 @@ from freight.settings import Settings
 from freight.wire.http1 import Limits
 
 _DRAIN_SECONDS = 1.0
+_ASKED_SECONDS = 0.2  # whoever connects asks at once
 _IDLE_SECONDS = 60.0
 _MEMORY = LEAST_MEMORY + VIEWERS * (CONNECTION_COST + WAITING_COST + WINDOW_MIN)  # if all of them stand still
 
@@ -75,8 +76,11 @@ class Watching:
         """End all answers now."""
         self._listener.abort()
 
-    async def drain(self) -> None:
-        """Answer nobody any more."""
+    async def drain(self, succeeded: bool) -> None:
+        """Answer nobody any more. Where another process answers in our place, who has come to us has its answer."""
+        self._listener.stop_accepting()
+        if succeeded:
+            await asyncio.sleep(_ASKED_SECONDS)
         self._answers.close()
         await self._listener.drain(_DRAIN_SECONDS)
         self._transfers.close()

@@ -114,7 +114,7 @@ class Listener:
 
         Where nothing runs yet, a request that begins within ``grace_seconds`` is answered.
         """
-        self._stop_accepting()
+        self.stop_accepting()
         for connection in list(self._connections):
             connection.drain(grace_seconds)
         try:
@@ -181,7 +181,8 @@ class Listener:
             self._retry.cancel()
         self._retry = self._house.loop.call_later(seconds, self._resume)
 
-    def _stop_accepting(self) -> None:
+    def stop_accepting(self) -> None:
+        """Accept no more. Whoever is there is served as before."""
         if self._retry is not None:
             self._retry.cancel()
         if self._listening.fileno() >= 0:

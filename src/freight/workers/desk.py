@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from freight.flow.rows import COUNTED, COUNTS, DRAINING, METER, PID, READY, RESTARTS, Rows
+from freight.flow.rows import COUNTED, COUNTS, DRAINING, METER, PID, READY, RESTARTS, SUCCEEDED, Rows
 from freight.model import ConnectionsUse, Snapshot, WorkersUse
 from freight.observe.log import Log
 from freight.observe.process import ProcessMemory
@@ -58,7 +58,7 @@ class Desk:
                         await stop.wait()
                 except TimeoutError:
                     await watching.sweep()
-            await watching.drain()
+            await watching.drain(bool(self.rows.common[SUCCEEDED]))
         return 0
 
     async def look(self) -> Snapshot:
