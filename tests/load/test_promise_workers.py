@@ -52,18 +52,25 @@ def test_500_downloads_run_in_20_mb_of_two_workers(site: Path, serve: Serve, gat
     assert len(serving) == 2
     crowd.end("before")
     until(lambda: server.gate()["running"] == 0, "all have ended")
-    gauge = Gauge(server, [server.pid, *serving])
+    gauge, of_workers = Gauge(server, [server.pid, *serving]), Gauge(server, serving)
+
+    def look() -> None:
+        gauge.look()
+        of_workers.look()
+
     crowd.join(Group(name="all", count=500, targets=GIANT, span=2048 * KIB, stall=1200 * KIB, receive=RECEIVE))
-    crowd.wait_count("all", "stalled", 500, gauge.look)
-    assert server.gate()["running"] == 500
-    assert min(workers_of(server).values()) >= 200
+    crowd.wait_count("all", "stalled", 500, look)
     gauge.settle()
     print(f"500 that stand still in two workers: {gauge}; at last {gauge.look()}")
     assert gauge.peak <= 20 * MB
+    # From here on the supervisor does not count: what answers has it in common with a page until it writes to that,
+    # and then the page is the supervisor's alone, which has not grown.
+    assert server.gate()["running"] == 500
+    assert min(workers_of(server).values()) >= 200
     crowd.go("all")
-    crowd.wait_count("all", "whole", 500, gauge.look)
-    print(f"then they go on: {gauge}")
-    assert gauge.peak <= 20 * MB
+    crowd.wait_count("all", "whole", 500, of_workers.look)
+    print(f"then they go on: {of_workers}")
+    assert of_workers.peak <= 20 * MB
 
 
 def test_two_workers_have_exactly_the_slots_of_one_budget(site: Path, serve: Serve, gather: Gather) -> None:
