@@ -1,4 +1,4 @@
-"""A real HAProxy in front of servers, as a process, and what its stats socket says."""
+"""A real HAProxy in front of servers, as a process, what its stats socket says, and what it asks of a server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Self
 
-from serving import find_program, until
+from serving import PATIENCE_SECONDS, Served, find_program, until
 
 _CONFIG = """\
 global
@@ -69,3 +69,18 @@ class Balancer:
             asked.connect(os.fspath(self._socket))
             asked.sendall(f"{command}\n".encode())
             return asked.makefile().read()
+
+
+def agent_port(server: Served) -> int:
+    """Where the agent is, as the server's next line says."""
+    line = server._next_line()
+    assert line.startswith("freight: agent-check at tcp://127.0.0.1:"), line
+    return int(line.rsplit(":", 1)[1].rstrip("/\n"))
+
+
+def ask_agent(port: int, said: bytes = b"") -> str:
+    """What the agent says; HAProxy may say something first (agent-send)."""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as asked:
+        if said:
+            asked.sendall(said)
+        return asked.makefile().read()

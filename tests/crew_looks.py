@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from serving import PATIENCE_SECONDS, Client, Served
+from serving import Client, Served
 
 FILE_BYTES = 16 << 20  # of the file that they serve
 MOST = 100  # downloads until each worker has one: who has more waits for 2 ms only, which a busy machine may take
@@ -42,16 +42,3 @@ def begin_in_each(server: Served, begun: Callable[[Served], Client]) -> list[Cli
         assert len(clients) < MOST, "one worker has them all"
         clients.append(begun(server))
     return clients
-
-
-def agent_port(server: Served) -> int:
-    """Where the agent is, as its next line says."""
-    line = server._next_line()
-    assert line.startswith("freight: agent-check at "), line
-    return int(line.rsplit(":", 1)[1].rstrip("/\n"))
-
-
-def ask_agent(port: int) -> str:
-    """What the agent says."""
-    with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as asked:
-        return asked.makefile().read()

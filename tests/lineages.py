@@ -6,10 +6,13 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from crowds import Crowd, Group
 from freight.sample import verify
+from gauges import KIB
+from netns import HERE
 from serving import Served, until
 
 
@@ -77,6 +80,42 @@ def asks(server: Served) -> Callable[[int], bool]:
         return answer.status == 206 and verify(answer.content, start)
 
     return ask
+
+
+def live_through(upgrades: Iterable[Callable[[], object]], server: Served, folder: Path, downloads: int) -> None:
+    """Upgrades, one after another, while so many downloads of ``site.csv`` run, ten more begin and end, and two ask on
+    new connections, one of them for /readyz: nobody is refused, nothing is cut, and every byte is right.
+
+    ``server`` serves ``folder``, and has an admin listener.
+    """
+    done = 0
+    with Crowd(HERE, server.host, server.port, folder) as crowd:
+        one = {"targets": ("/site.csv",), "receive": 64 * KIB}
+        crowd.join(Group(name="long", count=downloads, span=8 << 20, pace=100 * KIB, **one))
+        crowd.wait_count("long", "running", downloads)
+        crowd.join(Group(name="short", count=10, span=2 << 20, stall=KIB, hold=0.5, again=True, **one))
+        loop, probe = Loop(asks(server)), Loop(lambda _: server.ask_admin("/readyz").status == 200)
+        try:
+            for done, upgrade in enumerate(upgrades, 1):
+                before, whole = (loop.answered, probe.answered), crowd.counts("short")["whole"]
+                upgrade()
+                until(
+                    lambda before=before: loop.answered > before[0] + 10 and probe.answered > before[1] + 10,  # type: ignore[misc]
+                    "both go on",
+                )
+                crowd.wait_count("short", "whole", whole + 5)
+                assert crowd.counts("long")["running"] == downloads, done
+        finally:
+            loop.stop()
+            probe.stop()
+        assert not loop.failed, loop.failed
+        assert not probe.failed, probe.failed
+        crowd.end("short", at="stalled")
+        crowd.go("long")
+        crowd.wait_count("long", "whole", downloads)
+        short = crowd.counts("short")
+        assert {name for name, count in short.items() if count} <= {"whole", "ended", "asking", "running", "stalled"}
+        assert short["whole"] >= 5 * done > 0
 
 
 def children(pid: int) -> list[int]:

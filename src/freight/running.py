@@ -187,8 +187,7 @@ class Server:
 
     async def _drain(self) -> None:
         """Finish what runs. Where another process accepts in our place it answers at once on the other ports too."""
-        managed = self._member or self._service
-        succeeded = managed is not None and managed.succeeded
+        succeeded = self._succeeded
         if succeeded:
             await self._close_beside(succeeded)
         else:
@@ -203,6 +202,12 @@ class Server:
             self._turn.cancel()
         if self._service is not None:
             self._service.close()
+
+    @property
+    def _succeeded(self) -> bool:
+        """Whether another process accepts in our place."""
+        managed = self._member or self._service
+        return managed is not None and managed.succeeded
 
     def _begin_service(self, loop: asyncio.AbstractEventLoop) -> None:
         """Say that we serve, to all who are to know."""
@@ -292,7 +297,7 @@ class Server:
             self._made.pool,
             house.clock,
             overview.look,
-            lambda: not self._stop.done(),
+            lambda: self._succeeded or not self._stop.done(),  # downloads are taken, be it by another
             self._footprint.pardon,
             self._log.warn,
         )

@@ -544,6 +544,25 @@ def test_a_window_that_was_promised_is_found_where_others_have_less_than_is_know
     assert not budget.tight and budget.window(last, 0, TRUSTED_BYTES, False) >= WINDOW_MIN
 
 
+def test_reclaiming_looks_at_each_loan_once_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that move first, and then those that stand still."""
+    now, looked = 1.0, []
+    monkeypatch.setattr("freight.flow.ledger.monotonic", lambda: now)
+    budget = Budget(64 << 20, LARGEST)
+    queues = [run_one(budget) for _ in range(6)]
+    for queue in queues[:3]:
+        fill(budget, queue, moved=0)
+    budget.reclaim(3)
+    now += 0.06
+    budget.reclaim(3)
+    for queue in queues[3:]:
+        fill(budget, queue, moved=0)
+    assert [queue.account.standing for queue in queues] == [True] * 3 + [False] * 3
+    monkeypatch.setattr(Queue, "held", lambda queue: looked.append(queue) or queue.bytes)
+    budget.reclaim(512)
+    assert looked == queues[3:] + queues[:3]
+
+
 def test_a_crowd_that_asks_in_vain_has_loans_looked_at_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """A look is a system call for each of hundreds of loans, and who is refused may ask again at once."""
     now = 1.0

@@ -10,24 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from balancer import agent_port, ask_agent
 from freight.server.agent import Room, tell
 from serving import Client, Served, run_python, until
 
 Serve = Callable[..., Served]
-
-
-def agent_port(server: Served) -> int:
-    """Where the agent is, as the next line says."""
-    line = server._next_line()
-    assert line.startswith("freight: agent-check at tcp://127.0.0.1:"), line
-    return int(line.rsplit(":", 1)[1].rstrip("/\n"))
-
-
-def ask(port: int, said: bytes = b"") -> str:
-    with socket.create_connection(("127.0.0.1", port), 20) as asked:
-        if said:
-            asked.sendall(said)
-        return asked.makefile().read()
 
 
 @pytest.mark.parametrize(
@@ -53,23 +40,23 @@ def test_the_weight_falls_as_downloads_take_the_budget_and_comes_back(
 ) -> None:
     server = serve(huge, "--memory", "1MiB", "--agent", "127.0.0.1:0")
     port = agent_port(server)
-    assert ask(port) == "up 100% maxconn:27\n"
+    assert ask_agent(port) == "up 100% maxconn:27\n"
     weights, running = [], list[Client]()
     for _ in range(25):
         running.append(clients.enter_context(server.begin()))
-        weights.append(int(ask(port).split()[1].rstrip("%")))
+        weights.append(int(ask_agent(port).split()[1].rstrip("%")))
     assert weights == sorted(weights, reverse=True)
     assert weights[0] > 80 and 30 < weights[12] < 60 and weights[24] == 1
     for client in running:
         client.reset()
-    until(lambda: ask(port) == "up 100% maxconn:27\n", "all of it is free again")
+    until(lambda: ask_agent(port) == "up 100% maxconn:27\n", "all of it is free again")
 
 
 def test_the_line_is_whole_whatever_the_balancer_sends_and_nothing_is_kept_of_it(huge: Path, serve: Serve) -> None:
     """agent-send may say a word. Who says more, resets or never reads costs no descriptor and delays nobody."""
     server = serve(huge, "--agent", "127.0.0.1:0")
     port = agent_port(server)
-    until(lambda: ask(port).startswith("up"), "it answers")
+    until(lambda: ask_agent(port).startswith("up"), "it answers")
     before = server.descriptors()
     with ExitStack() as silent:
         for _ in range(300):
@@ -77,7 +64,7 @@ def test_the_line_is_whole_whatever_the_balancer_sends_and_nothing_is_kept_of_it
         for _ in range(50):
             with socket.create_connection(("127.0.0.1", port), 20) as reset:
                 reset.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        assert ask(port, b"backend/n1\n") == "up 100% maxconn:1771\n"
+        assert ask_agent(port, b"backend/n1\n") == "up 100% maxconn:1771\n"
         until(lambda: server.descriptors() <= before, "none is kept")
 
 
@@ -86,12 +73,12 @@ def test_it_answers_until_the_last_download_has_ended(huge: Path, serve: Serve) 
     port = agent_port(server)
     with server.begin() as client:
         server.signal()
-        until(lambda: ask(port).startswith("up 0% "), "it says that it drains")
-        assert ask(port).endswith(" #draining\n")
+        until(lambda: ask_agent(port).startswith("up 0% "), "it says that it drains")
+        assert ask_agent(port).endswith(" #draining\n")
         client.reset()
     assert server.wait() == 0
     with pytest.raises(ConnectionRefusedError):
-        ask(port)
+        ask_agent(port)
 
 
 def test_out_of_descriptors_it_still_says_so(huge: Path, serve: Serve, clients: ExitStack) -> None:
@@ -100,9 +87,9 @@ def test_out_of_descriptors_it_still_says_so(huge: Path, serve: Serve, clients: 
     for _ in range(60):
         client = clients.enter_context(server.connect(receive_bytes=4096))
         client.get("/")
-    until(lambda: ask(port) == "down #out of descriptors\n", "it says that it is down")
+    until(lambda: ask_agent(port) == "down #out of descriptors\n", "it says that it is down")
     clients.close()
-    until(lambda: ask(port).startswith("up "), "it is up again")
+    until(lambda: ask_agent(port).startswith("up "), "it is up again")
 
 
 def test_a_server_without_an_agent_loads_nothing_of_it() -> None:

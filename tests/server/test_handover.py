@@ -12,11 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from crowds import Crowd, Group
 from freight.sample import write_sample
-from gauges import KIB
-from lineages import Lineage, Loop, asks, children, runs
-from netns import HERE
+from lineages import Lineage, children, live_through, runs
 from serving import HUGE_BYTES, Client, Served, until
 from speaking import Speaker
 
@@ -31,30 +28,9 @@ def test_200_downloads_and_a_loop_of_connections_live_through_10_upgrades(
     tmp_path: Path, serve: Serve, found: Found
 ) -> None:
     write_sample(tmp_path / "site.csv", 64 << 20)
-    server = serve(tmp_path, "--drain", "10m", "--idle-timeout", "10m")
+    server = serve(tmp_path, "--drain", "10m", "--idle-timeout", "10m", admin=True)
     lineage = found(server)
-    with Crowd(HERE, server.host, server.port, tmp_path) as crowd:
-        one = {"targets": ("/site.csv",), "receive": 64 * KIB}
-        crowd.join(Group(name="long", count=200, span=8 << 20, pace=100 * KIB, **one))
-        crowd.wait_count("long", "running", 200)
-        crowd.join(Group(name="short", count=10, span=2 << 20, stall=KIB, hold=0.5, again=True, **one))
-        loop = Loop(asks(server))
-        try:
-            for upgrade in range(10):
-                answered, whole = loop.answered, crowd.counts("short")["whole"]
-                lineage.hand_over()
-                until(lambda answered=answered: loop.answered > answered + 10, "it goes on")  # type: ignore[misc]
-                crowd.wait_count("short", "whole", whole + 5)
-                assert crowd.counts("long")["running"] == 200, upgrade
-        finally:
-            loop.stop()
-        assert (loop.failed, loop.answered > 100) == ([], True)
-        crowd.end("short", at="stalled")
-        crowd.go("long")
-        crowd.wait_count("long", "whole", 200)
-        short = crowd.counts("short")
-        assert {name for name, count in short.items() if count} <= {"whole", "ended", "asking", "running", "stalled"}
-        assert short["whole"] > 50
+    live_through([lineage.hand_over] * 10, server, tmp_path, 200)
     assert lineage.end() == 0
     assert len(set(lineage.pids)) == 11
 

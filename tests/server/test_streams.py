@@ -103,10 +103,13 @@ def ruled(tmp_path_factory: pytest.TempPathFactory) -> object:
 
 
 def test_who_never_sends_the_content_is_let_go_a_moment_after_the_answer(serve: Serve, site: Path) -> None:
+    """Each of them, and those that come while others have their moment."""
     with Speaker(serve(site)) as speaker:
-        stream = speaker.ask("/small.txt", method="POST", ends=False)
-        assert speaker.answer(stream).status == 405
-        speaker.wait(lambda: speaker.received[stream].reset == NO)
+        streams = [speaker.ask("/small.txt", method="POST", ends=False) for _ in range(3)]
+        assert [speaker.answer(stream).status for stream in streams] == [405] * 3
+        speaker.wait(lambda: speaker.received[streams[0]].reset == NO)
+        streams.append(speaker.ask("/small.txt", method="POST", ends=False))
+        speaker.wait(lambda: all(speaker.received[stream].reset == NO for stream in streams))
         assert speaker.get("/small.txt").content == b"hello\n"
 
 

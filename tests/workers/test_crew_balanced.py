@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from balancer import Balancer
-from crew_looks import FILE_BYTES, agent_port
+from balancer import Balancer, agent_port
+from crew_looks import FILE_BYTES
 from lineages import Lineage, Loop
 from serving import Client, Served, until
 

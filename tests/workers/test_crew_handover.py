@@ -8,16 +8,15 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from crew_looks import FILE_BYTES, agent_port, ask_agent, begin_in_each, refuses, running
-from crowds import Crowd, Group
+from balancer import agent_port, ask_agent
+from crew_looks import FILE_BYTES, begin_in_each, refuses, running
 from freight.sample import write_sample
-from gauges import KIB
-from lineages import Lineage, Loop, asks, children, runs
-from netns import HERE
+from lineages import Lineage, children, live_through, runs
 from serving import Client, Served, until
 from speaking import Speaker
 
@@ -40,32 +39,14 @@ def test_60_downloads_and_a_loop_of_connections_live_through_5_upgrades(
     write_sample(tmp_path / "site.csv", 64 << 20)
     config = tmp_path / "freight.toml"
     config.write_text("workers = 2\n")
-    server = serve(tmp_path, "--config", str(config), "--drain", "10m", "--idle-timeout", "10m")
+    server = serve(tmp_path, "--config", str(config), "--drain", "10m", "--idle-timeout", "10m", admin=True)
     lineage = found(server)
-    with Crowd(HERE, server.host, server.port, tmp_path) as crowd:
-        one = {"targets": ("/site.csv",), "receive": 64 * KIB}
-        crowd.join(Group(name="long", count=60, span=8 << 20, pace=100 * KIB, **one))
-        crowd.wait_count("long", "running", 60)
-        crowd.join(Group(name="short", count=10, span=2 << 20, stall=KIB, hold=0.5, again=True, **one))
-        loop = Loop(asks(server))
-        try:
-            for workers in (2, 1, 2, 2, 1):
-                config.write_text(f"workers = {workers}\n")
-                answered, done = loop.answered, crowd.counts("short")["whole"]
-                successor = lineage.hand_over()
-                until(lambda answered=answered: loop.answered > answered + 10, "it goes on")  # type: ignore[misc]
-                crowd.wait_count("short", "whole", done + 5)
-                assert crowd.counts("long")["running"] == 60
-                assert len(children(successor)) == (0 if workers == 1 else workers)
-        finally:
-            loop.stop()
-        assert (loop.failed, loop.answered > 50) == ([], True)
-        crowd.end("short", at="stalled")
-        crowd.go("long")
-        crowd.wait_count("long", "whole", 60)
-        short = crowd.counts("short")
-        assert {name for name, count in short.items() if count} <= {"whole", "ended", "asking", "running", "stalled"}
-        assert short["whole"] > 25
+
+    def hand_over(workers: int) -> None:
+        config.write_text(f"workers = {workers}\n")
+        assert len(children(lineage.hand_over())) == (0 if workers == 1 else workers + 1)  # with who answers
+
+    live_through([partial(hand_over, workers) for workers in (2, 1, 2, 2, 1)], server, tmp_path, 60)
     assert lineage.end() == 0
     assert len(set(lineage.pids)) == 6
 
@@ -165,7 +146,7 @@ def test_a_successor_that_does_not_start_changes_nothing(
     assert (server.get("/", "Range: bytes=0-9").status, server.gate()["running"]) == (206, 4)
     config.write_text("workers = 2\n")
     lineage.hand_over()
-    assert server.status()["workers"]["running"] == 2
+    until(lambda: server.status()["workers"]["running"] == 2, "it is the new one that answers")
     assert whole(clients, file)
     for client in clients:
         client.socket.close()

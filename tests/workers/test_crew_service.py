@@ -14,8 +14,9 @@ from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 
+from balancer import agent_port, ask_agent
 from certificates import Pair, make_pair
-from crew_looks import FILE_BYTES, agent_port, ask_agent, begin_in_each, refuses, running
+from crew_looks import FILE_BYTES, begin_in_each, refuses, running
 from lineages import Lineage
 from managing import Manager, passing
 from serving import Client, Served, until

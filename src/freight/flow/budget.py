@@ -252,10 +252,11 @@ class Budget(Ledger):
 
         What is lent though it is promised is there once.
         """
-        return self._spent() + self.running * WINDOW_MIN + max(0, self._all_lent() - self.memory_bytes // FLOAT_SHARE)
+        return self._spent() + self.running * WINDOW_MIN + self._overlent()
 
-    def _all_lent(self) -> int:
-        return self.lent
+    def _overlent(self, lent_elsewhere: int = 0) -> int:
+        """How much more is lent than may be though it is promised, in bytes, and so is spent."""
+        return max(0, self.lent + lent_elsewhere - self.memory_bytes // FLOAT_SHARE)
 
     def room(self, stuck_elsewhere: int = 0) -> float:
         """What part of the memory for downloads is free, from 0 to 1. A loan that moves comes back, so it is free.
@@ -270,7 +271,7 @@ class Budget(Ledger):
     def _fits(self, cost: int) -> bool:
         short = self._short(cost)
         # Hundreds of loans are not looked at where all of them would not be enough, nor again at once: a crowd may ask.
-        if short <= 0 or short > self._all_lent() - self.memory_bytes // FLOAT_SHARE:
+        if short <= 0 or short > self._overlent():
             return short <= 0
         now = monotonic()
         if now - self._sought_at > _SEEK_SECONDS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import chain, islice
 from time import monotonic
 
 from freight.account import Account
@@ -61,20 +62,17 @@ class Ledger:
 
         Those that have not moved for a while come last: they are of clients that stand still.
         """
-        for _ in range(min(count, len(self._borrowers) + len(self._standing))):
-            loans = self._borrowers or self._standing
-            if not loans:
-                return
-            account, sink = next(iter(loans.items()))
+        for account, sink in list(islice(chain(self._borrowers.items(), self._standing.items()), count)):
             held = sink.held()
             if held < account.pinned:
                 self.note(sink, held)
                 if account.over:
                     self._borrowers.move_to_end(account)
+            elif account.standing:
+                self._standing.move_to_end(account)
             else:
-                loans.move_to_end(account)
-                if not account.standing:
-                    self._look_again(sink)
+                self._borrowers.move_to_end(account)
+                self._look_again(sink)
 
     def _look_again(self, sink: Sink) -> None:
         """It has not moved: for how long?"""

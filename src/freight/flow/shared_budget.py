@@ -139,8 +139,8 @@ class SharedBudget(Budget):
         self._refresh()
         return super().can_run(express=express, produced=produced)
 
-    def _all_lent(self) -> int:
-        return self.lent + sum([row[LENT] for row in self._others])
+    def _overlent(self, lent_elsewhere: int = 0) -> int:
+        return super()._overlent(lent_elsewhere + sum([row[LENT] for row in self._others]))
 
     def room(self, stuck_elsewhere: int = 0) -> float:
         """See :class:`Budget`: of all workers."""

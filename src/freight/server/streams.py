@@ -73,6 +73,8 @@ class Streams:
         self._over = False  # nothing more is read
         self._since = house.loop.time()  # when the last stream ended,
         self._partial_since: float | None = None  # and when an unfinished frame or head began
+        self._owed: dict[int, float] = {}  # streams that are answered, and until when their clients may go on
+        self._letting_go: asyncio.TimerHandle | None = None
 
     def exchanges(self) -> Iterator[Exchange]:
         """What runs at this moment; it may change while this goes on."""
@@ -96,6 +98,8 @@ class Streams:
         finally:
             self._over = True
             await self._finish()
+            if self._letting_go is not None:
+                self._letting_go.cancel()
             self._multiplex.close()
             house.budget.shared(-1)
 
@@ -246,16 +250,29 @@ class Streams:
         if not isinstance(error, (TransferError, OSError, asyncio.CancelledError)):
             raise error
 
-    def _let_go(self, number: int) -> None:
-        if not self._over:
+    def _owe(self, number: int) -> None:
+        """A stream has its answer before its request's end: its client has a moment to come to that."""
+        loop = self._house.loop
+        self._owed = {each: until for each, until in self._owed.items() if self._session.owed(each)}  # few, by the wire
+        self._owed[number] = loop.time() + _OWED_SECONDS
+        if self._letting_go is None:  # one for the connection: a timer for each would outlive it, and whoever asks more
+            self._letting_go = loop.call_at(self._owed[number], self._let_go)
+
+    def _let_go(self) -> None:
+        """The moment is over, of the first at least."""
+        self._letting_go, now = None, self._house.loop.time()
+        for number in [each for each, until in self._owed.items() if until <= now]:
+            del self._owed[number]
             self._session.let_go(number)
-            self._multiplex.push()
+        self._multiplex.push()
+        if self._owed:
+            self._letting_go = self._house.loop.call_at(min(self._owed.values()), self._let_go)
 
     def _end(self, number: int, stream: Stream, started: float, ended: str) -> None:
         house = self._house
         self._session.end(number)
         if self._session.owed(number):
-            house.loop.call_later(_OWED_SECONDS, self._let_go, number)
+            self._owe(number)
         self._multiplex.shut(stream.sink)
         del self._streams[number]
         house.budget.shared(0, -1)

@@ -130,7 +130,7 @@ class Sheet:
     """A buffer of ``size`` bytes in which DATA frames are laid out, for one call after another.
 
     Heads stand until others are laid out: calls that follow one another are mostly of one shape, and often of one
-    number of stream, on all connections. Making them anew was a fifth of the time of 100 connections over TLS.
+    number of stream, on all connections. Making them anew takes 20 us for 240 KB, beside 230 for encrypting them.
     """
 
     __slots__ = ("_places", "_shape", "_stop", "_stream", "buffer")

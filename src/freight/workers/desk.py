@@ -97,6 +97,8 @@ class Desk:
             os.close(file)
 
     def _is_ready(self) -> bool:
+        if self.rows.common[SUCCEEDED]:
+            return True  # downloads are taken, by another server
         return not self.rows.common[DRAINING] and any(row[READY] for row in self.rows)
 
 

@@ -78,14 +78,14 @@ class Supervisor:
         """Until all have ended; the exit status: 0, 128 + a signal that would not wait, 1 where no worker can live."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD)
         self._places = [_Place(work, row) for row, work in enumerate(self.works)]
-        if self.desk is not None:
-            self._places.append(_Place(self.desk, None))
         while not self._is_over():
             self._start_due()
             info = signal.sigtimedwait(_TOLD, self._patience())
             if info is not None:
                 self._hear(info.si_signo)
             self._bury()
+            if self.desk is not None and len(self._places) == len(self.works) and any(row[READY] for row in self.rows):
+                self._places.append(_Place(self.desk, None))  # not before: it would answer that nobody serves
             if not self._has_begun and all(row[READY] for row in self.rows):
                 self._has_begun = True
                 self.begun()
