@@ -14,10 +14,13 @@ from freight.account import Account
 from freight.errors import Unservable
 from freight.flow.budget import (
     CONNECTION_COST,
+    FAST_WINDOW,
     FIRST_WINDOW,
     LEAST_MEMORY,
     LISTING_ENTRIES,
+    LOAN_CALLS,
     MULTIPLEX_COST,
+    SLOW_SHARE,
     STREAM_COST,
     TRUSTED_BYTES,
     WAITING_COST,
@@ -135,7 +138,14 @@ class Lending(RuleBasedStateMachine):
                 self.withdraw(queue)
 
     def hand_over(self, queue: Queue, room: float) -> None:
-        window = self.budget.window(queue, queue.bytes, queue.moved, queue.bytes == 0)
+        account = queue.account
+        lent = account.calls > 0
+        if lent:
+            account.calls -= 1
+            window = account.pinned
+        else:
+            window = self.budget.window(queue, queue.bytes, queue.moved, queue.bytes == 0)
+            lent = account.calls > 0
         if not window:
             running = sum(each.running for each in self.queues)
             assert LARGEST * running <= self.budget.memory_bytes
@@ -144,7 +154,8 @@ class Lending(RuleBasedStateMachine):
         )  # 1 is nothing: 0 is no bound
         queue.bytes += given
         queue.moved += given
-        self.budget.note(queue, queue.bytes)
+        if not lent:
+            self.budget.note(queue, queue.bytes)
         self.nothing_is_beyond_the_memory()
 
     @rule(data=st.data(), room=st.sampled_from([1.0, 0.5, 0.0]), trusted=st.booleans())
@@ -173,12 +184,12 @@ class Lending(RuleBasedStateMachine):
         for queue in self.queues:
             queue.bytes = int(queue.bytes * left)
 
-    @rule(count=st.sampled_from([1, 4, 512]), standing=st.booleans())
-    def reclaim(self, count: int, standing: bool) -> None:
+    @rule(count=st.sampled_from([1, 4, 512]), standing=st.booleans(), called_in=st.booleans())
+    def reclaim(self, count: int, standing: bool, called_in: bool) -> None:
         if standing:  # whoever does not move has not for a while
             for queue in self.queues:
                 queue.account.still_since = min(queue.account.still_since, 1e-9)
-        self.budget.reclaim(count)
+        self.budget.reclaim(count, called_in=called_in)
 
     @rule(data=st.data())
     def close(self, data: st.DataObject) -> None:
@@ -218,7 +229,7 @@ class Lending(RuleBasedStateMachine):
         assert queue is not None
         for each in self.queues:
             each.bytes = 0
-        self.budget.reclaim(len(self.queues))
+        self.budget.reclaim(len(self.queues), called_in=True)
         window = self.budget.window(queue, 0, queue.moved, data.draw(st.booleans()))
         assert not window or window >= WINDOW_MIN
 
@@ -236,6 +247,11 @@ class Lending(RuleBasedStateMachine):
         total = self.total()
         assert total <= self.allowed
         self.allowed = max(self.budget.memory_bytes, total)
+
+    @invariant()
+    def who_has_calls_has_a_loan_that_is_noted(self) -> None:
+        for each in self.queues:
+            assert not each.account.calls or each.account.pinned == FAST_WINDOW
 
     @invariant()
     def the_books_are_what_a_recount_finds(self) -> None:
@@ -443,6 +459,82 @@ def test_a_loan_is_worth_waiting_for_while_those_that_are_about_come_back(monkey
         queue.bytes = 0
         budget.note(queue, 0)
     assert budget.whole_loans() == counts[0]
+
+
+def lend_one(budget: Budget, quick: bool = True) -> Any:
+    """One more that runs and asks for its window, as it has drained all it had; ``quick``: at once."""
+    queue = run_one(budget)
+    budget.window(queue, 0, TRUSTED_BYTES, quick)
+    return queue
+
+
+def test_who_drains_a_whole_window_at_once_has_it_for_several_calls() -> None:
+    budget = Budget(20_000_000, LARGEST)
+    queues = [lend_one(budget) for _ in range(20)]
+    lent = [queue for queue in queues if queue.account.calls]
+    assert 3 <= len(lent) < 20
+    assert {queue.account.calls for queue in lent} == {LOAN_CALLS}
+    assert {queue.account.pinned for queue in lent} == {FAST_WINDOW}  # known before the first byte is handed over
+    budget.note(lent[0], FAST_WINDOW)
+    assert lent[0].account.calls == 0  # what is known by counting is no loan for several calls
+
+
+@pytest.mark.parametrize(
+    ("memory", "moved", "quick"),
+    [(64 << 20, TRUSTED_BYTES, False), (64 << 20, TRUSTED_BYTES - 1, True), (4 << 30, TRUSTED_BYTES, True)],
+    ids=["slow", "a newcomer", "there is room for queues without bound"],
+)
+def test_all_others_are_counted_at_each_call(memory: int, moved: int, quick: bool) -> None:
+    budget = Budget(memory, LARGEST)
+    queues = [run_one(budget) for _ in range(400)]
+    budget.window(queues[0], 0, moved, quick)
+    assert (queues[0].account.calls, budget.pinned) == (0, 0)
+
+
+def test_a_loan_for_several_calls_is_kept_while_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its queue is empty between two of them; others that look for memory leave it, unless all is called in."""
+    now = 1.0
+    monkeypatch.setattr("freight.flow.ledger.monotonic", lambda: now)
+    budget = Budget(20_000_000, LARGEST)
+    busy, still, other = (lend_one(budget) for _ in range(3))
+    for _ in range(3):
+        budget.reclaim(3)
+        now += 0.04
+        busy.account.calls -= 1
+        other.account.calls -= 1
+    assert (busy.account.pinned, still.account.pinned) == (FAST_WINDOW, 0)  # 80 ms without a call
+    other.bytes = FAST_WINDOW // 2
+    budget.reclaim(3, called_in=True)
+    assert (busy.account.pinned, other.account.pinned) == (0, FAST_WINDOW // 2)
+    assert (busy.account.calls, other.account.calls) == (0, 0)
+
+
+def test_a_loan_for_several_calls_that_is_full_and_does_not_move_is_one_that_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1.0
+    monkeypatch.setattr("freight.flow.ledger.monotonic", lambda: now)
+    budget = Budget(20_000_000, LARGEST)
+    queue = lend_one(budget)
+    queue.bytes = FAST_WINDOW
+    for _ in range(3):
+        budget.reclaim(1)
+        now += 0.06
+    assert (queue.account.calls, budget.stuck) == (0, FAST_WINDOW - WINDOW_MIN)
+    queue.bytes = 0
+    budget.reclaim(1)
+    assert (budget.stuck, budget.pinned) == (0, 0)
+
+
+def test_loans_for_several_calls_leave_memory_to_who_is_slow() -> None:
+    budget = Budget(64 << 20, LARGEST)
+    queues = [run_one(budget) for _ in range(400)]
+    while budget.whole_loans():
+        budget.window(queues.pop(), 0, TRUSTED_BYTES, True)
+    slow = 0
+    while fill(budget, queues[slow]) == FAST_WINDOW:
+        slow += 1
+    assert slow * (FAST_WINDOW - WINDOW_MIN) == pytest.approx(budget._pool / SLOW_SHARE, rel=0.1)
 
 
 @pytest.mark.parametrize("memory", [LEAST_MEMORY, 1 << 20, 20_000_000, 64 << 20])

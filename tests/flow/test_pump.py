@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from freight.core.multipart import lay_out
 from freight.errors import Changed, ShortRead
-from freight.flow.budget import FAST_WINDOW, WINDOW_MIN
+from freight.flow.budget import FAST_WINDOW, TRUSTED_BYTES, WINDOW_MIN
 from freight.flow.gate import Lane, Slot
 from freight.flow.pump import CALLS, CHUNK_BYTES, MARK_MIN, Pump
 from freight.flow.rates import Rates
@@ -28,16 +28,23 @@ class Lender:
 
     def __init__(self, window: int) -> None:
         self.given = window
+        self.calls = 0  # that it gives with a window
+        self.asked = 0
         self.loans = 1  # whole ones to be had
         self.noted: list[int] = []
 
     scarce = False
 
     def window(self, sink: Any, held: int, moved: int, quick: bool) -> int:
+        self.asked += 1
+        sink.account.calls = self.calls
+        if self.calls:
+            sink.account.pinned = self.given
         return self.given
 
     def note(self, sink: Any, pinned: int) -> None:
         self.noted.append(pinned)
+        sink.account.calls = 0
 
     def measure(self, sink: Any) -> None:
         pass
@@ -304,7 +311,11 @@ def test_who_has_drained_all_waits_in_line_while_no_whole_loan_is_to_be_had(make
     """A call of its least window would cost as much of the processor as six times the bytes."""
     bench = Bench(make_sink, file, WINDOW_MIN)
     bench.lender.loans = 0
-    assert bench.step() > 0  # a newcomer does not: its first bytes go at once
+    while bench.pump.moved < TRUSTED_BYTES:  # a newcomer does not: it would be lent nothing
+        assert bench.step() > 0
+        bench.drain()
+    bench.drain(WINDOW_MIN - KIB)
+    bench.sink.acks = bench.sink.taken - WINDOW_MIN + KIB
     assert bench.step() == 0
     assert bench.rounds.line == []  # nor does who holds something: it is slow, and its window is enough for it
     bench.drain()
@@ -318,8 +329,51 @@ def test_who_has_drained_all_waits_in_line_while_no_whole_loan_is_to_be_had(make
 
 def test_who_has_drained_all_does_not_pass_those_in_line(make_sink: Make, file: Any) -> None:
     bench = Bench(make_sink, file, FAST_WINDOW)
-    bench.step()
-    bench.drain()
+    while bench.pump.moved < TRUSTED_BYTES:
+        bench.step()
+        bench.drain()
     bench.rounds.line.append(-1)
     assert bench.step() == 0
     assert bench.rounds.line == [-1, bench.sink.fileno()]
+
+
+def test_a_loan_for_several_calls_is_asked_for_once_and_not_counted_between(make_sink: Make, file: Any) -> None:
+    bench = Bench(make_sink, file, FAST_WINDOW)
+    bench.lender.calls = 4
+    for turns in (5, 5, 5):
+        before = bench.lender.asked, len(bench.lender.noted)
+        for _ in range(turns):
+            assert bench.step() == CALLS[0]
+            bench.drain()
+        assert (bench.lender.asked, len(bench.lender.noted)) == (before[0] + 1, before[1])
+    bench.rounds.line.append(-1)
+    assert bench.step() == 0  # and then it is for others
+    assert bench.lender.noted[-1] == 0
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(st.lists(st.floats(0, 1), min_size=20, max_size=40))
+def test_with_a_loan_too_what_is_queued_never_exceeds_it(make_sink: Make, file: Any, drains: list[float]) -> None:
+    bench = Bench(make_sink, file, FAST_WINDOW)
+    bench.lender.calls = 16
+    for left in drains:
+        bench.step()
+        held = bench.sink.held()
+        assert held <= FAST_WINDOW
+        assert bench.sink.account.calls == 0 or bench.sink.account.pinned == FAST_WINDOW
+        bench.drain(int((bench.sink.taken - bench.sink.acks) * left))
+
+
+@pytest.mark.parametrize("left", [0, FAST_WINDOW - 40 * KIB])
+def test_who_is_done_or_does_not_drain_gives_its_loan_back(make_sink: Make, file: Any, left: int) -> None:
+    bench = Bench(make_sink, file, FAST_WINDOW, Span(0, 3 * CALLS[0]))
+    bench.lender.calls = 16
+    bench.step()
+    bench.drain(left)
+    for _ in range(3):
+        bench.step()
+        if left:
+            break
+        bench.drain(1)
+    assert bench.sink.account.calls == 0
+    assert bench.lender.noted[-1] < FAST_WINDOW

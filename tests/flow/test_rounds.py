@@ -15,6 +15,7 @@ import pytest
 from stepped import SteppedLoop
 
 from freight.flow.rounds import FAILED, GONE, Rounds
+from freight.flow.turns import Turns
 
 Run = Callable[[Callable[[], Any]], None]
 
@@ -314,8 +315,8 @@ def test_those_in_line_are_called_in_turn_as_many_as_there_are_loans_for(run: Ru
     run(main)
 
 
-def test_those_in_line_have_small_calls_where_few_loans_come_back(run: Run, ended: ExitStack) -> None:
-    """Slow clients have them: there is time for small calls then."""
+def test_those_in_line_have_small_calls_where_the_loop_is_idle(run: Run, ended: ExitStack) -> None:
+    """Slow clients have the loans: there is time for small calls then."""
     called: list[int] = []
 
     async def main() -> None:
@@ -331,6 +332,33 @@ def test_those_in_line_have_small_calls_where_few_loans_come_back(run: Run, ende
         ended.close()
 
     run(main)
+
+
+class Still:
+    """A loop whose time passes when it is told to, with one timer."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.timer: Callable[[], None] | None = None
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        self.now += seconds
+        self.timer = call
+
+
+@pytest.mark.parametrize(("part", "small"), [(1.0, False), (0.6, False), (0.4, True), (0.0, True)])
+def test_those_in_line_wait_while_the_loop_is_busy_with_loans(part: float, small: bool) -> None:
+    """Busy, and not so many loans a second: how many that are depends on the machine."""
+    loop: Any = Still()
+    borrower: Any = Part()
+    line = Turns(loop, lambda: 0, lambda fd, waiter: True, lambda fd: None, lambda: loop.now * part)
+    line.join(1, borrower)
+    for _ in range(3):
+        loop.timer()
+        assert bool(len(line)) is not small
 
 
 class Shared:

@@ -100,8 +100,14 @@ free.
 Should all of it end with clients that stand still, what is left is still a window for everybody (docs/decisions/011).
 """
 
+SLOW_SHARE = 4
+"""One in so many bytes that may be lent is left to who is slow, however many others drain all they have at once."""
+
 DRAINED_BYTES = 4 * KIB
 """With so much or less in the kernel a transfer has drained all it had."""
+
+LOAN_CALLS = 16
+"""For so many calls more a whole window is lent to who has drained all it had, and is not counted anew meanwhile."""
 
 _LOAN = FAST_WINDOW - WINDOW_MIN  # a whole one
 _MANY = 1 << 20  # as many as may come
@@ -275,7 +281,7 @@ class Budget(Ledger):
             return short <= 0
         now = monotonic()
         if now - self._sought_at > _SEEK_SECONDS:
-            self.reclaim(_RECLAIMED_AT_MOST)
+            self.reclaim(_RECLAIMED_AT_MOST, called_in=True)
             short = self._short(cost)
             if short > 0:
                 self._sought_at = now
@@ -352,7 +358,7 @@ class Budget(Ledger):
 
         ``quick``: it has drained all it had, at once; where loans are ``scarce``, only those who do have any.
         0: as many as the kernel likes, while there is room for the host's maximum for everyone who runs. What is then
-        handed over is to be noted; nobody else may ask meanwhile.
+        handed over is to be noted, unless the account has calls, for which it is noted. Nobody else may ask meanwhile.
         """
         account = sink.account
         if moved < TRUSTED_BYTES:
@@ -367,15 +373,21 @@ class Budget(Ledger):
         lendable = own + account.over + account.base
         free = self._for_windows + account.pinned
         if most <= lendable - self.lent and most <= free - self.pinned:
-            return window
+            return self._granted(sink, window, quick)
         self.note(sink, held)
         lendable = own + account.over + account.base
         for _ in range(_RECLAIMED_AT_ONCE if self._borrowers else 1):
             self.reclaim(1)
             if most <= lendable - self.lent and most - held <= self._for_windows - self.pinned:
-                return window
+                return self._granted(sink, window, quick)
         lent = max(account.base, lendable - self.lent)
         return max(held, min(most, lent, held + self._for_windows - self.pinned)) or 1  # 0 would be no bound
+
+    def _granted(self, sink: Sink, window: int, quick: bool) -> int:
+        """A window that there is room for. The usual one is lent for several calls: asking costs as much as a third."""
+        if quick and window == FAST_WINDOW:
+            self.lend(sink, window, LOAN_CALLS)
+        return window
 
     @property
     def tight(self) -> bool:
@@ -405,7 +417,8 @@ class Budget(Ledger):
         return free // _LOAN if free + self.lent - self.stuck >= _LOAN else _MANY
 
     def _free(self) -> int:
-        return max(0, min(self._float - self.lent, self._for_windows - self.pinned))
+        for_slow = 0 if self.scarce else self._pool // SLOW_SHARE
+        return max(0, min(self._float - for_slow - self.lent, self._for_windows - self.pinned))
 
 
 _LEAST_ENTRIES = 32

@@ -28,8 +28,9 @@ class Ledger:
         self._standing: OrderedDict[Account, Sink] = OrderedDict()  # and those whose loan does not move
 
     def note(self, sink: Sink, pinned: int) -> None:
-        """From now on a connection is known to have so many bytes in the kernel."""
+        """From now on a connection is known to have so many bytes in the kernel; a loan for several calls is over."""
         account = sink.account
+        account.calls = account.calls_seen = 0
         if account.standing:
             account.standing = False
             self.stuck -= account.over
@@ -47,6 +48,11 @@ class Ledger:
         self.lent += over - account.over
         account.pinned, account.over = pinned, over
 
+    def lend(self, sink: Sink, window: int, calls: int) -> None:
+        """From now on a connection has ``window`` bytes for so many calls, however much of it lies in the kernel."""
+        self.note(sink, window)
+        sink.account.calls = calls
+
     def forget(self, sink: Sink) -> None:
         """A connection has closed, and the kernel holds nothing for it."""
         self.note(sink, 0)
@@ -57,12 +63,17 @@ class Ledger:
         if held < sink.account.pinned:
             self.note(sink, held)
 
-    def reclaim(self, count: int) -> None:
+    def reclaim(self, count: int, *, called_in: bool = False) -> None:
         """Look at the ``count`` oldest loans, each of them once, and take back what has left the kernel.
 
-        Those that have not moved for a while come last: they are of clients that stand still.
+        Those that have not moved for a while come last: they are of clients that stand still. Who has calls left, and
+        makes them, keeps what it was lent for them, unless all is ``called_in``.
         """
         for account, sink in list(islice(chain(self._borrowers.items(), self._standing.items()), count)):
+            if account.calls:
+                if not called_in and self._calls(account):
+                    continue
+                account.calls = 0
             held = sink.held()
             if held < account.pinned:
                 self.note(sink, held)
@@ -73,6 +84,16 @@ class Ledger:
             else:
                 self._borrowers.move_to_end(account)
                 self._look_again(sink)
+
+    def _calls(self, account: Account) -> bool:
+        """Whether it has made a call lately."""
+        now = monotonic()
+        if account.calls != account.calls_seen:
+            account.calls_seen, account.still_since = account.calls, now
+        elif now - account.still_since > _STANDS_SECONDS:
+            return False
+        self._borrowers.move_to_end(account)
+        return True
 
     def _look_again(self, sink: Sink) -> None:
         """It has not moved: for how long?"""

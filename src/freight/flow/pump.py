@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from time import monotonic
 
 from freight.errors import ShortRead
-from freight.flow.budget import DRAINED_BYTES, FAST_WINDOW, WINDOW_MIN, Budget
+from freight.flow.budget import DRAINED_BYTES, FAST_WINDOW, TRUSTED_BYTES, WINDOW_MIN, Budget
 from freight.flow.gate import Slot
 from freight.flow.rates import Rates
 from freight.flow.rounds import Rounds
@@ -117,10 +117,17 @@ class Pump(Waiting):
         if self._fetching_since:
             return False
         held = self.sink.held()
-        quick = held <= DRAINED_BYTES and (not self._budget.scarce or self._drains_at_once())
-        if quick and self._lines_up(held):
-            return False
-        window = self._budget.window(self.sink, held, self.moved, quick)
+        account = self.sink.account
+        lent = account.calls > 0
+        if lent:
+            account.calls -= 1
+            window = account.pinned
+        else:
+            quick = held <= DRAINED_BYTES and (not self._budget.scarce or self._drains_at_once())
+            if quick and self._lines_up(held):
+                return False
+            window = self._budget.window(self.sink, held, self.moved, quick)
+            lent = account.calls > 0
         # The usual turn, of thousands, comes first: in the midst of a span, all is as it was, and there is room.
         start, stop = self._start, self._start + _CALL
         if (
@@ -135,8 +142,9 @@ class Pump(Waiting):
             taken = self.sink.sendfile(self._fd, start, _CALL)
             self._start = start + taken
             self.moved += taken
-            # Of a client with a tiny receive buffer the kernel takes less, in many small packets, and holds as much.
-            self._budget.note(self.sink, held + _CALL + _CALL_OVERHEAD)
+            if not lent:
+                # Of a client with a tiny receive buffer the kernel takes less, in small packets, and holds as much.
+                self._budget.note(self.sink, held + _CALL + _CALL_OVERHEAD)
             if not taken:
                 raise ShortRead("the file ended before its length")
             return False
@@ -149,7 +157,9 @@ class Pump(Waiting):
     def _lines_up(self, held: int) -> bool:
         """Whether it is better to wait a moment for a whole loan than to have a small call now."""
         rounds = self._rounds
-        if rounds is None or self._called or not self.moved or (not rounds.line and self._budget.whole_loans()):
+        if rounds is None or self._called or self.moved < TRUSTED_BYTES:  # a newcomer would be lent nothing
+            return False
+        if not rounds.line and self._budget.whole_loans():
             return False
         self._budget.note(self.sink, held)
         rounds.line_up(self.sink.fileno(), self)
@@ -181,6 +191,7 @@ class Pump(Waiting):
                     if taken < count or self._start < self._stop:
                         return False  # the kernel is full, or it has had its turn
                 elif not self._next():
+                    self.sink.account.calls = 0  # what is left of a loan is for others
                     return True
             return False
         except BlockingIOError:
@@ -190,9 +201,9 @@ class Pump(Waiting):
         finally:
             if given:
                 self._sent_at = monotonic()
+            if not (given and self.sink.account.calls):
                 # Asked again: with a tiny receive buffer the bookkeeping is as much as the bytes, mostly it is little.
-                held = self.sink.held() + _SPLIT
-            self._budget.note(self.sink, held)
+                self._budget.note(self.sink, self.sink.held() + _SPLIT if given else held)
             if given and self._rates.bound:
                 self._rates.took(self._slot.key, given, self._sent_at)
 

@@ -157,7 +157,7 @@ class SharedGate(Gate):
             return
         lent = self._budget.lent
         if any(row[_WAITING] for row in self._others):
-            self._budget.reclaim(_RECLAIMED_AT_MOST)
+            self._budget.reclaim(_RECLAIMED_AT_MOST, called_in=True)
         self.call_next()
         if self._budget.lent < lent:
             self._rows.ring(self._number, _WAITING)

@@ -1,8 +1,8 @@
 """The line for whole loans: who has drained all it had, and comes next when another's loan is back (decision 011).
 
-A loan comes back when its borrower's socket is ready again, which is a turn of the rounds; they call the line then. And
-every few milliseconds the line is looked at by itself: where few loans came back meanwhile, those who have them are
-slow, and the processor has time for small calls, so that all who stand there have one.
+A loan comes back when its borrower has made its calls and drained them, which is a turn of the rounds; they call the
+line then. And every few milliseconds the line is looked at by itself: where the loop was idle half of that time, those
+who have the loans are slow, and there is time for small calls, so that all who stand there have one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 _LOOK_SECONDS = 0.005
-_LOOK_LEAST = 16  # fewer loans than that in so long a time are less than small calls bring
 
 
 class Borrower(Protocol):
@@ -27,6 +26,7 @@ class Turns:
     """A line, first come first served. Whoever is called is first given back to ``resume``, by its descriptor.
 
     ``loans``: how many whole loans there are. ``is_there``: whether who joined with a descriptor still waits at it.
+    ``busy``: how many seconds the loop has spent on transfers so far.
     """
 
     def __init__(
@@ -35,14 +35,16 @@ class Turns:
         loans: Callable[[], int],
         is_there: Callable[[int, object], bool],
         resume: Callable[[int], None],
+        busy: Callable[[], float],
     ) -> None:
         self._loop = loop
         self._loans = loans
         self._is_there = is_there
         self._resume = resume
+        self._busy = busy
         self._line: deque[tuple[int, Borrower]] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._given = 0  # loans since the timer was wound
+        self._since = self._busy_since = 0.0  # when the timer was wound, and what ``busy`` said
 
     def __len__(self) -> int:
         return len(self._line)
@@ -57,7 +59,6 @@ class Turns:
         given = 0
         while self._line and given < most and self._loans():
             given += self._next()
-        self._given += given
         return given
 
     def close(self) -> None:
@@ -77,13 +78,13 @@ class Turns:
 
     def _wind(self) -> None:
         if self._timer is None:
+            self._since, self._busy_since = self._loop.time(), self._busy()
             self._timer = self._loop.call_later(_LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
         self._timer = None
-        if self._given < _LOOK_LEAST:
+        if 2 * (self._busy() - self._busy_since) < self._loop.time() - self._since:
             for _ in range(len(self._line)):
                 self._next()
-        self._given = 0
         if self._line:
             self._wind()
