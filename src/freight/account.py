@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Account:
-    """Bytes of the kernel's memory, never fewer than there really are. The budget's, but ``calls``, which who makes them counts."""
+    """Bytes of the kernel's memory, never fewer than there really are. The budget's; ``calls`` are the pump's too."""
 
     __slots__ = ("base", "calls", "calls_seen", "need", "over", "pinned", "standing", "still_since")
 

@@ -64,8 +64,7 @@ class Rounds:
         self._each_seconds = _TURN_SECONDS  # what a callback takes, on the average of late
         self._resting: list[tuple[float, int, _Order]] = []  # a heap: until when, whose socket, who
         self._timer: asyncio.TimerHandle | None = None
-        self._busy_seconds = 0.0  # of all turns
-        self.line = Turns(loop, loans, self._is_there, self.resume, lambda: self._busy_seconds)
+        self.line = Turns(loop, loans, self._is_there, self.resume)
         loop.add_reader(self._epoll.fileno(), self._ready)
 
     def _is_there(self, fd: int, waiter: object) -> bool:
@@ -156,9 +155,7 @@ class Rounds:
                 waiter.ready(events)
         called = self.line.call(most) if self.line else 0
         if ready or called:
-            spent = monotonic() - began
-            self._busy_seconds += spent
-            self._each_seconds += (spent / (len(ready) + called) - self._each_seconds) / 8
+            self._each_seconds += ((monotonic() - began) / (len(ready) + called) - self._each_seconds) / 8
 
     def _wind(self) -> None:
         """Have a timer for who rests the shortest."""

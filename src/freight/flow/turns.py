@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from time import thread_time
 from typing import Protocol
 
 _LOOK_SECONDS = 0.005
@@ -26,7 +27,7 @@ class Turns:
     """A line, first come first served. Whoever is called is first given back to ``resume``, by its descriptor.
 
     ``loans``: how many whole loans there are. ``is_there``: whether who joined with a descriptor still waits at it.
-    ``busy``: how many seconds the loop has spent on transfers so far.
+    ``busy``: how many seconds of a processor the loop has had so far.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Turns:
         loans: Callable[[], int],
         is_there: Callable[[int, object], bool],
         resume: Callable[[int], None],
-        busy: Callable[[], float],
+        busy: Callable[[], float] = thread_time,
     ) -> None:
         self._loop = loop
         self._loans = loans
