@@ -262,6 +262,7 @@ class Lending(RuleBasedStateMachine):
         assert budget.producers == sum(each.produced for each in self.queues)
         assert budget.pinned == sum(each.pinned for each in accounts)
         assert budget.lent == sum(max(0, each.pinned - each.base) for each in accounts)
+        assert budget.ventured == sum(each.over for each in accounts if not each.proven)
         loans = {each for each in accounts if each.pinned > each.base}
         assert set(budget._borrowers) | set(budget._standing) == loans
         assert set(budget._standing) == {each for each in accounts if each.standing}
@@ -524,6 +525,31 @@ def test_a_loan_for_several_calls_that_is_full_and_does_not_move_is_one_that_sta
     queue.bytes = 0
     budget.reclaim(1)
     assert (budget.stuck, budget.pinned) == (0, 0)
+
+
+def test_newcomers_have_a_part_of_what_may_be_lent_and_leave_the_rest_to_who_has_proven_to_drain() -> None:
+    """Those who stand still from the start hold that part for ever, and no more."""
+    budget = Budget(20_000_000, LARGEST)
+    newcomers = [run_one(budget) for _ in range(50)]
+    windows = [fill(budget, queue, moved=0) for queue in newcomers]
+    few = windows.index(WINDOW_MIN)
+    assert windows == [FIRST_WINDOW] * few + [WINDOW_MIN] * (50 - few)
+    assert 1 <= few <= 4
+    assert budget.whole_loans() >= 3
+    queue = newcomers[0]
+    queue.bytes = 0
+    fill(budget, queue)
+    queue.bytes = 0
+    budget.note(queue, 0)
+    assert [fill(budget, run_one(budget), moved=0) for _ in range(2)] == [FIRST_WINDOW, WINDOW_MIN]
+
+
+@pytest.mark.parametrize("lent_to_others", [0, 100])
+def test_a_newcomer_has_its_first_window_however_much_others_have_who_drain(lent_to_others: int) -> None:
+    budget = Budget(64 << 20, LARGEST)
+    for _ in range(lent_to_others):
+        lend_one(budget)
+    assert fill(budget, run_one(budget), moved=0) == FIRST_WINDOW
 
 
 def test_loans_for_several_calls_leave_memory_to_who_is_slow() -> None:

@@ -349,16 +349,20 @@ class Still:
         self.timer = call
 
 
-@pytest.mark.parametrize(("part", "small"), [(1.0, False), (0.6, False), (0.4, True), (0.0, True)])
-def test_those_in_line_wait_while_the_loop_is_busy_with_loans(part: float, small: bool) -> None:
+@pytest.mark.parametrize(
+    ("busy", "loans", "seconds"),
+    [(1.0, 0, 1.0), (0.6, 0, 1.0), (0.4, 0, 0.0), (0.0, 0, 0.0), (1.0, 1, 0.0)],
+    ids=["busy", "busy enough", "idle enough", "idle", "a loan is back"],
+)
+def test_those_in_line_wait_while_the_loop_is_busy_but_not_for_ever(busy: float, loans: int, seconds: float) -> None:
     """Busy, and not so many loans a second: how many that are depends on the machine."""
     loop: Any = Still()
     borrower: Any = Part()
-    line = Turns(loop, lambda: 0, lambda fd, waiter: True, lambda fd: None, lambda: loop.now * part)
+    line = Turns(loop, lambda: loans, lambda fd, waiter: True, lambda fd: None, lambda: loop.now * busy)
     line.join(1, borrower)
-    for _ in range(3):
+    while line:
         loop.timer()
-        assert bool(len(line)) is not small
+    assert seconds <= loop.now <= seconds + 0.02
 
 
 class Shared:

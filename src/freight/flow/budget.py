@@ -79,7 +79,8 @@ TRUSTED_BYTES = 256 * KIB
 """How far a transfer must have come for more than FIRST_WINDOW, in bytes: further than who stalls from the start."""
 
 FIRST_SHARE = 4
-"""Once one in so many bytes that may be lent is lent, newcomers have WINDOW_MIN: some stand still from the start."""
+"""Once one in so many bytes that may be lent is lent to newcomers, others of them have WINDOW_MIN: some stand still from
+the start."""
 
 DOOR_SHARE = 14
 """One in so many bytes is kept for who is neither running nor lent to: small answers, and connections that ask."""
@@ -362,8 +363,11 @@ class Budget(Ledger):
         """
         account = sink.account
         if moved < TRUSTED_BYTES:
-            most = window = FIRST_WINDOW if self.lent * FIRST_SHARE < self._float else WINDOW_MIN
+            others = self.ventured if account.proven else self.ventured - account.over
+            most = window = FIRST_WINDOW if others * FIRST_SHARE < self._float else WINDOW_MIN
         else:
+            if not account.proven:
+                self.prove(account)
             # Without a bound it may take as much as a queue ever does; those who ended may still hold as much.
             window = self._most
             if window > account.need:

@@ -16,13 +16,13 @@ class Ledger:
     """The accounts of all connections. Nothing is in it that was not asked of the kernel, or handed to it since.
 
     ``pinned``: bytes of all accounts; ``lent``: of them, beyond what each may always have; ``stuck``: of those, with
-    clients that do not move.
+    clients that do not move; ``ventured``: of those, with clients that have not proven that they do.
     """
 
-    __slots__ = ("_borrowers", "_standing", "lent", "pinned", "stuck")
+    __slots__ = ("_borrowers", "_standing", "lent", "pinned", "stuck", "ventured")
 
     def __init__(self) -> None:
-        self.pinned = self.lent = self.stuck = 0
+        self.pinned = self.lent = self.stuck = self.ventured = 0
         # Any sink of an account can tell what is held for it: streams of one connection have one account.
         self._borrowers: OrderedDict[Account, Sink] = OrderedDict()  # the longest known first,
         self._standing: OrderedDict[Account, Sink] = OrderedDict()  # and those whose loan does not move
@@ -46,12 +46,19 @@ class Ledger:
                 del self._borrowers[account]
         self.pinned += pinned - account.pinned
         self.lent += over - account.over
+        if not account.proven:
+            self.ventured += over - account.over
         account.pinned, account.over = pinned, over
 
     def lend(self, sink: Sink, window: int, calls: int) -> None:
         """From now on a connection has ``window`` bytes for so many calls, however much of it lies in the kernel."""
         self.note(sink, window)
         sink.account.calls = calls
+
+    def prove(self, account: Account) -> None:
+        """From now on it is known to be of a client that takes what it is given."""
+        self.ventured -= account.over
+        account.proven = True
 
     def forget(self, sink: Sink) -> None:
         """A connection has closed, and the kernel holds nothing for it."""

@@ -14,6 +14,7 @@ from time import thread_time
 from typing import Protocol
 
 _LOOK_SECONDS = 0.005
+_WAIT_SECONDS = 1.0  # the longest that anybody stands there, whatever the loop is busy with
 
 
 class Borrower(Protocol):
@@ -43,7 +44,7 @@ class Turns:
         self._is_there = is_there
         self._resume = resume
         self._busy = busy
-        self._line: deque[tuple[int, Borrower]] = deque()
+        self._line: deque[tuple[int, Borrower, float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._since = self._busy_since = 0.0  # when the timer was wound, and what ``busy`` said
 
@@ -52,7 +53,7 @@ class Turns:
 
     def join(self, fd: int, borrower: Borrower) -> None:
         """Stand at the end."""
-        self._line.append((fd, borrower))
+        self._line.append((fd, borrower, self._loop.time()))
         self._wind()
 
     def call(self, most: int) -> int:
@@ -70,7 +71,7 @@ class Turns:
 
     def _next(self) -> bool:
         """Call the first, unless it has gone."""
-        fd, borrower = self._line.popleft()
+        fd, borrower, _ = self._line.popleft()
         if not self._is_there(fd, borrower):
             return False
         self._resume(fd)
@@ -83,9 +84,12 @@ class Turns:
             self._timer = self._loop.call_later(_LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
-        self._timer = None
-        if 2 * (self._busy() - self._busy_since) < self._loop.time() - self._since:
+        self._timer, now = None, self._loop.time()
+        idle = 2 * (self._busy() - self._busy_since) < now - self._since
+        if idle or (self._line and now - self._line[0][2] > _WAIT_SECONDS):
             for _ in range(len(self._line)):
                 self._next()
+        else:
+            self.call(len(self._line))  # where all who have loans stand still, no turn of the rounds does it
         if self._line:
             self._wind()
