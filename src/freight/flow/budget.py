@@ -79,7 +79,7 @@ TRUSTED_BYTES = 256 * KIB
 """How far a transfer must have come for more than FIRST_WINDOW, in bytes: further than who stalls from the start."""
 
 FIRST_SHARE = 4
-"""Once one in so many bytes that may be lent is lent to newcomers, others of them have WINDOW_MIN: some stand still from
+"""Once one in so many bytes that may be lent is lent to newcomers, more of them have WINDOW_MIN: some stand still from
 the start."""
 
 DOOR_SHARE = 14
