@@ -7,12 +7,15 @@ crowd is never: some long-lived object lies in each. The C library's gives back 
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import gc
 import os
 from pathlib import Path
+from typing import Any
 
 _STATM, _MAPS = Path("/proc/self/statm"), Path("/proc/self/maps")
+_ITERATORS = 255
 _MADV_POPULATE_WRITE = 23  # madvise(2), since Linux 5.14
 
 
@@ -22,10 +25,33 @@ def give_back(thorough: bool) -> None:
     ``thorough``: empty Python's own free lists first, which walks through all objects that are there: where few are.
     """
     gc.collect(2 if thorough else 0)
+    if thorough:
+        _renew_iterators()
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError):
         pass
+
+
+class _NoLoop:
+    """What a future asks of its loop when it is made."""
+
+    def get_debug(self) -> bool:
+        return False
+
+
+def _renew_iterators() -> None:
+    """Have CPython keep other iterators of futures than those that a crowd has left it.
+
+    It keeps up to 255 of those that ``await future`` makes for the next ones, and a collection does not free them
+    (Modules/_asynciomodule.c). Each lies where it was made, among what the crowd had, and holds a page of it.
+    """
+    loop: Any = _NoLoop()
+    future: asyncio.Future[None] = asyncio.Future(loop=loop)
+    left = [future.__await__() for _ in range(_ITERATORS)]
+    fresh = [future.__await__() for _ in range(_ITERATORS)]
+    fresh.clear()  # these are kept now, and there is no room for the others
+    left.clear()
 
 
 def own_pages() -> None:

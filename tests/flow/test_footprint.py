@@ -11,6 +11,7 @@ import pytest
 
 from freight.flow.budget import CONNECTION_COST, LEAST_MEMORY, ONCE_BYTES, UNGROWN_SHARE, Budget
 from freight.flow.footprint import Footprint
+from freight.heap import give_back
 
 Run = Callable[[Callable[[], Any]], None]
 MEMORY = 20_000_000
@@ -139,3 +140,18 @@ def test_in_a_crowd_the_walk_is_short(run: Run, heap: Heap) -> None:
         assert heap.asked == [False]
 
     looks(run, budget, steps)
+
+
+def test_iterators_of_futures_that_a_crowd_has_left_do_not_stay_where_the_crowd_was() -> None:
+    """Each would hold a page of the heap."""
+    loop = asyncio.new_event_loop()
+    future = loop.create_future()
+
+    def addresses() -> set[int]:
+        return {id(each) for each in [future.__await__() for _ in range(255)]}
+
+    crowd = addresses()
+    assert addresses() == crowd  # CPython keeps so many
+    give_back(thorough=True)
+    assert not addresses() & crowd
+    loop.close()
