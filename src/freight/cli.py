@@ -30,7 +30,7 @@ from freight.stamp.command import stamp
 from freight.top.command import top
 
 DONE, FAILED, MISUSED = 0, 1, 2
-_ALLOCATOR, _ARENAS = "PYTHONMALLOC", "MALLOC_ARENA_MAX"  # docs/decisions/010
+_ALLOCATOR, _ARENAS, _TUNABLES = "PYTHONMALLOC", "MALLOC_ARENA_MAX", "GLIBC_TUNABLES"  # docs/decisions/010
 _SIGNALLED = 128  # a shell's convention: 128 + the number of the signal that ended the command
 
 _WIDTH, _VALUE_WIDTH = 80, 30
@@ -64,6 +64,7 @@ def _use_plain_allocator() -> None:
     if _ALLOCATOR not in os.environ and sys.platform == "linux":
         os.environ[_ALLOCATOR] = "malloc"
         os.environ.setdefault(_ARENAS, "1")  # the threads hardly run side by side, and each would have a heap
+        os.environ.setdefault(_TUNABLES, "glibc.malloc.tcache_count=0")  # each would keep pieces that hold their pages
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
