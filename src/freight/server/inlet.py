@@ -39,6 +39,8 @@ class Inlet:
 
     __slots__ = (
         "_begin_by",
+        "_head",
+        "_in_head",
         "_patience",
         "_socket",
         "_waiter",
@@ -54,6 +56,8 @@ class Inlet:
         self._patience = patience
         self._waiter: asyncio.Future[bool] | None = None  # true: bytes may have come; false: time is up, or given up
         self._watching = False  # the loop tells us when bytes come
+        self._in_head = False  # what is waited for is the rest of a head
+        self._head: Head | Preface | None = None  # which came while that was waited for
         self.inbound = inbound
         self._begin_by = 0.0  # while draining, in seconds of the loop's clock
         self.deadline = 0.0
@@ -91,7 +95,7 @@ class Inlet:
         while True:
             answered = inbound.skipping
             try:
-                head = inbound.next()
+                head, self._head = self._head or inbound.next(), None
             except ProtocolError:
                 if answered:
                     return None  # it is about the content of a request that has its answer
@@ -108,12 +112,43 @@ class Inlet:
             elif not started or (answered and not inbound.skipping):
                 started = True
                 self.allow(self._patience.head_seconds)
-            data = await self.receive()
+            if started and not inbound.skipping:
+                heard = self._hear() or await self._wait_head()
+                if self._head is not None or inbound.refused:
+                    continue
+                data = await self.receive() if heard else None  # the end, which is told again
+            else:
+                data = await self.receive()
             if data is None and not inbound.idle and not inbound.skipping and not self.evicted:
                 raise ProtocolError(408, "the request took too long to arrive")
             if not data:
                 return None
             inbound.feed(data)
+
+    async def _wait_head(self) -> bool:
+        """Wait for the rest of a head; False when the deadline passed first."""
+        self._in_head = True
+        try:
+            return await self.wait_readable()
+        finally:
+            self._in_head = False
+
+    def _hear(self) -> bool:
+        """Take what has come of a head. Whether that is all: it is whole, or none, or nothing comes any more."""
+        try:
+            data = self._socket.recv(_RECEIVE_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        if not data:
+            return True
+        self.inbound.feed(data)
+        try:
+            self._head = self.inbound.next()
+        except ProtocolError:
+            return True
+        return self._head is not None
 
     async def receive(self, most: int = _RECEIVE_BYTES) -> bytes | None:
         """What has come: b"" at the end of the stream, None when the deadline passed first."""
@@ -147,10 +182,13 @@ class Inlet:
             self._waiter = None
 
     def _readable(self) -> None:
-        """Bytes have come. Watching outlives a request, and stops when bytes come before their time."""
+        """Bytes have come. Watching outlives a request, and stops when bytes come before their time.
+
+        Who sends a head in crumbs wakes nobody with each: a task costs several times as much as the look.
+        """
         if self._waiter is None:
             self.close()
-        else:
+        elif not self._in_head or self._hear():
             self._wake(True)
 
     def _wake(self, readable: bool) -> None:

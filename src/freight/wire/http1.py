@@ -112,6 +112,11 @@ class Inbound:
         return not self._buffer and self._line is None and self._content is None
 
     @property
+    def refused(self) -> bool:
+        """What has come is refused, as ``next()`` says whenever it is asked."""
+        return self._refusal is not None
+
+    @property
     def method(self) -> str:
         """The method of the request line read last, "" while it has not come whole: who refuses a HEAD must know."""
         return self._method
