@@ -91,6 +91,9 @@ class Sink(Protocol):
     def under_way(self) -> int:
         """How many bytes its link takes at a time, at the best seen of late: bandwidth times delay."""
 
+    def offered(self) -> int:
+        """How many bytes the peer has said it has room for, beyond those that it has acknowledged."""
+
     def acknowledged(self) -> int:
         """How many bytes the peer itself has taken, of all that this connection was given. It never goes back."""
 

@@ -82,6 +82,9 @@ class ScriptedSink:
     def under_way(self) -> int:
         return 0
 
+    def offered(self) -> int:
+        return 1 << 30
+
     def acknowledged(self) -> int:
         return self.taken if self.acks is None else self.acks
 

@@ -42,10 +42,14 @@ class Queue:
         self.account = Account()
         self.bytes = 0
         self.moved = 0
+        self.room = 1 << 30  # at its client
         self.running = self.waiting = self.express = self.produced = False
 
     def held(self) -> int:
         return self.bytes
+
+    def offered(self) -> int:
+        return self.room
 
 
 def run_one(budget: Budget) -> Any:
@@ -525,6 +529,18 @@ def test_a_loan_for_several_calls_that_is_full_and_does_not_move_is_one_that_sta
     queue.bytes = 0
     budget.reclaim(1)
     assert (budget.stuck, budget.pinned) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("room", "window"),
+    [(1 << 30, FIRST_WINDOW), (64_000, 65_024), (WINDOW_MIN, WINDOW_MIN + 1024), (10_000, WINDOW_MIN), (0, WINDOW_MIN)],
+)
+def test_a_newcomer_is_lent_what_its_client_has_room_for(room: int, window: int) -> None:
+    """That leaves the kernel, though nobody reads it there: who stands still from the start has nothing lent."""
+    budget = Budget(20_000_000, LARGEST)
+    queue = run_one(budget)
+    queue.room = room
+    assert budget.window(queue, 1024, 0, True) == window
 
 
 def test_newcomers_have_a_part_of_what_may_be_lent_and_leave_the_rest_to_who_has_proven_to_drain() -> None:

@@ -28,6 +28,9 @@ class Held:
     def under_way(self) -> int:
         return 0
 
+    def offered(self) -> int:
+        return 1 << 30
+
 
 def budgets(count: int) -> tuple[Rows, list[SharedBudget]]:
     rows = Rows(count)

@@ -364,7 +364,10 @@ class Budget(Ledger):
         account = sink.account
         if moved < TRUSTED_BYTES:
             others = self.ventured if account.proven else self.ventured - account.over
-            most = window = FIRST_WINDOW if others * FIRST_SHARE < self._float else WINDOW_MIN
+            most = window = WINDOW_MIN
+            if others * FIRST_SHARE < self._float:
+                # What its peer has room for leaves the kernel though nobody reads it there.
+                most = window = max(WINDOW_MIN, min(FIRST_WINDOW, held + sink.offered()))
         else:
             if not account.proven:
                 self.prove(account)

@@ -102,16 +102,9 @@ class Inlet:
                 raise
             if head is not None:
                 return head
-            if inbound.idle:
-                if self.over:
-                    return None
-                started = False
-                self.allow(self._patience.idle_seconds)
-                if self.draining:
-                    self.deadline = min(self.deadline, self._begin_by)
-            elif not started or (answered and not inbound.skipping):
-                started = True
-                self.allow(self._patience.head_seconds)
+            if inbound.idle and self.over:
+                return None
+            started = self._allow_next(started, answered)
             if started and not inbound.skipping:
                 heard = self._hear() or await self._wait_head()
                 if self._head is not None or inbound.refused:
@@ -124,6 +117,21 @@ class Inlet:
             if not data:
                 return None
             inbound.feed(data)
+
+    def _allow_next(self, started: bool, answered: bool) -> bool:
+        """Say how long what comes next may take; whether it is the rest of a head, or of a content.
+
+        ``started``: it was before, ``answered``: of the content of a request that has its answer.
+        """
+        inbound = self.inbound
+        if inbound.idle:
+            self.allow(self._patience.idle_seconds)
+            if self.draining:
+                self.deadline = min(self.deadline, self._begin_by)
+            return False
+        if not started or (answered and not inbound.skipping):
+            self.allow(self._patience.head_seconds)
+        return True
 
     async def _wait_head(self) -> bool:
         """Wait for the rest of a head; False when the deadline passed first."""

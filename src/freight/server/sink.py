@@ -24,6 +24,7 @@ _SO_BUF_LOCK = 72
 _QUIET, _QUIET_AT, _QUIET_STOP = struct.Struct("=I").unpack_from, 56, 60  # of struct tcp_info: in milliseconds
 _LINK = struct.Struct("=IIIQ").unpack_from  # of struct tcp_info: the least delay in us, two more, bytes a second
 _LINK_AT, _LINK_STOP = 148, 168
+_OFFERED, _OFFERED_AT, _OFFERED_STOP = struct.Struct("=I").unpack_from, 228, 232  # of struct tcp_info
 MARK_MOST = 1 << 30
 """A mark beyond all that a host allows, in bytes."""
 
@@ -134,6 +135,11 @@ class ClearSink:
         """See :class:`freight.ports.Sink`: ``tcpi_min_rtt`` times ``tcpi_delivery_rate``, tcp(7)."""
         delay, _, _, rate = _LINK(self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LINK_STOP), _LINK_AT)
         return int(delay * rate // 1_000_000)
+
+    def offered(self) -> int:
+        """See :class:`freight.ports.Sink`: ``tcpi_snd_wnd``, since Linux 5.4; plenty where that is not told."""
+        found = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _OFFERED_STOP)
+        return int(_OFFERED(found, _OFFERED_AT)[0]) if len(found) == _OFFERED_STOP else MARK_MOST
 
     def acknowledged(self) -> int:
         """See :class:`freight.ports.Sink`."""

@@ -112,6 +112,10 @@ class StreamSink:
         """See :class:`freight.ports.Sink`."""
         return self._multiplex.way.under_way()
 
+    def offered(self) -> int:
+        """See :class:`freight.ports.Sink`."""
+        return self._multiplex.way.offered()
+
     def acknowledged(self) -> int:
         """See :class:`freight.ports.Sink`. At least: what is under way may be another stream's."""
         way = self._multiplex.way
