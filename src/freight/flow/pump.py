@@ -135,10 +135,11 @@ class Pump(Waiting):
             and held <= self._roomy
             and stop < self._stop
             and stop <= self._warm_stop
-            and start < self._check_at
             and (now := monotonic()) - self._warm_at <= _WARM_SECONDS
         ):
             self._sent_at = now
+            if start >= self._check_at:
+                self._check()
             taken = self.sink.sendfile(self._fd, start, _CALL)
             self._start = start + taken
             self.moved += taken
@@ -285,12 +286,16 @@ class Pump(Waiting):
             self._warm_stop = self._check_at = segment.start
         return bool(self._literal) or self._start < self._stop
 
+    def _check(self) -> None:
+        """Look whether the file is still the same, and how much the client takes at a time: now and then."""
+        self._reader.check()
+        self._check_at = self._start + _CHECK_BYTES
+        self._budget.measure(self.sink)
+
     def _hand_over(self, count: int) -> int:
-        # Looked at now and then, before the last bytes, and behind them: a file rewritten meanwhile must not end whole.
+        # Before the last bytes too, and behind them: a file rewritten meanwhile must not end whole.
         if self._start >= self._check_at or self._start + count == self._stop:
-            self._reader.check()
-            self._check_at = self._start + _CHECK_BYTES
-            self._budget.measure(self.sink)
+            self._check()
         taken = self.sink.sendfile(self._fd, self._start, count)
         if taken == 0:
             raise ShortRead("the file ended before its length")
