@@ -49,7 +49,7 @@ class Balancer:
         )
         config.write_text(_CONFIG.format(socket=self._socket, port=self.port) + "".join(lines))
         self.process = subprocess.Popen([find_program("haproxy") or "haproxy", "-db", "-q", "-f", os.fspath(config)])
-        until(self._socket.exists, "HAProxy listens")
+        until(self._listens, "HAProxy listens")
 
     def __enter__(self) -> Self:
         return self
@@ -57,6 +57,14 @@ class Balancer:
     def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait()
+
+    def _listens(self) -> bool:
+        """Its socket is there before it can be asked."""
+        try:
+            self.ask("show info")
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        return True
 
     def show(self, name: str) -> dict[str, str]:
         """The row of ``show stat`` of a server, by the manual's names: ``weight``, ``slim`` (its maxconn), ``stot``."""
