@@ -531,6 +531,17 @@ def test_a_loan_for_several_calls_that_is_full_and_does_not_move_is_one_that_sta
     assert (budget.stuck, budget.pinned) == (0, 0)
 
 
+def test_where_the_process_costs_more_than_is_reckoned_so_much_less_is_lent() -> None:
+    """What is lent ends with clients that stand still; windows that nothing is left for would wait for ever."""
+    budget = Budget(20_000_000, LARGEST)
+    for _ in range(budget.slots):
+        run_one(budget)
+    loans = budget.whole_loans()
+    budget.grown(budget.connections * CONNECTION_COST + 1_200_000)
+    assert loans >= 4
+    assert budget.whole_loans() in {loans - 3, loans - 4, loans - 5, 1 << 20}
+
+
 @pytest.mark.parametrize(
     ("room", "window"),
     [(1 << 30, FIRST_WINDOW), (64_000, 65_024), (WINDOW_MIN, WINDOW_MIN + 1024), (10_000, WINDOW_MIN), (0, WINDOW_MIN)],

@@ -94,11 +94,12 @@ PRODUCERS_SHARE = 4
 FLOOR_SHARE = 4
 """One in so many slots is never given up to let more connections in."""
 
-FLOAT_SHARE = 20
+FLOAT_SHARE = 22
 """One in so many bytes may be lent though it is promised: to who drains what it has at once, and never beyond what is
 free.
 
-Should all of it end with clients that stand still, what is left is still a window for everybody (docs/decisions/011).
+Should all of it end with clients that stand still, what is left is still a window for everybody (docs/decisions/011):
+a call of WINDOW_MIN takes 28 KiB of it. Where a process has grown more than is reckoned, that is lent less.
 """
 
 SLOW_SHARE = 4
@@ -195,8 +196,8 @@ class Budget(Ledger):
         self._for_windows = self.memory_bytes - self._kept - self._spent()
         pool = self._for_windows - max(self.running, self._crowd) * WINDOW_MIN
         pool -= max(0, self._crowd - self.connections) * self._cost
-        self._pool, self._float = pool, max(pool, self.memory_bytes // FLOAT_SHARE)
-        self.scarce = pool < self._float
+        least, short = self.memory_bytes // FLOAT_SHARE, self.running * WINDOW_MIN - self._for_windows
+        self._pool, self._float, self.scarce = pool, max(0, pool, least - max(0, short)), pool < least
         if self._largest * self.running <= pool:
             self._most = 0  # no bound
         else:
