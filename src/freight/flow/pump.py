@@ -36,7 +36,7 @@ MARK_MIN = _MARKS[-1]
 
 _MARK_LEAST = 4 * 1024
 _SPLIT = 1024  # what the bookkeeping may yet grow by, when a packet is cut to fit a small receive window
-_OVERHEAD = 2 * 1024  # what the kernel's bookkeeping may add to a call, in bytes
+_OVERHEAD = 5 * 512  # what the kernel's bookkeeping may add to a call, in bytes, and a little that windows do not fill
 _OVERHEAD_SHARE = 40  # and for each so many bytes of it, one more
 _CALL_OVERHEAD = _CALL // _OVERHEAD_SHARE + _OVERHEAD
 _LEAST_SHARE = 4  # room for less than such a share of the window is not worth a call
