@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 _STATM, _MAPS = Path("/proc/self/statm"), Path("/proc/self/maps")
-_ITERATORS = 255
+_ITERATORS = 255  # FI_FREELIST_MAXLEN in Modules/_asynciomodule.c
 _MADV_POPULATE_WRITE = 23  # madvise(2), since Linux 5.14
 
 
@@ -44,7 +44,7 @@ def _renew_iterators() -> None:
     """Have CPython keep other iterators of futures than those that a crowd has left it.
 
     It keeps up to 255 of those that ``await future`` makes for the next ones, and a collection does not free them
-    (Modules/_asynciomodule.c). Each lies where it was made, among what the crowd had, and holds a page of it.
+    (docs/decisions/010). Each lies where it was made, among what the crowd had, and holds a page of it.
     """
     loop: Any = _NoLoop()
     future: asyncio.Future[None] = asyncio.Future(loop=loop)

@@ -16,10 +16,12 @@ from freight.flow.budget import (
     CONNECTION_COST,
     FAST_WINDOW,
     FIRST_WINDOW,
+    FLOAT_SHARE,
     LEAST_MEMORY,
     LISTING_ENTRIES,
     LOAN_CALLS,
     MULTIPLEX_COST,
+    ONCE_BYTES,
     SLOW_SHARE,
     STREAM_COST,
     TRUSTED_BYTES,
@@ -531,15 +533,19 @@ def test_a_loan_for_several_calls_that_is_full_and_does_not_move_is_one_that_sta
     assert (budget.stuck, budget.pinned) == (0, 0)
 
 
-def test_where_the_process_costs_more_than_is_reckoned_so_much_less_is_lent() -> None:
+@pytest.mark.parametrize("beyond", [0, 200_000, 400_000, 1_200_000])
+def test_where_the_process_costs_more_than_is_reckoned_so_much_less_is_lent(beyond: int) -> None:
     """What is lent ends with clients that stand still; windows that nothing is left for would wait for ever."""
     budget = Budget(20_000_000, LARGEST)
-    for _ in range(budget.slots):
-        run_one(budget)
-    loans = budget.whole_loans()
-    budget.grown(budget.connections * CONNECTION_COST + 1_200_000)
-    assert loans >= 4
-    assert budget.whole_loans() in {loans - 3, loans - 4, loans - 5, 1 << 20}
+    queues = [run_one(budget) for _ in range(budget.slots)]
+    room = budget._for_windows
+    budget.grown(budget.connections * CONNECTION_COST + ONCE_BYTES + beyond)
+    short = max(0, budget.running * WINDOW_MIN - budget._for_windows)
+    assert room - budget._for_windows == pytest.approx(beyond, abs=WAITING_COST)  # the last has waited
+    for queue in queues:
+        budget.window(queue, 0, TRUSTED_BYTES, True)
+    assert budget.lent <= max(0, budget.memory_bytes // FLOAT_SHARE - short)
+    assert bool(budget.lent) is (beyond < 1_000_000)
 
 
 @pytest.mark.parametrize(

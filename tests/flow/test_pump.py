@@ -311,10 +311,9 @@ def test_who_has_drained_all_waits_in_line_while_no_whole_loan_is_to_be_had(make
     """A call of its least window would cost as much of the processor as six times the bytes."""
     bench = Bench(make_sink, file, WINDOW_MIN)
     bench.lender.loans = 0
-    while bench.pump.moved < TRUSTED_BYTES:  # a newcomer does not: it would be lent nothing
+    while bench.pump.moved < TRUSTED_BYTES:  # a newcomer does not: it has no whole loan
         assert bench.step() > 0
         bench.drain()
-    bench.drain(WINDOW_MIN - KIB)
     bench.sink.acks = bench.sink.taken - WINDOW_MIN + KIB
     assert bench.step() == 0
     assert bench.rounds.line == []  # nor does who holds something: it is slow, and its window is enough for it

@@ -158,7 +158,7 @@ class Pump(Waiting):
     def _lines_up(self, held: int) -> bool:
         """Whether it is better to wait a moment for a whole loan than to have a small call now."""
         rounds = self._rounds
-        if rounds is None or self._called or self.moved < TRUSTED_BYTES:  # a newcomer would be lent nothing
+        if rounds is None or self._called or self.moved < TRUSTED_BYTES:  # a newcomer has no whole loan
             return False
         if not rounds.line and self._budget.whole_loans():
             return False

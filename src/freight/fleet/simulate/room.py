@@ -21,10 +21,6 @@ class _Queue:
         """Nothing beyond what is promised."""
         return self.account.pinned
 
-    def offered(self) -> int:
-        """Plenty of room at the client."""
-        return 1 << 30
-
 
 def room_of(memory_bytes: int, queue: int, largest_bytes: int) -> tuple[int, ...]:
     """``room[waiting]``: how many may run while so many wait, for 0 to ``queue`` of them.
