@@ -1,4 +1,4 @@
-"""The line for whole loans: who has drained all it had, and comes next when another's loan is back (decisions 011, 021).
+"""The line for whole loans: who has drained all it had, and comes next when a loan is back (decisions 011, 021).
 
 A loan comes back when its borrower has made its calls and drained them, which is a turn of the rounds; they call the
 line then. And every few milliseconds the line is looked at by itself: where the loop was idle half of that time, those
