@@ -4,17 +4,11 @@ from __future__ import annotations
 
 
 class Account:
-    """Bytes of the kernel's memory, never fewer than there really are. The budget's; ``calls`` are the pump's too."""
+    """Bytes of the kernel's memory, never fewer than there really are. The budget's; the pump lowers ``room``."""
 
-    __slots__ = ("base", "calls", "calls_seen", "need", "over", "pinned", "proven", "standing", "still_since")
+    __slots__ = ("base", "over", "room")
 
     def __init__(self) -> None:
-        self.pinned = 0  # what the kernel holds for it
-        self.base = 0  # what it may always have: a window while it runs, nothing otherwise
-        self.over = 0  # what is pinned beyond that
-        self.calls = 0  # so many more it may make within what is pinned, and need not ask
-        self.calls_seen = 0  # how many those were when its loan was looked at last
-        self.proven = False  # it has drained as much as tells it from who stands still from the start
-        self.need = 0  # as far as is known more would not make it faster; 0: not measured yet
-        self.still_since = 0.0  # when it was first seen not to have moved; 0.0: it has
-        self.standing = False  # its loan was as it was when that was looked at last
+        self.base = 0  # what it may always have: a window for each transfer that runs
+        self.over = 0  # what is held beyond that
+        self.room = 0  # what a near client has room for, as last told, beyond all that was handed over since

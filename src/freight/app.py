@@ -1,4 +1,4 @@
-"""The composition root: settings in, what a server is made of, and then it runs: in this process, or in several."""
+"""The composition root: makes all that a server is made of from its settings, and runs it in one process or several."""
 
 from __future__ import annotations
 
@@ -6,68 +6,73 @@ import asyncio
 import os
 import resource
 import signal
-import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from freight.config import Gathered
 from freight.core.client import Networks
-from freight.flow.budget import TLS_COST, Budget
+from freight.disk import DiskPool
+from freight.flow.budget import Budget
+from freight.flow.costs import TLS_COST
 from freight.flow.limits import largest_send_queue, usable_cpus
 from freight.live import Live, memory_of
-from freight.observe.log import Log, json_line, text_line
+from freight.model import Level
+from freight.observe.log import FORMATS, QUEUE_BYTES, Log, write_notice
 from freight.running import Made, Server, SystemClock
 from freight.server import inherited
 from freight.settings import Settings
 from freight.sockets import open_sockets
 from freight.sources.local import LocalSource
+from freight.standard import STDERR
 
 if TYPE_CHECKING:
     from freight.server.tls import Tls
     from freight.workers.member import Member
 
-_POOL_THREADS = 4  # enough to keep a disk busy; a thread is made when it is needed first, and costs a stack
-_LOOK_THREADS = 2  # looking a path up must not wait behind megabytes
+_LOG_SHARE = 32  # a part of the memory may be log lines that wait for a reader: some lines for each slot
+_LOG_BYTES_LEAST = 32 * 1024
 
 
-def run(settings: Settings, reread: Callable[[], Settings]) -> int:
+def run(settings: Settings, warnings: Sequence[str], reread: Callable[[], Gathered]) -> int:
     """Serve until a signal says stop; the exit status. Raises Unservable when it cannot begin.
 
-    ``reread`` gathers the settings anew: see :class:`Made`.
+    ``warnings`` are logged first. ``reread`` gathers the settings again: see :class:`Made`.
     """
+    # Its default would end the process. Where it is acted on: in the one process, once that serves, or a supervisor.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    for warning in warnings:
+        _say(settings, Level.WARNING, warning)
     _raise_descriptor_limit()
     tls, fingerprint = _tls(settings)
     budget = Budget(memory_of(settings), largest_send_queue(), _besides(tls))
     trusted = Networks.parse(settings.trusted_proxy)
-    pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="disk")
-    looks = ThreadPoolExecutor(_LOOK_THREADS, thread_name_prefix="look")
+    pool = DiskPool()
     source = LocalSource(
         settings.path,
         follow_links=settings.follow_links,
         hidden=settings.hidden,
         no_length=settings.no_length,
-        pool=looks,
+        pool=pool,
         entries_at_once=budget.listing_entries,
         piece_bytes=budget.piece_bytes,
     )
     passed = inherited.take(os.environ)
     predecessor = passed.pop(inherited.PREDECESSOR, None)
     try:
-        sockets = open_sockets(settings, passed, _say)
+        sockets = open_sockets(settings, passed, partial(_say, settings, Level.WARNING))
         made = Made(settings, reread, source, trusted, sockets, predecessor, pool, tls, fingerprint)
         workers = usable_cpus() if settings.workers is None else settings.workers
         return _serve(made, budget, None) if workers == 1 else _serve_together(made, budget, workers)
     finally:
         source.close()
-        for threads in (pool, looks):
-            threads.shutdown(wait=False, cancel_futures=True)
+        pool.close()
 
 
 def _serve(made: Made, budget: Budget, member: Member | None) -> int:
     """Serve in this process, as a ``member`` of several workers or alone; the exit status."""
-    log = _open_log(made.settings)
+    log = _open_log(made.settings, budget)
     try:
         with asyncio.Runner() as runner:
             return runner.run(Server(made, budget, log, member).serve())
@@ -76,11 +81,10 @@ def _serve(made: Made, budget: Budget, member: Member | None) -> int:
 
 
 def _serve_together(made: Made, budget: Budget, workers: int) -> int:
-    """Serve in so many processes; the exit status. ``budget`` is one that is like theirs."""
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # the supervisor's alone, who waits for it
+    """Serve in so many processes; the exit status. ``budget`` divides the same memory as theirs."""
     from freight.workers.crew import run_crew
 
-    live = Live(made.settings, made.reread, made.tls, budget, made.source)  # as whoever starts later is to have it
+    live = Live(made.settings, made.reread, made.tls, budget, made.source)  # what a later worker starts with
 
     def work(member: Member) -> int:
         if made.sockets.admin is not None:
@@ -89,27 +93,29 @@ def _serve_together(made: Made, budget: Budget, workers: int) -> int:
         own = member.budget(memory, largest, _besides(made.tls))
         return _serve(replace(made, settings=live.settings), own, member)
 
-    open_log = partial(_open_log, made.settings)
+    open_log, say = partial(_open_log, made.settings, budget), partial(_say, made.settings)
     return run_crew(
         workers,
         work,
+        made.identity(workers),
         made.sockets,
         made.predecessor,
         live,
         SystemClock(),
         open_log,
-        made.announce,
-        _say,
+        partial(made.announce, budget, say, workers),
+        say,
     )
 
 
-def _open_log(settings: Settings) -> Log:
-    return Log(sys.stderr.fileno(), json_line if settings.log_format == "json" else text_line)
+def _open_log(settings: Settings, budget: Budget) -> Log:
+    queue_bytes = max(_LOG_BYTES_LEAST, budget.memory_bytes // _LOG_SHARE // budget.sharing)
+    return Log(STDERR, FORMATS[settings.log_format], min(QUEUE_BYTES, queue_bytes))
 
 
-def _say(message: str) -> None:
-    """Tell the operator, where there is no log yet, or none for it."""
-    print(message, file=sys.stderr, flush=True)
+def _say(settings: Settings, level: Level, message: str) -> None:
+    """Log a message to the operator where there is no :class:`Log`: before the start, and in a supervisor."""
+    write_notice(STDERR, FORMATS[settings.log_format], level, message)
 
 
 def _besides(tls: Tls | None) -> int:

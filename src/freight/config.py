@@ -1,21 +1,20 @@
 """Where settings come from: flags, before the environment, before a file, before the defaults of the table.
 
-Each text is kept with its origin, so that a mistake can be found where it was made, and ``freight settings`` can show
-who has the last word. The file is read anew by each call of :func:`gather`, the environment is what it is given.
+Each text is kept with its origin, so that an error names the place where the mistake was made, and ``freight settings``
+shows which place decides. :func:`gather` reads the file again at each call; the environment is what it is given.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from freight.errors import Unservable
 from freight.kinds import Kind, Setting
-from freight.settings import SETTINGS, Settings, read_settings
+from freight.regular import read_regular
+from freight.settings import SETTINGS, Settings, conflicts, read_settings
 
 FILE_BYTES_MAX = 64 << 10
 CONFIG_OPTION, CONFIG_VARIABLE = "--config", "FREIGHT_CONFIG"
@@ -29,8 +28,8 @@ _SERVICE_LINKS = ("tcp://", "udp://", "sctp://")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A setting's text, its origin (``--memory``, ``FREIGHT_MEMORY``, ``freight.toml:3``, ``default``), and what a
-    complaint about it begins with: the origin, and the name where that does not say it.
+    """A setting's text, its origin (``--memory``, ``FREIGHT_MEMORY``, ``freight.toml:3``, ``default``), and what an
+    error about it begins with: the origin, and the name where that does not say it.
     """
 
     text: str
@@ -40,28 +39,82 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The settings, where each comes from (by name, all of them), and lines about what was passed over."""
+    """The settings, where each comes from (by name, all of them), warnings about what was ignored, and the file of
+    settings, if there is one.
+    """
 
     settings: Settings
     given: Mapping[str, Given]
     warnings: tuple[str, ...]
+    file: str | None = None
+
+    def explain(self, error: Unservable) -> str:
+        """What the error says, with the place where its setting was given in front."""
+        given = self.given.get(error.setting)
+        return str(error) if given is None else f"{given.named}: {error.why}"
 
 
-def gather(flags: Mapping[str, Given], environment: Mapping[str, str], config: str | None = None) -> Gathered:
-    """What flags, environment and file say together. ``config`` is the file of ``--config``, else the environment's.
+def gather(
+    flags: Mapping[str, Given],
+    environment: Mapping[str, str],
+    config: str | None = None,
+    fallback: Mapping[str, Given] | None = None,
+) -> Gathered:
+    """What flags, environment and file say together. ``config`` is the file of ``--config``, else the environment's;
+    ``fallback`` comes before the defaults of the table only.
 
     Raises Unservable, with one line that names the origin, for whatever is wrong.
     """
-    named = CONFIG_VARIABLE if config is None else CONFIG_OPTION
-    file = environment.get(CONFIG_VARIABLE) if config is None else config
-    defaults = {setting.name: Given(setting.default, "default", setting.name) for setting in SETTINGS}
-    from_file = {} if file is None else _from_file(file, named)
-    from_environment, warnings = _from_environment(environment)
-    given = defaults | from_file | from_environment | dict(flags)
+    file, layers, warnings, errors = _layers(flags, environment, config, fallback or {})
+    for error in errors:
+        raise Unservable(error)
+    given = {name: one for layer in layers for name, one in layer.items()}
     settings = read_settings(
         {name: one.text for name, one in given.items()}, {name: one.named for name, one in given.items()}
     )
-    return Gathered(settings, given, warnings)
+    return Gathered(settings, given, warnings, file)
+
+
+def examine(
+    flags: Mapping[str, Given], environment: Mapping[str, str], config: str | None = None
+) -> tuple[Gathered | None, tuple[str, ...], list[str]]:
+    """What :func:`gather` would give (None where it would raise), its warnings, and all errors, a line each.
+
+    A value that does not count, because another place has the same setting and comes first, must make sense too.
+    """
+    file, layers, warnings, errors = _layers(flags, environment, config, {})
+    given = {name: one for layer in layers for name, one in layer.items()}
+    for layer in layers:
+        errors += _unreadable(layer.items())
+    if any(_unreadable(given.items())):
+        return None, warnings, errors
+    values: dict[str, Any] = {setting.field: setting.read(given[setting.name].text) for setting in SETTINGS}
+    settings = Settings(**values)
+    against = list(conflicts(settings, lambda name: given[name].named))
+    errors += against
+    return None if against else Gathered(settings, given, warnings, file), warnings, errors
+
+
+def _unreadable(given: Iterable[tuple[str, Given]]) -> Iterator[str]:
+    """An error for each text that its setting cannot read."""
+    for name, one in given:
+        try:
+            _BY_NAME[name].read(one.text)
+        except ValueError as error:
+            yield f"{one.named}: {error}"
+
+
+def _layers(
+    flags: Mapping[str, Given], environment: Mapping[str, str], config: str | None, fallback: Mapping[str, Given]
+) -> tuple[str | None, list[Mapping[str, Given]], tuple[str, ...], list[str]]:
+    """The file's name, what each place says (each comes before those in front of it), warnings, and errors."""
+    named = CONFIG_VARIABLE if config is None else CONFIG_OPTION
+    file = environment.get(CONFIG_VARIABLE) if config is None else config
+    defaults = {setting.name: Given(setting.default, "default", setting.option) for setting in SETTINGS}
+    errors: list[str] = []
+    from_file = {} if file is None else _from_file(file, named, errors)
+    from_environment, warnings = _from_environment(environment)
+    return file, [defaults, fallback, from_file, from_environment, flags], warnings, errors
 
 
 def reload(running: Settings, fresh: Settings) -> tuple[Settings, tuple[str, ...]]:
@@ -76,7 +129,7 @@ def reload(running: Settings, fresh: Settings) -> tuple[Settings, tuple[str, ...
 
 
 def _from_environment(environment: Mapping[str, str]) -> tuple[dict[str, Given], tuple[str, ...]]:
-    """The texts of ``FREIGHT_*``, and a line for each variable that is not ours: others may have set it."""
+    """The texts of ``FREIGHT_*``, and a warning for each variable that is no setting: others may have set it."""
     by_variable = {setting.variable: setting for setting in SETTINGS}
     given, warnings = {}, []
     for variable in sorted(environment):
@@ -84,11 +137,11 @@ def _from_environment(environment: Mapping[str, str]) -> tuple[dict[str, Given],
         if setting is not None and not text.startswith(_SERVICE_LINKS):
             given[setting.name] = Given(text, variable, variable)
         elif setting is not None:
-            warnings.append(f"{variable}: is passed over, as it links to a service")
+            warnings.append(f"ignoring {variable}: its value is a Kubernetes service link, not a setting")
         elif variable.startswith(_PREFIX) and variable != CONFIG_VARIABLE:
             hint = _closest(variable.removeprefix(_PREFIX).lower().replace("_", "-"))
             meant = f"; did you mean {_BY_NAME[hint].variable}?" if hint else ""
-            warnings.append(f"{variable}: is passed over, as there is no such setting{meant}")
+            warnings.append(f"ignoring {variable}: there is no such setting{meant}")
     return given, tuple(warnings)
 
 
@@ -99,37 +152,45 @@ def _closest(name: str) -> str | None:
     return next(iter(get_close_matches(name, _BY_NAME, n=1)), None)
 
 
-def _from_file(file: str, named: str) -> dict[str, Given]:
-    """The texts of a TOML file whose top-level keys are names of settings."""
-    toml = _read(file, named)
+def _from_file(file: str, named: str, errors: list[str]) -> dict[str, Given]:
+    """The texts of a TOML file whose top-level keys are names of settings. What is wrong is added to ``errors``."""
     given = {}
+    try:
+        toml = _read(file, named)
+        parsed = _parsed(file, toml)
+    except Unservable as error:
+        errors.append(str(error))
+        return {}
     # Only what is refused takes more statements than keys, or other than in their order: a table, a dotted key.
-    for (name, value), line in zip(_parsed(file, toml).items(), _statement_lines(toml), strict=False):
+    for (name, value), line in zip(parsed.items(), _statement_lines(toml), strict=False):
         origin = f"{file}:{line}"
         setting = _BY_NAME.get(name)
         if setting is None:
             hint = _closest(name)
             meant = f"; did you mean {hint}?" if hint else ""
-            raise Unservable(f"{origin}: there is no setting {name!r}{meant}")
-        try:
-            given[name] = Given(_text(setting, value), origin, f"{origin}: {name}")
-        except ValueError as error:
-            raise Unservable(f"{origin}: {name}: {error}") from None
+            errors.append(f"{origin}: there is no setting {name!r}{meant}")
+        else:
+            try:
+                given[name] = Given(_text(setting, value), origin, f"{origin}: {name}")
+            except ValueError as error:
+                errors.append(f"{origin}: {name}: {error}")
+        if _is_table(value):
+            break  # it may have taken several statements: the lines of what follows are not known
     return given
 
 
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(each, dict) for each in value))
+
+
 def _read(file: str, named: str) -> str:
-    """A file's text. Only a regular file: it must be there again when it is read anew, and a FIFO would keep us."""
+    """A file's text. Only a regular file: it must be there when it is read again, and reading a FIFO could block."""
     if not file:
         raise Unservable(f"{named}: must not be empty")
     try:
-        with open(file, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as opened:
-            regular = stat.S_ISREG(os.fstat(opened.fileno()).st_mode)
-            data = opened.read(FILE_BYTES_MAX + 1) if regular else b""
+        data = read_regular(file, FILE_BYTES_MAX + 1)
     except OSError as error:
         raise Unservable(f"{named}: cannot read {file}: {error.strerror}") from None
-    if not regular:
-        raise Unservable(f"{named}: {file} is not a regular file")
     if len(data) > FILE_BYTES_MAX:
         raise Unservable(f"{named}: {file} is longer than {FILE_BYTES_MAX >> 10}KiB, so not a file of settings")
     try:

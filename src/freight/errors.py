@@ -41,7 +41,16 @@ class Violation(FreightError):
 
 
 class Unservable(FreightError):
-    """The operator's request cannot be carried out; the text is one line that says what to do."""
+    """The operator's request cannot be carried out; the text is one line that says what to do.
+
+    ``setting`` is the name of the setting that ``why`` is about, if it is about one. The text begins with it; who knows
+    where the setting was given writes that instead (:meth:`freight.config.Gathered.explain`).
+    """
+
+    def __init__(self, why: str, setting: str = "") -> None:
+        super().__init__(f"{setting}: {why}" if setting else why)
+        self.why = why
+        self.setting = setting
 
 
 class TransferError(FreightError):

@@ -6,7 +6,9 @@ what ends early (304, 404, 412, HEAD) costs none; admission comes before opening
 
 from __future__ import annotations
 
-from freight.core.decide import decide, turn_away, waited
+from dataclasses import replace
+
+from freight.core.decide import decide, trimmed, turn_away, waited
 from freight.errors import Changed
 from freight.flow.gate import Gate, Lane, lane_of
 from freight.flow.transfer import Transfers
@@ -30,9 +32,14 @@ class FileServer:
         resource, plan = await self._look(request)
         if isinstance(resource, Absence) or not plan.spans:  # HEAD 304 404 405 412 416: no slot, descriptor or buffer
             return await self.transfers.send(plan, sink)
+        request = trimmed(request)
         async with self.gate.slot(request.client, plan.length, resource.produced, sink) as slot:  # may wait
             if isinstance(slot, Refused):
-                return await self.transfers.send(turn_away(request, slot.retry_seconds, slot.why), sink)
+                plan = turn_away(request, slot, resource)
+                if self.gate.crowded:
+                    plan = replace(plan, close=True)  # others wait for the memory of its connection
+                plan = waited(plan, slot.waited_seconds) if slot.waited_seconds else plan
+                return await self.transfers.send(plan, sink)
             outgrown = False
             for looks in range(_LOOKS):
                 if looks:
@@ -43,7 +50,7 @@ class FileServer:
                     if outgrown:
                         break
                 try:
-                    reader = await self.source.open(resource, plan.media_type)
+                    reader = await self.source.open(resource, plan.media_type, request.client)
                 except Changed:  # nothing has gone out: look again
                     continue
                 if isinstance(reader, Absence):
@@ -61,5 +68,5 @@ class FileServer:
         return await self.transfers.send(plan, sink)
 
     async def _look(self, request: Request) -> tuple[Resource | Absence, Plan]:
-        resource = await self.source.locate(request.target)  # a stat, never an open
+        resource = await self.source.locate(request.target, request.client)  # a stat, never an open
         return resource, decide(request, resource, self.clock.now())  # pure; the only place that picks a status

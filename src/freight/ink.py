@@ -1,4 +1,4 @@
-"""How every figure looks: colours that the colour-blind tell apart, in SVG that suits a light page and a dark one."""
+"""The style of all figures: colours that colour-blind people can tell apart, in SVG for light and dark pages."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def canvas(width: float, height: float) -> Iterator[Figure]:
-    """A figure of so many inches, in the house's style."""
+    """A figure of this size in inches, in the common style."""
     with matplotlib.rc_context(_STYLE):
         from matplotlib.figure import Figure
 
@@ -82,7 +82,7 @@ def canvas(width: float, height: float) -> Iterator[Figure]:
 
 
 def svg(figure: Figure, title: str, text: str) -> str:
-    """The figure as SVG with a title and a description for who cannot see it."""
+    """The figure as SVG, with a title and a description for screen readers."""
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     picture = out.getvalue()

@@ -33,7 +33,8 @@ class Kind(Enum):
     FLAG = "flag"  # "true" or "false"
     CHOICE = "choice"
     NETWORKS = "networks"  # any number of them, with commas between
-    ADDRESS = "address"  # where to listen
+    ADDRESS = "address"  # where to listen: a host and a port
+    HOST = "host"  # where to listen: a host alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +54,12 @@ Value = Path | str | int | float | bool | Address | tuple[str, ...] | None
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row of the table. ``help`` is the manual entry.
+    """One row of the table. ``help`` is the manual entry, and ``group`` the heading that it stands under.
 
     ``low`` and ``high`` bound a number, a size (bytes), a rate (bytes per second) or a time (seconds), both inclusive;
     None is no bound. ``words`` are texts that stand for a value of their own, such as ``none`` and ``auto``. ``off``
-    is the option that switches a flag off; empty is ``no-NAME``. A ``live`` setting can change while the server runs.
+    is the option that turns a flag off; empty is ``no-NAME``. A ``live`` setting can change while the server runs.
+    ``short`` is a one-letter option, and ``aliases`` are options that other programs have for the same thing.
     """
 
     name: str
@@ -71,6 +73,9 @@ class Setting:
     words: Mapping[str, Value] = field(default_factory=dict)
     off: str = ""
     live: bool = False
+    group: str = ""
+    short: str = ""
+    aliases: tuple[str, ...] = ()
 
     @property
     def field(self) -> str:
@@ -84,7 +89,7 @@ class Setting:
 
     @property
     def off_option(self) -> str:
-        """What switches a flag off on the command line: ``--no-hidden``."""
+        """What turns a flag off on the command line: ``--no-hidden``."""
         return f"--{self.off or 'no-' + self.name}"
 
     @property
@@ -117,16 +122,28 @@ class Setting:
         return value  # type: ignore[no-any-return]
 
 
-def parse_address(text: str) -> Address:
-    """``HOST:PORT`` or ``[IPV6]:PORT``. Raises ValueError with a sentence for the user."""
-    host, colon, port = text.rpartition(":")
+def parse_address(text: str, port: int = 9080) -> Address:
+    """``HOST:PORT`` or ``[IPV6]:PORT``. Raises ValueError with a sentence, in which ``port`` stands for an example."""
+    host, colon, digits = text.rpartition(":")
+    if text and not colon:
+        if text.isdecimal():
+            raise ValueError(f"{text!r} has no host; write 127.0.0.1:{text}")
+        raise ValueError(f"{text!r} has no port; write {text}:{port}")
     bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not host.strip("[]") or bracketed != (":" in host):
-        raise ValueError(f"{text!r} is not an address; write 127.0.0.1:9080 or [::1]:9080")
-    number = _whole(port)
+    if not host.strip("[]") or bracketed != (":" in host):
+        raise ValueError(f"{text!r} is not HOST:PORT; write 127.0.0.1:{port} or [::1]:{port}")
+    number = _whole(digits)
     if number > PORT_MAX:
-        raise ValueError(f"{text!r} has no port; it must be at most {PORT_MAX}")
+        raise ValueError(f"{text!r} has no valid port; it must be at most {PORT_MAX}")
     return Address(_filled(host[1:-1] if bracketed else host), number)
+
+
+def _host(text: str) -> str:
+    """An address or a name, without a port. An IPv6 address may have brackets, as in a URL."""
+    host, colon, port = text.rpartition(":")
+    if colon and port.isdecimal() and (":" not in host or host.endswith("]")):
+        raise ValueError(f"{text!r} has a port; write --host {host.strip('[]') or '127.0.0.1'} --port {port}")
+    return _filled(text[1:-1] if text.startswith("[") and text.endswith("]") else text)
 
 
 def _networks(text: str) -> tuple[str, ...]:
@@ -137,8 +154,12 @@ def _networks(text: str) -> tuple[str, ...]:
         try:
             networks.append(str(ipaddress.ip_network(part.strip())))
         except ValueError as error:
-            wrong = "has bits behind its prefix" if "host bits" in str(error) else "is not an address or a network"
-            raise ValueError(f"{part.strip()!r} {wrong}; write 10.0.0.0/8, 192.168.1.1 or fd00::/8") from None
+            if "host bits" in str(error):
+                network = ipaddress.ip_network(part.strip(), strict=False)
+                raise ValueError(f"{part.strip()!r} has bits set after its prefix; write {network}") from None
+            raise ValueError(
+                f"{part.strip()!r} is not an address or a network; write 10.0.0.0/8, 192.168.1.1 or fd00::/8"
+            ) from None
     return tuple(networks)
 
 
@@ -184,5 +205,6 @@ _FORMS = {
     Kind.CHOICE: _Form(_filled),
     Kind.NETWORKS: _Form(_networks, ",".join),
     Kind.ADDRESS: _Form(parse_address),
+    Kind.HOST: _Form(_host),
 }
 _BOUNDED = {Kind.NUMBER, Kind.SIZE, Kind.RATE, Kind.TIME}

@@ -1,4 +1,4 @@
-"""What may change while a server runs, and how it is read again: the settings that are live, and the certificate."""
+"""What may change while a server runs, and how it is reloaded: the settings that are live, and the certificate."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from freight.config import reload
+from freight.config import Gathered, reload
 from freight.errors import Unservable
 from freight.flow.budget import Budget
 from freight.flow.limits import default_memory
-from freight.settings import Settings
+from freight.model import Level
+from freight.settings import SETTINGS, Settings
 from freight.sources.local import LocalSource
 
 if TYPE_CHECKING:
@@ -19,39 +20,56 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Live:
-    """``settings`` are those of now. ``gather`` gathers them anew, from where they came, and raises Unservable when
+    """``settings`` are those of now. ``gather`` gathers them again, from where they came, and raises Unservable when
     they are not sensible. ``tls``, ``budget`` and ``source`` follow them.
     """
 
     settings: Settings
-    gather: Callable[[], Settings]
+    gather: Callable[[], Gathered]
     tls: Tls | None
     budget: Budget
     source: LocalSource
 
-    def read_again(self) -> list[str]:
-        """Take over what is live; lines for the operator. What makes no sense leaves all as it was, and is said."""
-        return [*self._renew(), self._reload()]
+    def reload(self) -> list[tuple[Level, str]]:
+        """Reload the certificate and what is live of the settings; what became of it, for the operator.
 
-    def _renew(self) -> list[str]:
+        Where something makes no sense, all of that stays as it was.
+        """
+        return [*self._renew(), *self._reload()] or [(Level.INFO, "nothing to reload: there is no --config file")]
+
+    def _renew(self) -> list[tuple[Level, str]]:
         if self.tls is None:
             return []
         try:
             self.tls.renew()
         except Unservable as error:
-            return [f"the certificate is as it was: {error}"]
-        return ["the certificate was read again"]
+            return [(Level.WARNING, f"certificate not reloaded, the old one stays: {error}")]
+        return [(Level.INFO, "certificate reloaded")]
 
-    def _reload(self) -> str:
+    def _reload(self) -> list[tuple[Level, str]]:
+        """Without a file there is nothing to say, unless what ``auto`` means has changed."""
+        before = self.settings
         try:
-            settings, waiting = reload(self.settings, self.gather())
-            self.budget.resize(memory_of(settings))
-            self.source.list_by(self.budget.listing_entries, self.budget.piece_bytes)
+            gathered = self.gather()
         except Unservable as error:
-            return f"the settings are as they were: {error}"
+            return _kept(str(error))
+        settings, waiting = reload(before, gathered.settings)
+        try:
+            self.budget.resize(memory_of(settings))
+        except Unservable as error:
+            return _kept(gathered.explain(error))
+        self.source.list_by(self.budget.listing_entries, self.budget.piece_bytes)
         self.settings = settings
-        needs = f"; {', '.join(waiting)} only with a restart" if waiting else ""
-        return f"the settings were read again{needs}"
+        if gathered.file is None:
+            return []
+        changed = [each.name for each in SETTINGS if getattr(before, each.field) != getattr(settings, each.field)]
+        news = f"changed: {', '.join(changed)}" if changed else "nothing changed"
+        needs = f"; needs a restart: {', '.join(waiting)}" if waiting else ""
+        return [(Level.INFO, f"settings reloaded from {gathered.file}, {news}{needs}")]
+
+
+def _kept(why: str) -> list[tuple[Level, str]]:
+    return [(Level.WARNING, f"settings not reloaded, the old ones stay: {why}")]
 
 
 def memory_of(settings: Settings) -> int:

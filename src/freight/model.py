@@ -12,8 +12,8 @@ the side. Byte positions are half-open
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
 from typing import Literal
 
 Fields = tuple[tuple[str, str], ...]
@@ -56,7 +56,9 @@ class Resource:
     ``mtime_ns`` is None when nothing says whether two looks saw the same bytes: no validators then.
     ``media_types`` lists the representations the source can make, preferred first; more than one means the answer is
     negotiated by Accept. ``name`` is the name to save under, "" for none. ``key`` is the source's own way back to it.
-    ``produced``: it is made as it goes, by a producer, which takes memory while it does.
+    ``produced``: it is made as it goes, by a producer, which takes memory while it does. ``browser_type`` is what is
+    opened in place of text/html for a browser, and ``policy`` the Content-Security-Policy that it needs; "" for none.
+    ``only`` is the name of the one file that is served, "" where a directory is.
     """
 
     name: str
@@ -65,6 +67,9 @@ class Resource:
     media_types: tuple[str, ...]
     key: object = None
     produced: bool = False
+    browser_type: str = ""
+    policy: str = ""
+    only: str = ""
 
 
 class Missing(Enum):
@@ -79,27 +84,60 @@ class Missing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """Nothing to send, and why. ``location`` is the target to go to instead, percent-encoded, for MOVED only."""
+    """Nothing to send, and why. ``location`` is the target to go to instead, percent-encoded, for MOVED only.
+
+    ``only`` is the name of the one file that is served, "" where a directory is.
+    """
 
     why: Missing
     location: str = ""
+    only: str = ""
 
 
 class Refusal(Enum):
     """Why a request is turned away that could be answered at another time."""
 
-    FULL = "full"  # no slot, and no place in line
-    LATE = "late"  # it stood in line, and no slot came free in time
+    FULL = "queue-full"  # no slot, and no place in the queue
+    LATE = "max-wait"  # it waited, and no slot came free in time
     DRAINING = "draining"  # the server is stopping: what runs is finished, and nothing begun
-    CROWDED = "crowded"  # no room for another connection
+    CROWDED = "connections"  # the queue was shortened, as there is no memory for another connection
+
+
+class WaitReason(Enum):
+    """Why a request has no slot: what a waiting one waits for, or what a refused one was refused for."""
+
+    PER_CLIENT = "per-client"  # its client runs as many downloads as one client may
+    SLOTS = "slots"  # every slot is taken
+    MEMORY = "memory"  # slots are left, and all of the budget is in use or reserved
+    CONNECTIONS = "connections"  # what comes free is kept for connections that wait to be accepted
+    EXPRESS = "express"  # a small answer: its own slots are taken, and the others are for downloads that wait
+    LISTINGS = "listings"  # a listing: what all listings may take is taken
+    TURN = "turn"  # there is a slot, and it is for a request that came before
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """No slot for a request: why, and after how many seconds it may be worth another try."""
+    """No slot for a request: why, and after how many seconds it may be worth another try.
+
+    ``reason`` is None while the server drains. ``running``: how many downloads run, of this client only where
+    ``reason`` is PER_CLIENT; ``most``: how many of one client may, 0 where there is no such limit. ``waiting``: how
+    many other requests wait; ``waited_seconds``: how long this one has.
+    """
 
     why: Refusal
     retry_seconds: int
+    reason: WaitReason | None = None
+    running: int = 0
+    most: int = 0
+    waiting: int = 0
+    waited_seconds: float = 0.0
+
+    @property
+    def words(self) -> str:
+        """The same for logs: ``queue-full:per-client``, ``max-wait:memory``, ``draining``, ``connections``."""
+        if self.reason is None or self.why is Refusal.CROWDED:
+            return self.why.value
+        return f"{self.why.value}:{self.reason.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +148,7 @@ class Plan:
     Transfer-Encoding). ``parts`` is the body in order: literal bytes and spans of the representation; empty for HEAD
     and 304. ``length`` is the content's exact length in bytes, that of the GET when answering HEAD, None when
     unspecified. ``content`` says whether content follows the head at all. ``media_type`` is the representation to
-    open, one of the resource's.
+    open, one of the resource's. ``refused`` says for the log why there was no slot, "" where that is not so.
     """
 
     status: int
@@ -120,6 +158,7 @@ class Plan:
     content: bool = True
     media_type: str = ""
     close: bool = False
+    refused: str = ""
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -133,7 +172,7 @@ class Entry:
 
     ``at`` is the start in seconds since the epoch; ``sent`` counts body bytes the kernel took, ``promised`` is the
     plan's length (None: unspecified); ``ended`` is "complete", "refused", or the reason of a
-    :class:`~freight.errors.TransferError`.
+    :class:`~freight.errors.TransferError`; ``refused`` says why there was no slot (:attr:`Refused.words`).
     """
 
     at: float
@@ -147,6 +186,24 @@ class Entry:
     sent: int
     promised: int | None
     ended: str
+    refused: str = ""
+
+
+class Level(StrEnum):
+    """How urgent a message to the operator is."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message to the operator, for the log. ``at`` is in seconds since the epoch."""
+
+    at: float
+    level: Level
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +223,10 @@ class MemoryUse:
 @dataclass(frozen=True, slots=True)
 class GateUse:
     """Who may run. ``slots``: how many downloads there is room for; ``express_running``: small answers, which need none
-    of them; ``oldest_wait_seconds``: how long the one has waited who waits longest, 0 when nobody does.
+    of them; ``oldest_wait_seconds``: how long the request has waited that waits longest, 0 when none does.
+
+    ``expired_total``: how many of the refused ones had waited as long as a request may. The two by reason have every
+    reason there is, in bounded number: those of :class:`WaitReason`, and of refused ones "draining".
     """
 
     slots: int
@@ -175,6 +235,9 @@ class GateUse:
     waiting: int
     oldest_wait_seconds: float
     refused_total: int
+    expired_total: int = 0
+    waiting_by_reason: Mapping[str, int] = field(default_factory=dict)
+    refused_by_reason_total: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +245,10 @@ class Running:
     """One running download.
 
     ``of_bytes`` is its promised length, None where none was stated; ``rate_bytes_per_second`` is what the client took
-    lately; ``window_bytes`` is how much of its memory the kernel may have for it, None: as much as it likes;
+    lately; ``window_bytes`` is how much of its memory the kernel may have for it, None while it waits for room;
     ``kernel_queue_bytes`` is what it does hold; ``blocked_on`` is whom it waits for; ``began`` is when it began, in
-    seconds by a clock of the server's own: with client and target it tells a download from all others; ``wire`` is what
-    is spoken with the client; ``worker`` is the pid of the process that serves it, where there are several.
+    seconds by a clock of the server's own; ``wire`` is what is spoken with the client; ``worker`` is the pid of the
+    process that serves it, where there are several.
     """
 
     client: str
@@ -199,6 +262,27 @@ class Running:
     blocked_on: Literal["client", "disk"]
     began: float = 0.0
     wire: str = "http/1.1"
+    worker: int | None = None
+
+    @property
+    def number(self) -> int:
+        """What tells it from all other downloads of its process: when it began, in microseconds."""
+        return round(self.began * 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One request that waits for a slot.
+
+    ``place`` is its place, from 1, by whose turn is next: in its queue, as small answers and listings wait beside
+    downloads. ``worker`` is as in :class:`Running`; each worker has queues of its own.
+    """
+
+    client: str
+    target: str
+    seconds: float
+    place: int
+    reason: WaitReason
     worker: int | None = None
 
 
@@ -241,6 +325,13 @@ class ConnectionsUse:
 
 
 @dataclass(frozen=True, slots=True)
+class LogUse:
+    """The log: how many lines were lost since the start, as nobody took them or they could not be written."""
+
+    lost_total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class WorkersUse:
     """Processes that serve: how many are to, how many do, and how often one took the place of one that died."""
 
@@ -250,11 +341,24 @@ class WorkersUse:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Which server this is: ``pid`` is the process that signals go to, ``path`` what it serves, absolute; ``urls`` are
+    those of its listeners, that of the files first; ``workers``: how many processes serve.
+    """
+
+    pid: int = 0
+    path: str = ""
+    urls: tuple[str, ...] = ()
+    workers: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What a server does at one moment.
 
     ``started_at`` is in seconds since the epoch; ``draining``: it is stopping, and takes no more requests;
-    ``workers`` is None where one process does it all.
+    ``workers`` is None where one process does it all. ``waiting`` may be a part of those that wait, as
+    ``transfers.running`` is: ``waiting_omitted`` is how many it leaves out.
     """
 
     version: str
@@ -266,3 +370,7 @@ class Snapshot:
     transfers: TransfersUse
     time: TimeUse
     workers: WorkersUse | None = None
+    identity: Identity = Identity()
+    waiting: tuple[Waiting, ...] = ()
+    waiting_omitted: int = 0
+    log: LogUse = LogUse()

@@ -12,18 +12,29 @@ from itertools import islice
 
 from freight import __version__
 from freight.flow.budget import Budget
-from freight.flow.gate import Gate
+from freight.flow.gate import Gate, Waiter
 from freight.flow.meter import Counts, Meter
 from freight.flow.pump import Pump
 from freight.flow.transfer import Transfers
-from freight.model import ConnectionsUse, GateUse, MemoryUse, Running, Snapshot, TimeUse, TransfersUse
+from freight.model import (
+    ConnectionsUse,
+    GateUse,
+    Identity,
+    LogUse,
+    MemoryUse,
+    Running,
+    Snapshot,
+    TimeUse,
+    TransfersUse,
+    Waiting,
+)
 from freight.ports import Sink
 from freight.server.connection import Connection
 from freight.server.house import Exchange
 from freight.server.listener import Listener
 
-RUNNING_SHOWN = 1000
-"""How many running downloads are listed; of more only the number."""
+SHOWN = 1000
+"""How many running downloads, and how many waiting requests, are listed; of more only the number."""
 
 _AT_ONCE = 500  # a slice: half a millisecond
 
@@ -41,7 +52,9 @@ class _Sums:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Takes snapshots. ``baseline_bytes``: the process's own memory before the first client."""
+    """Takes snapshots. ``baseline_bytes``: the process's own memory before the first client, and what it has grown by
+    since for the sake of none; ``log_lost``: lines that the log has lost.
+    """
 
     loop: asyncio.AbstractEventLoop
     budget: Budget
@@ -49,22 +62,26 @@ class Overview:
     transfers: Transfers
     meter: Meter
     listener: Listener
+    identity: Identity
     process_bytes: Callable[[], int]
-    baseline_bytes: int
+    baseline_bytes: Callable[[], int]
     started_at: float
     draining: Callable[[], bool]
+    log_lost: Callable[[], int] = lambda: 0
 
     async def look(self) -> Snapshot:
         """A snapshot, of about this moment."""
         pumps = {waiter.sink: waiter for waiter in self.transfers.rounds if isinstance(waiter, Pump)}
-        sums, rows = _Sums(), []
+        waiters = {waiter.sink: waiter for waiter in self.gate.waiters(SHOWN)}
+        sums, rows, waiting = _Sums(), [], []
         connections = iter(self.listener)
         while batch := list(islice(connections, _AT_ONCE)):
             now = self.loop.time()
             for connection in batch:
+                waiting += _waiting(connection, waiters)
                 rows += self._rows(connection, pumps, sums, now)
             await asyncio.sleep(0)
-        return self._snapshot(sums, rows)
+        return self._snapshot(sums, rows, waiting)
 
     def counts(self) -> Counts:
         """The counters, those that run included, without a look at any socket."""
@@ -72,10 +89,17 @@ class Overview:
         for waiter in self.transfers.rounds:
             if isinstance(waiter, Pump):
                 _add(waiter, sums, now)
-        return self._counts(sums)
+        return self._counts(sums, self.gate.waiting_seconds())
 
-    def _counts(self, sums: _Sums) -> Counts:
-        return self.meter.statistics(sums.sent_bytes, sums.zero_copy_bytes, sums.client_seconds, sums.disk_seconds)
+    def _counts(self, sums: _Sums, waiting_seconds: float) -> Counts:
+        return self.meter.statistics(
+            sums.sent_bytes,
+            sums.zero_copy_bytes,
+            sums.client_seconds,
+            sums.disk_seconds,
+            waiting_seconds,
+            self.log_lost(),
+        )
 
     def _rows(self, connection: Connection, pumps: dict[Sink, Pump], sums: _Sums, now: float) -> list[Running]:
         """Add one connection up, and describe the downloads it runs."""
@@ -105,9 +129,10 @@ class Overview:
             wire=exchange.sink.wire,
         )
 
-    def _snapshot(self, sums: _Sums, rows: list[Running]) -> Snapshot:
+    def _snapshot(self, sums: _Sums, rows: list[Running], waiting: list[Waiting]) -> Snapshot:
         gate = self.gate.statistics()
-        counts = self._counts(sums)
+        counts = self._counts(sums, self.gate.waiting_seconds())
+        waiting.sort(key=lambda each: (each.place, -each.seconds))
         return Snapshot(
             version=__version__,
             started_at=self.started_at,
@@ -115,7 +140,7 @@ class Overview:
             memory=MemoryUse(
                 budget_bytes=self.budget.memory_bytes,
                 process_bytes=self.process_bytes(),
-                baseline_bytes=self.baseline_bytes,
+                baseline_bytes=self.baseline_bytes(),
                 kernel_send_bytes=sums.kernel_bytes,
             ),
             connections=ConnectionsUse(
@@ -127,22 +152,41 @@ class Overview:
                 express_running=gate.express_running,
                 waiting=gate.waiting,
                 oldest_wait_seconds=gate.oldest_wait_seconds,
-                refused_total=counts.refused,
+                refused_total=counts.refused_total,
+                expired_total=counts.expired,
+                waiting_by_reason=gate.waiting_by_reason,
+                refused_by_reason_total=counts.refused,
             ),
             transfers=TransfersUse(
                 completed_total=counts.completed,
                 aborted_total=counts.aborted,
                 bytes_total=counts.sent_bytes,
                 zero_copy_bytes_total=counts.zero_copy_bytes,
-                running=tuple(rows[:RUNNING_SHOWN]),
-                running_omitted=max(0, len(rows) - RUNNING_SHOWN),
+                running=tuple(rows[:SHOWN]),
+                running_omitted=max(0, len(rows) - SHOWN),
             ),
             time=TimeUse(
                 blocked_on_client_seconds=counts.blocked_on_client_seconds,
                 blocked_on_disk_seconds=counts.blocked_on_disk_seconds,
                 waiting_seconds=counts.waiting_seconds,
             ),
+            identity=self.identity,
+            log=LogUse(counts.log_lost),
+            waiting=tuple(waiting[:SHOWN]),
+            waiting_omitted=max(0, gate.waiting - len(waiting[:SHOWN])),
         )
+
+
+def _waiting(connection: Connection, waiters: dict[Sink, Waiter]) -> list[Waiting]:
+    """Describe the requests of one connection that wait for a slot."""
+    if not waiters:
+        return []
+    found = [(exchange, waiters.get(exchange.sink)) for exchange in connection.exchanges()]
+    return [
+        Waiting(exchange.client, exchange.target, waiter.seconds, waiter.place, waiter.reason)
+        for exchange, waiter in found
+        if waiter is not None
+    ]
 
 
 def _add(pump: Pump, sums: _Sums, now: float) -> float:

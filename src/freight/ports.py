@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
 from freight.account import Account
-from freight.model import Absence, Plan, Request, Resource, Span
+from freight.model import Absence, Level, Plan, Request, Resource, Span
+
+Say = Callable[[Level, str], None]
+"""Logs a message to the operator."""
 
 
 class Reader(Protocol):
@@ -19,6 +22,8 @@ class Reader(Protocol):
     """
 
     size: int | None
+    device: int
+    """``st_dev`` of what it reads: the pool has threads for each file system."""
 
     def fileno(self) -> int | None:
         """The descriptor to read at offsets, or None for a producer."""
@@ -39,10 +44,13 @@ class Reader(Protocol):
 class Source(Protocol):
     """Where representations come from."""
 
-    async def locate(self, target: str) -> Resource | Absence:
-        """What is at a request target: a stat, never an open; never blocks the loop on a disk."""
+    async def locate(self, target: str, client: str) -> Resource | Absence:
+        """What is at a request target: a stat, never an open; never blocks the loop on a disk.
 
-    async def open(self, resource: Resource, media_type: str) -> Reader | Absence:
+        ``client`` is the address of the client that asks: look-ups that wait for a disk take turns by client.
+        """
+
+    async def open(self, resource: Resource, media_type: str, client: str) -> Reader | Absence:
         """Open what was located. Raises :class:`~freight.errors.Changed` when it is no longer that.
 
         An :class:`Absence` (unreadable, say) is for what only an open can tell.
@@ -88,11 +96,11 @@ class Sink(Protocol):
     def quiet_seconds(self) -> float:
         """How long ago the peer's last acknowledgement came, by a clock of some milliseconds."""
 
-    def under_way(self) -> int:
-        """How many bytes its link takes at a time, at the best seen of late: bandwidth times delay."""
-
-    def offered(self) -> int:
-        """How many bytes the peer has said it has room for, beyond those that it has acknowledged."""
+    def path(self) -> tuple[float, int, int]:
+        """What is known of the way to the peer: its least round trip in seconds; twice what the path takes at a time;
+        and what the peer has room for, beyond all that it has acknowledged. The last two are bytes of the kernel's
+        memory.
+        """
 
     def acknowledged(self) -> int:
         """How many bytes the peer itself has taken, of all that this connection was given. It never goes back."""

@@ -122,6 +122,13 @@ def brief_size(size_bytes: float) -> str:
     return f"{number:.0f}{unit}"  # thousands of the largest
 
 
+def spaced_size(size_bytes: float) -> str:
+    """The same for a page or a sentence, with a no-break space: ``19.9 MB``."""
+    brief = brief_size(size_bytes)
+    number = brief.rstrip("kMGTPB")
+    return f"{number}\N{NO-BREAK SPACE}{brief[len(number) :]}"
+
+
 def chosen_size(size_bytes: int) -> str:
     """A size for a table that somebody has chosen: as it was, ``64MiB``, where that is short."""
     exact = format_size(size_bytes)
@@ -131,6 +138,15 @@ def chosen_size(size_bytes: int) -> str:
 def brief_rate(bytes_per_second: float) -> str:
     """A rate for a table: ``1.25MB/s``."""
     return f"{brief_size(bytes_per_second)}/s"
+
+
+def spoken_seconds(seconds: float) -> str:
+    """Return a time as people say it, to the second: ``1 second``, ``30 seconds``; ``2 minutes``, ``3 hours``."""
+    whole = max(0, round(seconds))
+    for least, unit, scale in ((7200, "hours", 3600), (120, "minutes", 60)):
+        if whole >= least:
+            return f"{round(whole / scale)} {unit}"
+    return "1 second" if whole == 1 else f"{whole} seconds"
 
 
 def brief_seconds(seconds: float) -> str:

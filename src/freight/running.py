@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+import os
 import signal
 import socket
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from freight.announcement import URLS_SHOWN, announce, urls
+from freight.config import Gathered
 from freight.core.client import Networks
+from freight.disk import DiskPool
 from freight.fileserver import FileServer
 from freight.flow.budget import Budget
 from freight.flow.footprint import Footprint
@@ -21,9 +24,11 @@ from freight.flow.gate import Gate, Terms
 from freight.flow.meter import Meter
 from freight.flow.transfer import Transfers
 from freight.live import Live
+from freight.model import Identity, Level
 from freight.observe.log import Log
 from freight.observe.process import ProcessMemory
 from freight.overview import Overview
+from freight.ports import Say
 from freight.server.house import House
 from freight.server.listener import Listener
 from freight.server.redirect import Redirect
@@ -31,6 +36,7 @@ from freight.server.service import Service
 from freight.settings import Settings
 from freight.sockets import Sockets
 from freight.sources.local import LocalSource
+from freight.stopping import LINGER_SECONDS, lingering, stopped, stopping
 from freight.watching import Watching
 from freight.wire.http1 import Limits
 
@@ -42,7 +48,7 @@ if TYPE_CHECKING:
 _SWEEP_SECONDS = 1.0
 _REDIRECT_DRAIN_SECONDS = 1.0
 _MEASURES = 4  # looks at the process's memory in that time
-_GRACE_SECONDS = 5.0  # whoever came to us just before we handed over gets an answer, if it asks by then
+_GRACE_SECONDS = 5.0  # a connection accepted just before a hand-over is answered if its request begins by then
 
 
 class SystemClock:
@@ -59,33 +65,36 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a server is made of, whichever process serves. ``reread`` gathers the settings anew, from where they came,
-    and raises Unservable when they are not sensible. ``predecessor`` is the stream to who hands over to us, if any;
-    ``fingerprint`` that of a certificate made for this server.
+    """What a server is made of, whichever process serves. ``reread`` gathers the settings again, from where they came,
+    and raises Unservable when they are not sensible. ``predecessor`` is the stream to the process that hands over to
+    this one, if any; ``fingerprint`` that of a certificate made for this server.
     """
 
     settings: Settings
-    reread: Callable[[], Settings]
+    reread: Callable[[], Gathered]
     source: LocalSource
     trusted: Networks
     sockets: Sockets
     predecessor: socket.socket | None
-    pool: ThreadPoolExecutor
+    pool: DiskPool
     tls: Tls | None
     fingerprint: str
 
-    def announce(self) -> None:
-        """Say where all is."""
-        scheme = "http" if self.tls is None else "https"
-        print(f"freight: serving {self.settings.path} at {_url(self.sockets.files, scheme)}", flush=True)
-        if self.sockets.admin is not None:
-            print(f"freight: admin at {_url(self.sockets.admin)}", flush=True)
-        if self.sockets.redirect is not None:
-            print(f"freight: sending on to it from {_url(self.sockets.redirect)}", flush=True)
-        if self.sockets.agent is not None:
-            print(f"freight: agent-check at {_url(self.sockets.agent, 'tcp')}", flush=True)
-        if self.fingerprint:
-            print(f"freight: certificate of SHA-256 {self.fingerprint}, signed by nobody", flush=True)
+    def identity(self, workers: int) -> Identity:
+        """Which server this is. To be called in the process that signals go to."""
+        addresses = urls(self.sockets.files, self._scheme)[:URLS_SHOWN]
+        return Identity(os.getpid(), os.path.abspath(self.settings.path), tuple(addresses), workers)
+
+    @property
+    def _scheme(self) -> str:
+        return "http" if self.tls is None else "https"
+
+    def announce(self, budget: Budget, say: Say, workers: int = 1) -> None:
+        """Print the start lines. Where nobody can take them, that is logged."""
+        memory = budget.memory_bytes
+        why = announce(self.settings, self.sockets, self._scheme, self.fingerprint, memory, budget.slots, workers)
+        if why:
+            say(Level.WARNING, f"the start lines could not be printed on standard output ({why}); serving all the same")
 
 
 def _terms(settings: Settings) -> Terms:
@@ -117,7 +126,8 @@ class Server:
         self._log = log
         self._member = member
         self._status = 0
-        self._signals = 0  # that said stop
+        self._signals = 0  # that asked to stop
+        self._lingering: asyncio.TimerHandle | None = None  # when to say that connections take their time
         self._agent: Agent | None = None
         self._service: Service | None = None  # of several workers it is the supervisor's
         self._turn: asyncio.TimerHandle | None = None  # of the service
@@ -127,6 +137,7 @@ class Server:
     async def serve(self) -> int:
         """Serve until a signal says stop; the exit status."""
         loop, clock, terms = asyncio.get_running_loop(), SystemClock(), _terms(self._live.settings)
+        self._made.pool.start(self._made.source.device)
         meter = Meter()
         member, budget = self._member, self._budget
         rates = None if member is None else member.rates(terms)
@@ -172,11 +183,13 @@ class Server:
         sweeper.cancel()
         if member is not None:
             member.publish()
+        else:
+            self._say_stopped(meter)
         self._transfers.close()
         return self._status
 
     def _listen_to_signals(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Of several processes the supervisor counts: Ctrl-C, and what a manager sends to all, come to each of them."""
+        """One of several workers hears the supervisor only: Ctrl-C and a manager's signals reach every process."""
         if self._member is None:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, self._end, number)
@@ -194,9 +207,11 @@ class Server:
             await self._wait_unasked()
             self._gate.drain()
         seconds = 0 if self._hurry.is_set() else self._live.settings.drain_seconds
+        grace_seconds = _GRACE_SECONDS if succeeded else 0
+        ends = [self._listener.drain(seconds, grace_seconds)]
         if self._redirect is not None:
-            await self._redirect.drain(_REDIRECT_DRAIN_SECONDS)
-        await self._listener.drain(seconds, _GRACE_SECONDS if succeeded else 0)
+            ends.append(self._redirect.drain(min(seconds, grace_seconds + _REDIRECT_DRAIN_SECONDS), grace_seconds))
+        await asyncio.gather(*ends)
         await self._close_beside(succeeded)
         if self._turn is not None:
             self._turn.cancel()
@@ -210,11 +225,11 @@ class Server:
         return managed is not None and managed.succeeded
 
     def _begin_service(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Say that we serve, to all who are to know."""
-        service = Service(self._made.sockets.named(), self._made.predecessor, self._said, self._log.warn, self._cease)
+        """Say that the server serves: to the operator, the service manager, and the process that hands over."""
+        service = Service(self._made.sockets.named(), self._made.predecessor, self._said, self._log.say, self._cease)
         self._service = service
         loop.add_signal_handler(signal.SIGUSR2, self._succeed, service)
-        self._made.announce()
+        self._made.announce(self._budget, self._log.say)
         service.begun()
         self._take_turn(service)
 
@@ -275,6 +290,7 @@ class Server:
 
     def _look_over(self, house: House, meter: Meter) -> Overview:
         memory = ProcessMemory(house.clock)
+        before = memory.private_bytes()
         return Overview(
             loop=house.loop,
             budget=self._budget,
@@ -282,10 +298,12 @@ class Server:
             transfers=self._transfers,
             meter=meter,
             listener=self._listener,
+            identity=self._made.identity(1) if self._member is None else Identity(),  # of workers the desk has it
             process_bytes=memory.private_bytes,
-            baseline_bytes=memory.private_bytes(),
+            baseline_bytes=lambda: before + self._footprint.pardoned_bytes,
             started_at=house.clock.now(),
             draining=self._stop.done,
+            log_lost=lambda: self._log.lost_total,
         )
 
     def _open_admin(self, watched: socket.socket, house: House, overview: Overview) -> None:
@@ -318,9 +336,29 @@ class Server:
         if not self._stop.done():
             if self._service is not None:
                 self._service.stopping()
+            self._say_stopping(number)
             self._cease()
-        elif self._signals > 1:  # the first is nothing new to who drains because another is in its place
+        elif self._signals > 1:  # a first signal changes nothing where a hand-over has begun the drain
             self._end_now(number)
+
+    def _say_stopping(self, number: int) -> None:
+        settings = self._live.settings
+        line = stopping(self._gate.statistics().running, settings.drain_seconds, settings.drain_delay_seconds, number)
+        if line:
+            self._log.say(Level.INFO, line)
+        else:
+            self._lingering = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._say_lingering, number)
+
+    def _say_lingering(self, number: int) -> None:
+        if line := lingering(len(self._listener), self._live.settings.drain_seconds, number):
+            self._log.say(Level.INFO, line)
+
+    def _say_stopped(self, meter: Meter) -> None:
+        if self._lingering is not None:
+            self._lingering.cancel()
+        counts = meter.statistics()
+        own = f"process {os.getpid()}, which has handed over: " if self._succeeded else ""
+        self._log.say(Level.INFO, own + stopped(counts.completed, counts.aborted))
 
     def _end_now(self, number: int) -> None:
         self._status = 128 + number
@@ -335,23 +373,25 @@ class Server:
             self._stop.set_result(None)
 
     def _reload(self) -> None:
-        """SIGHUP: what is live of the settings is taken over, for who runs too. Of several workers none need say so."""
+        """SIGHUP: take over what is live of the settings. Of several workers the supervisor says what became of it."""
         if self._service is not None:
             self._service.reloading()
-        said = self._live.read_again()
+        said = self._live.reload()
         terms = self._gate.terms = _terms(self._live.settings)
         self._transfers.change(terms)
         self._gate.call_next()
         if self._member is None:
-            for line in said:
-                self._log.warn(line)
+            for level, message in said:
+                self._log.say(level, message)
         if self._service is not None:
             self._service.ready()
 
     async def _sweep(self) -> None:
         """One coarse look at everything that waits, instead of a timer for each."""
         while True:
-            for _ in range(_MEASURES):  # a crowd comes in less than a sweep
+            for number in range(_MEASURES):  # a crowd comes in less than a sweep
+                if self._gate.crowded and number >= _MEASURES // 2:
+                    break  # others wait outside: who stands still is to be seen sooner
                 await asyncio.sleep(min(_SWEEP_SECONDS, self._gate.terms.idle_seconds / 4) / _MEASURES)
                 self._footprint.measure()
             self._listener.expire()
@@ -369,8 +409,3 @@ class Server:
 
 def _pass_over(crowded: bool) -> None:
     """Nobody is sent away for the sake of who is sent on."""
-
-
-def _url(listening: socket.socket, scheme: str = "http") -> str:
-    host, port = listening.getsockname()[:2]
-    return f"{scheme}://[{host}]:{port}/" if listening.family == socket.AF_INET6 else f"{scheme}://{host}:{port}/"

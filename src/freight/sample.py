@@ -110,7 +110,7 @@ def write_sample(
     """
     size_bytes = whole_lines(size_bytes)
     if not 0 < size_bytes <= _LARGEST_BYTES:
-        raise Unservable("a sample has from 1 byte to 10 PB")
+        raise Unservable("a sample has from 1 byte to 10PB")
     path = os.path.realpath(path)
     _refuse_overwriting(path, force)
     directory = os.path.dirname(path)
@@ -143,9 +143,14 @@ def _refuse_overwriting(path: str, force: bool) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISREG(found.st_mode):
-        raise Unservable(f"{path}: is not a regular file, so it is not replaced")
+        raise Unservable(f"{path}: not a regular file, so it is not replaced")
     if not force:
-        raise Unservable(f"{path}: is there already; --force replaces it")
+        raise Unservable(f"{path}: exists; use --force to replace it")
+
+
+def forget() -> None:
+    """Free what making samples keeps ready: a block."""
+    _template.cache_clear()
 
 
 def _write_all(fd: int, data: bytes) -> None:

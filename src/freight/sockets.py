@@ -34,17 +34,21 @@ def open_sockets(settings: Settings, passed: Mapping[str, socket.socket], warn: 
     for each in passed.values():
         prepare(each, MARK_MIN)
     if REDIRECT in passed and settings.tls_cert is None and not settings.tls_self_signed:
-        raise Unservable("a socket was passed for redirect, and there is no HTTPS to send to; give --tls-cert too")
-    files = passed.get(FILES) or _open(settings.host, settings.port)
+        raise Unservable("a socket was passed for redirect, but there is no HTTPS to redirect to; give --tls-cert too")
+    files = passed.get(FILES) or _open(settings.host, settings.port, "host", "port")
     admin, redirect, agent = (passed.get(name) for name in (ADMIN, REDIRECT, AGENT))
     if admin is None:
-        admin = listen_admin(settings.admin, files.getsockname()[1], _open, warn)
+        admin = listen_admin(settings.admin, files.getsockname()[1], _open_admin, warn)
     if redirect is None and settings.redirect_port is not None:
-        redirect = _open(settings.host, settings.redirect_port)
+        redirect = _open(settings.host, settings.redirect_port, "host", "redirect-port")
     if agent is None and settings.agent is not None:
-        agent = _open(settings.agent.host, settings.agent.port)
+        agent = _open(settings.agent.host, settings.agent.port, "agent", "agent")
     return Sockets(files, admin, redirect, agent)
 
 
-def _open(host: str, port: int) -> socket.socket:
-    return listen(host, port, MARK_MIN)
+def _open(host: str, port: int, host_setting: str, port_setting: str) -> socket.socket:
+    return listen(host, port, MARK_MIN, host_setting, port_setting)
+
+
+def _open_admin(host: str, port: int) -> socket.socket:
+    return _open(host, port, "admin", "admin")

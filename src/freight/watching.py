@@ -7,13 +7,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
 
-from freight.flow.budget import CONNECTION_COST, LEAST_MEMORY, WAITING_COST, WINDOW_MIN, Budget
+from freight.disk import DiskPool
+from freight.flow.budget import LEAST_MEMORY, WINDOW_MIN, Budget
+from freight.flow.costs import CONNECTION_COST, WAITING_COST
 from freight.flow.gate import Terms
 from freight.flow.limits import largest_send_queue
 from freight.flow.meter import Meter
 from freight.flow.transfer import Transfers
+from freight.guard import Accounts
 from freight.kinds import Address
 from freight.model import Entry, Snapshot
 from freight.observe.admin import Admin
@@ -42,7 +44,7 @@ class Watching:
         watched: socket.socket,
         settings: Settings,
         loop: asyncio.AbstractEventLoop,
-        pool: Executor,
+        pool: DiskPool,
         clock: Clock,
         look: Callable[[], Awaitable[Snapshot]],
         ready: Callable[[], bool],
@@ -54,7 +56,7 @@ class Watching:
         self._transfers = Transfers(loop, pool, budget, Meter(), Terms(idle_seconds=idle))
         outlet = Outlet(loop, budget, self._transfers.rounds)
         host = settings.admin.host if isinstance(settings.admin, Address) else ""
-        self._answers = Admin(look, ready, self._transfers.send, outlet.write, clock, host, pardon)
+        self._answers = Admin(look, ready, self._transfers.send, outlet.write, clock, host, pardon, pool.run)
         house = House(
             loop=loop,
             files=self._answers,
@@ -63,9 +65,16 @@ class Watching:
             clock=clock,
             limits=Limits(),
             record=_forget,
+            accounts=Accounts(exempt_all=True),  # they look after the server
         )
-        self._listener = Listener(house, watched, warn, _nothing, _pass_over)
+        # Who asks here asks at once: a health check does not wait for those that say nothing.
+        self._listener = Listener(house, watched, warn, _nothing, self._crowd, silent_seconds=0.0)
         self._listener.start()
+
+    def _crowd(self, crowded: bool) -> None:
+        """More connections stand outside than there is memory for: those that do not take their answers make room."""
+        if crowded:
+            self._answers.make_room()
 
     async def sweep(self) -> None:
         """One look at everything that waits."""
@@ -92,7 +101,3 @@ def _forget(entry: Entry) -> None:
 
 def _nothing() -> None:
     """Nobody waits for what an admin connection cost."""
-
-
-def _pass_over(crowded: bool) -> None:
-    """Nobody is sent away for the sake of who looks."""

@@ -7,11 +7,12 @@ import re
 # Browsers send some 150 characters and 8 ranges; beyond these bounds a field is a burden, not a preference.
 _MAX_CHARACTERS = 2048
 _MAX_RANGES = 32
+_MAX_PARAMETERS = 8  # of one range
 
-_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _RANGE = re.compile(rf"({_TOKEN})/({_TOKEN})")
 # An unclosed string runs to the end, so that no character is looked at from two starts.
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_QUOTED = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _QVALUE = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 
 _MediaRange = tuple[str, str, bool, float]
@@ -36,8 +37,22 @@ def choose(value: str | None, offered: tuple[str, ...]) -> str | None:
     return offered[weights.index(best)] if best > 0 else None
 
 
+def is_browser(value: str | None) -> bool:
+    """Whether an Accept value is one of a program that shows pages to a person.
+
+    All browsers name application/xhtml+xml, which nothing else has a use for; programs that read pages for their links
+    (wget, curl, lftp, rclone, pip) do not.
+    """
+    return value is not None and "application/xhtml+xml" in value[:_MAX_CHARACTERS].lower()
+
+
 def _media_range(element: str) -> _MediaRange | None:
-    """Type, subtype, whether a parameter narrows it, and weight; None when malformed. ``element`` is lower-case."""
+    """Type, subtype, whether a parameter narrows it, and weight; None when malformed. ``element`` is lower-case.
+
+    One with too many parameters counts as malformed.
+    """
+    if element.count(";") > _MAX_PARAMETERS:
+        return None
     named, *parameters = (piece.strip(" \t") for piece in element.split(";"))
     found = _RANGE.fullmatch(named)
     if found is None or (found[1] == "*" and found[2] != "*"):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
 _MAX_HOPS = 32  # a chain of proxies is two or three; who sends more wants us to work
+_MAX_PARAMETERS = 16  # of one element of Forwarded; four are registered
 _MAX_CHARACTERS = 64  # the longest IPv6 address is 45 (INET6_ADDRSTRLEN), a name of an interface 15 more
 
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
@@ -26,9 +27,10 @@ _IPV4 = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}")
 _PREFIX = re.compile(r"[^/%]++(?:/[0-9]{1,3})?")
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 # A list element and its comma, in a value that is read backwards.
-_ELEMENT = re.compile(r'((?:"[^"\\]*+"|[^",\\])*+)(,|\Z)')
-# A parameter of Forwarded, perhaps empty, and what ends it. RFC 7239 section 4 has no blanks, and senders have.
-_PARAMETER = re.compile(rf'[ \t]*+(?:({_TOKEN})=(?:({_TOKEN})|"([^"\\]*+)"))?+[ \t]*+(;|\Z)')
+_ELEMENT = re.compile(r'((?:"[^"\\]*+"|[^",\\]++)*+)(,|\Z)')
+# A parameter of Forwarded, behind any number of empty ones, and what ends it. RFC 7239 section 4 has no blanks, and
+# senders have.
+_PARAMETER = re.compile(rf'[ \t;]*+(?:({_TOKEN})=(?:({_TOKEN})|"([^"\\]*+)"))?+[ \t]*+(;|\Z)')
 # RFC 7239 section 6, less "unknown" and obfuscated names, which are no addresses.
 _NODE = re.compile(r"(?:([0-9.]++)|\[([0-9A-Fa-f:.]++)\])(?::(?:[0-9]{1,5}|_[A-Za-z0-9._\-]++))?")
 
@@ -172,7 +174,10 @@ def _named_by_forwarded(element: str) -> IPv4Address | IPv6Address | None:
     """The address in the ``for`` of a forwarded-element (RFC 7239 section 4); None when there is none, or not one."""
     node: str | None = None
     at = 0
-    while found := _PARAMETER.match(element, at):
+    for _ in range(_MAX_PARAMETERS):
+        found = _PARAMETER.match(element, at)
+        if found is None:
+            return None
         if found[1] and found[1].lower() == "for":
             if node is not None:
                 return None

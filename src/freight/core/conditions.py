@@ -16,7 +16,8 @@ from enum import Enum
 from freight.core import dates, etags
 from freight.model import Request
 
-_FIELDS = frozenset({"if-match", "if-none-match", "if-modified-since", "if-unmodified-since"})
+FIELDS = frozenset({"if-match", "if-none-match", "if-modified-since", "if-unmodified-since"})
+"""The fields that are read here."""
 
 
 class Outcome(Enum):
@@ -39,7 +40,7 @@ def evaluate(request: Request, etag: str | None, last_modified: int | None, now:
     representation, which matters to ``*``. The caller leaves this out where the answer would be an error anyway, and
     for methods that select no representation (section 13.2.1).
     """
-    if not any(name in _FIELDS for name, _ in request.fields):
+    if not any(name in FIELDS for name, _ in request.fields):
         return Outcome.PROCEED
     if (value := request.field("if-match")) is not None:
         if not _listed(value, etag, exists, weak=False):

@@ -23,8 +23,11 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from freight.core import accept as negotiation
-from freight.core import conditions, dates, disposition, etags, multipart, pages, ranges
-from freight.model import Absence, Fields, Missing, Plan, Refusal, Request, Resource, Span
+from freight.core import conditions, dates, disposition, etags, multipart, pages, ranges, refusals
+from freight.core.target import encode
+from freight.legible import legible
+from freight.model import Absence, Fields, Missing, Plan, Refused, Request, Resource, Span
+from freight.quantities import spaced_size
 
 MAX_RANGES = 32
 """Ranges in one request. PDF viewers and download tools ask for fewer; Apache's 200 buys nothing but small writes."""
@@ -37,30 +40,24 @@ _KNOWN = _ALLOWED | {
     *("POST", "PUT", "DELETE", "CONNECT", "TRACE", "PATCH", "COPY", "LOCK", "MKCOL", "MOVE", "PROPFIND", "PROPPATCH"),
     *("UNLOCK", "REPORT", "SEARCH", "QUERY"),
 }
+_MAX_EXPECTATIONS = 16
 _READ = frozenset({"accept", "expect", "range", "if-range"})
 _NOSNIFF = ("X-Content-Type-Options", "nosniff")
 _NO_STORE = ("Cache-Control", "no-store")
 _VARY = ("Vary", "Accept")
-# Our own pages style themselves and load, run, post and frame nothing.
-_POLICY = (
-    "Content-Security-Policy",
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-)
-_REFUSALS = {
-    Refusal.FULL: "All downloads that fit are running, and the line is full.",
-    Refusal.LATE: "No running download ended in time to make room for this one.",
-    Refusal.DRAINING: "This server is stopping; another one may have what you asked for.",
-    Refusal.CROWDED: "The server has as many connections as it can hold.",
-}
+_ICON = "/favicon.ico"
+_ICON_SECONDS = 86_400
+_DEPTH_MAX = 64  # levels that a link leads up by "../", as it must behind a proxy that adds a prefix
 _NOT_IN_TARGET = re.compile(r"[^!-~]|\\")
 
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """The representation that was selected, with its validators (None: it has none)."""
+    """The representation that was selected, what the source opens for it, and its validators (None: it has none)."""
 
     resource: Resource
     media_type: str
+    opened: str
     etag: str | None
     last_modified: int | None
     negotiated: bool
@@ -73,7 +70,7 @@ def decide(request: Request, resource: Resource | Absence, now: float) -> Plan:
     Content-Length there may say (RFC 9110 section 8.6).
     """
     asked = _gather(request.fields)
-    plan = _refuse_asking(request.method, asked)
+    plan = _refuse_asking(request, asked, resource)
     if plan is None and isinstance(resource, Resource) and request.method != "OPTIONS" and request.target != "*":
         plan = _answer(request, asked, _choose(resource, asked.get("accept"), now), now)
     if plan is None:
@@ -81,13 +78,23 @@ def decide(request: Request, resource: Resource | Absence, now: float) -> Plan:
     return _without_content(plan) if request.method == "HEAD" else plan
 
 
-def turn_away(request: Request, seconds: int, why: Refusal) -> Plan:
-    """503: not now, and when (RFC 9110 sections 15.6.4 and 10.2.3). ``seconds``, at least 1, go into Retry-After.
+def trimmed(request: Request) -> Request:
+    """The same request, as far as an answer depends on it: thousands wait, and other fields would wait with them."""
+    fields = tuple(each for each in request.fields if each[0] in _READ or each[0] in conditions.FIELDS)
+    return request if len(fields) == len(request.fields) else replace(request, fields=fields)
 
-    The connection goes on: a client that comes back by it needs no other, and one that is to end is the caller's to
-    close.
+
+def turn_away(request: Request, refused: Refused, resource: Resource | None = None) -> Plan:
+    """503: not now, why, and when (RFC 9110 sections 15.6.4 and 10.2.3): Retry-After is at least 1 second.
+
+    ``resource`` is what was asked for: a page leads back to all files. The connection goes on: a client that comes
+    back by it needs no other, and one that is to end is the caller's to close.
     """
-    plan = refuse(503, _REFUSALS[why], request.field("accept"), retry_seconds=seconds)
+    # To the one file there is no other way than this one.
+    back = _way_back(request.target, resource) if resource is None or not resource.only else None
+    detail = refusals.sentence(refused)
+    plan = refuse(503, detail, request.field("accept"), retry_seconds=refused.retry_seconds, link=back)
+    plan = replace(plan, refused=refused.words)
     return _without_content(plan) if request.method == "HEAD" else plan
 
 
@@ -104,16 +111,20 @@ def refuse(
     *,
     close: bool = False,
     retry_seconds: int | None = None,
+    link: pages.Link | None = None,
 ) -> Plan:
     """An error's whole answer: also for what never became a Request.
 
-    ``detail`` is a sentence of our own; ``fields`` are what the status demands besides (Allow). With ``retry_seconds``
-    the answer says when to come back, as a field and in its content.
+    ``detail`` is a sentence or two of our own; ``fields`` are what the status demands besides (Allow). With
+    ``retry_seconds`` the answer says when to come back, as a field and in its content. ``link`` is a way on, for a
+    page.
     """
-    media_type, content = pages.body(status, detail, accept, retry_seconds)
+    media_type, content = pages.body(status, detail, accept, retry_seconds, link)
+    policy: Fields = ()
+    if media_type == pages.HTML:
+        policy = (pages.POLICY if retry_seconds is None else pages.RETRY_POLICY,)
     if retry_seconds is not None:
         fields = (*fields, ("Retry-After", str(retry_seconds)))
-    policy = (_POLICY,) if media_type == pages.HTML else ()
     fixed = (("Content-Type", media_type), _NOSNIFF, _NO_STORE, _VARY)
     return Plan(status, (*fixed, *policy, *fields), (content,), len(content), close=close)
 
@@ -124,54 +135,79 @@ def _without_content(plan: Plan) -> Plan:
 
 def _gather(fields: Fields) -> dict[str, str]:
     """The fields that are read here, in one pass; several lines are one list (RFC 9110 section 5.3)."""
-    asked: dict[str, str] = {}
+    asked: dict[str, list[str]] = {}
     for name, value in fields:
         if name in _READ:
-            asked[name] = f"{asked[name]}, {value}" if name in asked else value
-    return asked
+            asked.setdefault(name, []).append(value)
+    return {name: ", ".join(values) for name, values in asked.items()}
 
 
-def _refuse_asking(method: str, asked: dict[str, str]) -> Plan | None:
+def _refuse_asking(request: Request, asked: dict[str, str], resource: Resource | Absence) -> Plan | None:
     """The answer when the request cannot be met whatever is at its target."""
-    accept = asked.get("accept")
-    if "expect" in asked and any(
-        member.strip(" \t").lower() not in ("", "100-continue") for member in asked["expect"].split(",")
-    ):
-        return refuse(417, "The only expectation met here is 100-continue.", accept)
+    accept, method = asked.get("accept"), request.method
+    if "expect" in asked and not _is_met(asked["expect"]):
+        return refuse(417, "This server knows no expectation but 100-continue.", accept)
     if method in _ALLOWED:
         return None
-    allow = (("Allow", ALLOW),)
+    allow, back = (("Allow", ALLOW),), _way_back(request.target, resource)
     if method in _KNOWN:
-        return refuse(405, f"Only {ALLOW} are allowed here.", accept, allow)
-    return refuse(501, "This method is not known here.", accept, allow)
+        return refuse(405, f"This server only sends files: the methods it takes are {ALLOW}.", accept, allow, link=back)
+    return refuse(501, f"This server does not know this method. It takes {ALLOW}.", accept, allow, link=back)
+
+
+def _is_met(expectations: str) -> bool:
+    """Whether a list of expectations has none but 100-continue. One that is too long to be read is not."""
+    members = expectations.split(",", _MAX_EXPECTATIONS)
+    return len(members) <= _MAX_EXPECTATIONS and all(
+        member.strip(" \t").lower() in ("", "100-continue") for member in members
+    )
 
 
 def _answer_without(request: Request, resource: Resource | Absence, accept: str | None) -> Plan:
     """The answer that needs no representation: OPTIONS, and every absence."""
     if request.target == "*":
         if request.method != "OPTIONS":
-            return refuse(400, "Only OPTIONS may ask about the whole server.", accept)
+            return refuse(400, "Only OPTIONS can ask about the whole server, by the target *.", accept)
     elif isinstance(resource, Absence):
-        return _answer_absence(resource, accept)
+        return _answer_absence(request, resource, accept)
     return Plan(204, (("Allow", ALLOW),), content=False)
 
 
-def _answer_absence(absence: Absence, accept: str | None) -> Plan:
+def _answer_absence(request: Request, absence: Absence, accept: str | None) -> Plan:
+    back = _way_back(request.target, absence)
     match absence.why:
         case Missing.ABSENT:
-            return refuse(404, "There is nothing here.", accept)
+            if request.target == _ICON and request.method != "OPTIONS":
+                # Browsers ask for it beside a file that they show; without one, that is no mistake of anybody's.
+                return Plan(204, (("Cache-Control", f"max-age={_ICON_SECONDS}"),), content=False)
+            if absence.only:
+                return refuse(404, f"This server has one file: {legible(absence.only)}", accept, link=back)
+            return refuse(404, "There is no such file or directory on this server.", accept, link=back)
         case Missing.UNREADABLE:
-            return refuse(403, "The server may not read this.", accept)
+            return refuse(403, "The server has no permission to read this.", accept, link=back)
         case Missing.MALFORMED:
-            return refuse(400, "The request target is malformed.", accept)
+            return refuse(400, "The address is malformed: it is not a path with whole %XX escapes.", accept, link=back)
         case Missing.MOVED:
             # One slash in front, and no backslash, which browsers read as one: "//host" is another server.
-            path = _NOT_IN_TARGET.sub(_escape, absence.location).lstrip("/")
-            return refuse(308, "This is a directory: its target ends in a slash.", accept, (("Location", f"/{path}"),))
+            path = "/" + _NOT_IN_TARGET.sub(_escape, absence.location).lstrip("/")
+            detail = f"This is a directory, and its address ends in a slash: {path}"
+            return refuse(308, detail, accept, (("Location", path),), link=pages.Link(path, path))
         case Missing.BUSY:
-            return refuse(503, "The file is being changed. Try again.", accept, (("Retry-After", "1"),))
+            return refuse(503, "The file cannot be opened at the moment.", accept, retry_seconds=1, link=back)
         case _:
             assert_never(absence.why)
+
+
+def _way_back(target: str, found: Resource | Absence | None) -> pages.Link | None:
+    """From an error's page to what there is: the root's listing, or the one file. None where the target is that."""
+    path = target.partition("?")[0]
+    depth = path.count("/") - 1
+    if path == "/" or depth < 0:
+        return None
+    root = "/" if depth > _DEPTH_MAX else "../" * depth or "./"
+    if found is not None and found.only:
+        return pages.Link(f"{root}{encode((found.only,), False)[1:]}", f"Download {found.only}")
+    return pages.Link(root, "\N{LEFTWARDS ARROW} All files")
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -183,10 +219,12 @@ def _choose(resource: Resource, accept: str | None, now: float) -> _Chosen:
     offered, size, mtime_ns = resource.media_types, resource.size, resource.mtime_ns
     negotiated = len(offered) > 1
     media_type = (negotiation.choose(accept, offered) or offered[0]) if negotiated else offered[0]
+    pages_for = resource.browser_type and media_type == "text/html" and negotiation.is_browser(accept)
     variant = offered.index(media_type)
     etag = None if size is None or mtime_ns is None else etags.strong(size, mtime_ns, variant)
     last_modified = None if mtime_ns is None else conditions.last_modified(mtime_ns, now)
-    return _Chosen(resource, media_type, etag, last_modified, negotiated)
+    opened = resource.browser_type if pages_for else media_type
+    return _Chosen(resource, media_type, opened, etag, last_modified, negotiated)
 
 
 def _answer(request: Request, asked: dict[str, str], chosen: _Chosen, now: float) -> Plan:
@@ -194,11 +232,12 @@ def _answer(request: Request, asked: dict[str, str], chosen: _Chosen, now: float
     size = chosen.resource.size
     outcome = conditions.evaluate(request, chosen.etag, chosen.last_modified, now)
     if outcome is conditions.Outcome.PRECONDITION_FAILED:
-        return refuse(412, "This is not the version that was asked for.", asked.get("accept"))
+        detail = "The file is no longer the version that this request asks for."
+        return refuse(412, detail, asked.get("accept"), link=_way_back(request.target, chosen.resource))
     if outcome is conditions.Outcome.NOT_MODIFIED:
-        return Plan(304, _validators(chosen), (), size, content=False, media_type=chosen.media_type)
+        return Plan(304, _validators(chosen), (), size, content=False, media_type=chosen.opened)
     if size is None:
-        return Plan(200, _describe(chosen), (Span(0, None),), None, media_type=chosen.media_type)
+        return Plan(200, _describe(chosen), (Span(0, None),), None, media_type=chosen.opened)
     if "range" in asked and request.method == "GET":
         condition = asked.get("if-range")
         if condition is None or conditions.if_range(condition, chosen.etag, chosen.last_modified, now):
@@ -207,14 +246,22 @@ def _answer(request: Request, asked: dict[str, str], chosen: _Chosen, now: float
                 return _answer_part(chosen, selected.spans, size)
             if isinstance(selected, ranges.Unsatisfiable):
                 unsatisfied = (("Content-Range", f"bytes */{size}"), ("Accept-Ranges", "bytes"))
-                return refuse(416, f"There are {size} bytes, and none in this range.", asked.get("accept"), unsatisfied)
+                back = _way_back(request.target, chosen.resource)
+                return refuse(416, _beyond(size), asked.get("accept"), unsatisfied, link=back)
     parts = (Span(0, size),) if size else ()
-    return Plan(200, _describe(chosen), parts, size, media_type=chosen.media_type)
+    return Plan(200, _describe(chosen), parts, size, media_type=chosen.opened)
+
+
+def _beyond(size: int) -> str:
+    if size == 0:
+        return "The file is empty: no range has a byte of it."
+    whole = f"{size:,} bytes" + (f" ({spaced_size(size)})" if size > 999 else "")
+    return f"The range begins behind the end of the file, which has {whole}. A copy of that size is complete."
 
 
 def _answer_part(chosen: _Chosen, spans: tuple[Span, ...], size: int) -> Plan:
     """206: one span as it is, several in an envelope (RFC 9110 sections 15.3.7.1 and 15.3.7.2)."""
-    media_type = chosen.media_type
+    media_type = chosen.opened
     if len(spans) == 1:
         fields = (*_describe(chosen), ("Content-Range", multipart.content_range(spans[0], size)))
         start, stop = spans[0].start, spans[0].stop
@@ -237,7 +284,8 @@ def _describe(chosen: _Chosen, content_type: str = "") -> Fields:
     if name:
         fields.append(("Content-Disposition", disposition.header(name, chosen.media_type)))
     elif chosen.media_type == "text/html":
-        fields.append(_POLICY)
+        policy = chosen.resource.policy
+        fields.append(("Content-Security-Policy", policy) if policy else pages.POLICY)
     return tuple(fields)
 
 

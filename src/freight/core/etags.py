@@ -8,10 +8,13 @@ from __future__ import annotations
 import re
 
 _ETAGC = r"[!#-~\x80-\xff]"
-_ENTITY_TAG = re.compile(rf'(?:W/)?"{_ETAGC}*"')
-# One element, perhaps empty, and what ends it: the recipient's side of the list rule (section 5.6.1.2). Possessive, as
-# giving blanks back would make a long row of them cost its square.
-_ELEMENT = re.compile(rf'[ \t]*+((?:W/)?"{_ETAGC}*+")?[ \t]*+(,|\Z)')
+_ENTITY_TAG = re.compile(rf'(?:W/)?"{_ETAGC}*+"')
+# A tag, and what ends it, behind any number of empty elements: the recipient's side of the list rule (section 5.6.1.2).
+# One match takes all of a row of commas. Possessive, as giving blanks back would make a long row cost its square.
+_ELEMENT = re.compile(rf'[ \t,]*+((?:W/)?"{_ETAGC}*+")?[ \t]*+(,|\Z)')
+
+MAX_TAGS = 64
+"""How many tags of a list are read. Caches send one or a few."""
 
 
 def strong(size: int, mtime_ns: int, variant: int = 0) -> str:
@@ -29,18 +32,18 @@ def is_tag(text: str) -> bool:
 
 
 def parse_list(value: str) -> tuple[str, ...]:
-    """The tags of ``1#entity-tag`` in order; () when the value is not such a list.
+    """The tags of ``1#entity-tag`` in order; () when the value is not such a list, or has more than MAX_TAGS.
 
     Commas belong to a tag inside its quotes. One bad element spoils the list: a tag that is not there matches nothing,
     which answers 412 to If-Match and the whole representation to If-None-Match, both safe.
     """
     tags: list[str] = []
     at = 0
-    while found := _ELEMENT.match(value, at):
+    while len(tags) <= MAX_TAGS and (found := _ELEMENT.match(value, at)):
         if found[1]:
             tags.append(found[1])
         if not found[2]:
-            return tuple(tags)
+            return tuple(tags) if len(tags) <= MAX_TAGS else ()
         at = found.end()
     return ()
 

@@ -12,7 +12,8 @@ gone is nothing; ``_deeper[n]`` is how many keys have more than ``n`` tickets.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from itertools import islice
 from typing import Generic, TypeVar
 
 Key = str | bytes
@@ -90,6 +91,24 @@ class Line(Generic[T]):
     def count(self, key: Key) -> int:
         """How many tickets of a key wait."""
         return len(self._ring.get(key, ()))
+
+    def counts(self) -> Iterator[tuple[Key, int]]:
+        """The keys that wait, in the order of their turns, and how many tickets each has. The line must not change."""
+        return ((key, len(tickets)) for key, tickets in self._ring.items())
+
+    def turns(self, most: int) -> Iterator[tuple[Key, T]]:
+        """The first ``most`` tickets in the order of their turns, if all are eligible. The line must not change."""
+        rows = [(key, iter(tickets)) for key, tickets in islice(self._ring.items(), most)]
+        while rows:
+            left = []
+            for key, tickets in rows:
+                for ticket in islice(tickets, 1):
+                    if not most:
+                        return
+                    most -= 1
+                    yield key, ticket
+                    left.append((key, tickets))
+            rows = left
 
     @property
     def depth(self) -> int:

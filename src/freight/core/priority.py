@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 URGENCIES = 8
 
-_MEMBER = re.compile(r"[ \t]*([ui])(?:=([^,; \t]*))?")
+_MEMBER = re.compile(r"[ \t]*+([ui])(?:=([^,; \t]*+))?+")
+_MAX_MEMBERS = 16  # of which two mean something here; the others are not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ def parse(text: str | None) -> Priority:
     if text is None:
         return DEFAULT
     urgency, incremental = DEFAULT.urgency, False
-    for member in text.split(","):
+    for member in text.split(",", _MAX_MEMBERS)[:_MAX_MEMBERS]:
         found = _MEMBER.match(member)
         if found is None:
             continue

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from freight.model import Span
 
-_SPEC = re.compile(r"([0-9]*)-([0-9]*)")
+_SPEC = re.compile(r"([0-9]*+)-([0-9]*+)")
 # Empty elements carry nothing but are legal (section 5.6.1.2): "a reasonable number" of them is read.
 _COMMAS_PER_RANGE = 4
 # No file reaches 10**19 bytes (an off_t ends at 2**63 - 1), so no longer number needs to be read.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from freight.core.decide import refuse
+from freight.core.pages import Link
 from freight.model import Plan, Request
 
 HTTPS_PORT = 443
@@ -18,9 +19,12 @@ def redirect(request: Request, port: int) -> Plan:
     """
     accept, named = request.field("accept"), _NAME.fullmatch(request.field("host") or "")
     if named is None:
-        return refuse(400, "Host must say which host this is for, and where to go on by HTTPS.", accept, close=True)
+        return refuse(
+            400, "The request has no valid Host field, so there is no HTTPS address to go on to.", accept, close=True
+        )
     if not request.target.startswith("/"):  # of OPTIONS and CONNECT
-        return refuse(421, "Ask by https.", accept, close=True)
+        return refuse(421, "This port only leads to HTTPS. Use https://.", accept, close=True)
     at = named[1] if port == HTTPS_PORT else f"{named[1]}:{port}"
     location = f"https://{at}{request.target}"
-    return refuse(308, "These files are served by HTTPS.", accept, (("Location", location),), close=True)
+    detail, fields = "These files are served by HTTPS.", (("Location", location),)
+    return refuse(308, detail, accept, fields, close=True, link=Link(location, location))

@@ -20,7 +20,7 @@ def write(fleet: Description) -> str:
 def _heading(fleet: Description) -> Iterator[str]:
     example = " ".join(serve_words(fleet, fleet.nodes[0], "PATH"))
     yield "# Written by freight fleet caddy. Check: caddy validate --config FILE. Start: caddy run --config FILE."
-    yield "# Each node serves the same files, with the same times of modification; the first of them by"
+    yield "# All nodes serve the same files with the same modification times. Start the first node with"
     yield f"#   freight {example}"
 
 
@@ -39,17 +39,17 @@ def _options(fleet: Description) -> Iterator[str]:
 
 
 def _nodes(fleet: Description) -> Iterator[str]:
-    """What holds for requests to any node, however it was picked."""
+    """What holds for requests to any node, whatever the policy that picked it."""
     yield "(nodes) {"
     yield f"\tto {' '.join(map(str, fleet.nodes))}"
-    yield "\t# Before the first byte another node may be asked, until the time is over: one was gone, or full."
+    yield "\t# If a node is down or full, its request is tried at other nodes for this long, before the first byte."
     yield f"\tlb_try_duration {format_seconds(fleet.max_wait_seconds)}"
     yield f"\tlb_try_interval {_AGAIN}"
     yield f"\tunhealthy_request_count {requests_at_once(fleet)}"
     yield f"\tfail_duration {_DIAL}"
     yield from _health(fleet)
     yield "\theader_up -Forwarded"
-    yield "\t# No flush_interval: nothing is held back anyway, and with it a download goes on whose client has gone."
+    yield "\t# No flush_interval: Caddy holds nothing back without it, and with it would not notice a client that left."
     yield "\ttransport http {"
     yield f"\t\tversions {'h2c' if fleet.http2 else '1.1'}"
     yield f"\t\tdial_timeout {_DIAL}"
@@ -61,7 +61,7 @@ def _nodes(fleet: Description) -> Iterator[str]:
 
 
 def _health(fleet: Description) -> Iterator[str]:
-    """Who is asked whether a node takes requests. Caddy has one port for all: where theirs differ, the node itself."""
+    """The readiness check. Caddy has one port for all nodes: if their admin ports differ, it checks the node itself."""
     ports = {node.admin_port for node in fleet.nodes}
     if len(ports) == 1 and None not in ports:
         yield "\thealth_uri /readyz"
@@ -88,13 +88,13 @@ def _site(fleet: Description) -> Iterator[str]:
         yield "\thandle @hot {"
         yield from _proxy("least_conn")
         yield "\t}"
-    yield "\t# A file goes to the same node again, which has it in its page cache, while that has room."
+    yield "\t# Requests for a file go to the same node, which has it in its page cache, as long as it has room."
     yield "\thandle {"
     yield from _proxy("uri_hash")
     yield "\t}"
     yield "\thandle_errors 502 503 504 {"
     yield f"\t\theader Retry-After {retry}"
-    yield f'\t\trespond "Too many wait already. Come back in {retry} s." 503'
+    yield f'\t\trespond "The server is busy. Try again in {retry} s." 503'
     yield "\t}"
     yield "}"
 
@@ -107,7 +107,7 @@ def _proxy(policy: str) -> Iterator[str]:
 
 
 def _address(fleet: Description) -> str:
-    """The site's address: with a certificate or a domain Caddy speaks HTTP/1.1, HTTP/2 and HTTP/3 there."""
+    """The site's address. With a certificate or a domain, Caddy serves HTTP/1.1, HTTP/2 and HTTP/3 there."""
     scheme = "https" if fleet.tls_cert is not None or fleet.domain else "http"
     return f"{scheme}://{fleet.domain or ''}:{fleet.front.port}"
 

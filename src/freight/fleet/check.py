@@ -1,4 +1,4 @@
-"""What an engine itself says of a configuration, where it is installed."""
+"""Let an engine check a configuration itself, if the engine is installed."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PATIENCE_SECONDS = 60.0
-_BESIDE = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not in everybody's PATH
+_BESIDE = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not in every user's PATH
 _SAID_MAX = 600
 _ERROR = re.compile(r"\[ALERT\]|\[critical\]|^Error\b|\berror\b|\bERROR\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``by``: the words of the checker, empty where none is installed. ``complaint``: what it says is wrong."""
+    """``by``: the command of the checker, empty if none is installed. ``complaint``: the error that it reported."""
 
     by: str
     complaint: str
 
 
 def check(commands: Sequence[Sequence[str]], suffix: str, text: str) -> Verdict:
-    """Have the first of ``commands`` that is installed read ``text`` from a file, whose name is put behind its words.
+    """Run the first of ``commands`` that is installed on a file with this text, in the place of the word ``FILE``.
 
-    A command whose second word is not a flag must know that word too: ``docker compose`` is a plugin.
+    ``docker compose`` counts as installed only if Docker has that plugin.
     """
     for command in commands:
         program = find_program(command[0])
@@ -45,7 +45,7 @@ def check(commands: Sequence[Sequence[str]], suffix: str, text: str) -> Verdict:
 
 
 def find_program(name: str) -> str | None:
-    """Where a program is: in PATH, where administrators' programs are, or beside the Python that runs us."""
+    """The path of a program: in PATH, in the sbin directories, or beside the running Python."""
     places = os.pathsep.join([os.environ.get("PATH", os.defpath), *_BESIDE, os.path.dirname(sys.executable)])
     return shutil.which(name, path=places)
 
@@ -61,8 +61,8 @@ def _knows(program: str, command: Sequence[str]) -> bool:
 
 
 def _run(words: Sequence[str], directory: str) -> str:
-    """What is wrong, or nothing."""
-    home = {"HOME": directory, "XDG_DATA_HOME": directory, "XDG_CONFIG_HOME": directory}  # Caddy keeps things there
+    """The error, or nothing."""
+    home = {"HOME": directory, "XDG_DATA_HOME": directory, "XDG_CONFIG_HOME": directory}  # Caddy writes there
     try:
         done = subprocess.run(
             words,
@@ -74,15 +74,15 @@ def _run(words: Sequence[str], directory: str) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"{words[0]} did not end within {_PATIENCE_SECONDS:.0f} s"
-    # Who was told to be quiet has a complaint if it says anything: not every wrapper passes on the status.
+        return f"{words[0]} did not finish within {_PATIENCE_SECONDS:.0f} s"
+    # A checker with --quiet reports an error if it prints anything: not every wrapper passes the exit status on.
     if done.returncode == 0 and not (done.stdout.strip() and {"-q", "--quiet"} & set(words)):
         return ""
-    return _told(done.stdout.decode(errors="replace")) or f"it ended with status {done.returncode}"
+    return _told(done.stdout.decode(errors="replace")) or f"it exited with status {done.returncode}"
 
 
 def _told(output: str) -> str:
-    """What is wrong, in a line: the first that an engine calls an error, or all where it calls none so."""
+    """The error in one line: the first line that looks like an error, or else all lines."""
     lines = [" ".join(line.split()) for line in output.splitlines()]
     found = next((line for line in lines if _ERROR.search(line)), " ".join(lines))
     return found[:_SAID_MAX]

@@ -1,4 +1,4 @@
-"""PURE: a fleet on one host as a file of Docker Compose, 2.23.1 or newer: the nodes, and HAProxy in front."""
+"""PURE: a fleet on one host as a file for Docker Compose, 2.23.1 or newer: the nodes, and HAProxy in front."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from freight.kinds import Address
 _HAPROXY = "haproxy:3.0-alpine"
 _CERTIFICATE = "/certs/front.pem"
 _STATS_PORT = 8404
-_SUBNET = "10.213.7.0/24"  # the fleet's own: nobody else is in it, so that whoever connects from it is HAProxy
+_SUBNET = "10.213.7.0/24"  # only the fleet is in it, so a connection from it is HAProxy's
 _SERVICE = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 def write(fleet: Description) -> str:
-    """The file as YAML, commented. Raises Unservable where a node has no name that a service can have."""
+    """The file as YAML, commented. Raises Unservable for a host that cannot be the name of a service."""
     for node in fleet.nodes:
         if not _SERVICE.fullmatch(node.host) or node.host == "front":
             raise Unservable(f"nodes: {node.host!r} cannot be the name of a service; write node1:8080,node2:8080")
     if len({node.host for node in fleet.nodes}) < len(fleet.nodes):
-        raise Unservable("nodes: each is a service of its own, with a name of its own; write node1:8080,node2:8080")
+        raise Unservable("nodes: each needs its own service name; write node1:8080,node2:8080")
     services = {"front": _front(fleet), **{node.host: _node(fleet, node) for node in fleet.nodes}}
     heading = (
         "Written by freight fleet compose. Check: docker compose -f FILE config. Start: docker compose -f FILE up -d.",
-        f"The image of the nodes: docker build -t {fleet.image} -f deploy/Dockerfile .",
+        f"It needs the image {fleet.image}: docker build -t {fleet.image} . in a checkout of freight.",
     )
     data = {
         "services": services,
@@ -42,7 +42,7 @@ def write(fleet: Description) -> str:
 
 
 def _literally(data: Any) -> Any:
-    """The same, as what it is: compose reads ``$`` as the beginning of a variable's name unless there are two."""
+    """The same data with ``$`` doubled: compose would read a single one as the start of a variable."""
     if isinstance(data, dict):
         return {key: _literally(value) for key, value in data.items()}
     if isinstance(data, list):
@@ -51,7 +51,7 @@ def _literally(data: Any) -> Any:
 
 
 def _configuration(fleet: Description) -> str:
-    """HAProxy's, as it is in its container."""
+    """HAProxy's configuration inside its container."""
     inside = replace(
         fleet,
         front=Address("0.0.0.0", fleet.front.port),
@@ -91,6 +91,7 @@ def _node(fleet: Description, node: Node) -> dict[str, Any]:
         "image": fleet.image,
         "restart": "unless-stopped",
         "command": serve_words(inside, node, "/data", host="0.0.0.0"),
+        **_watched(node),
         "volumes": [_mounted(fleet.path, "/data")],
         "mem_limit": f"{container_bytes(fleet)}b",
         "stop_grace_period": f"{grace_seconds(fleet)}s",
@@ -98,6 +99,13 @@ def _node(fleet: Description, node: Node) -> dict[str, Any]:
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
     }
+
+
+def _watched(node: Node) -> dict[str, Any]:
+    """Where the image's health check asks."""
+    if node.admin_port is None:
+        return {"environment": {"FREIGHT_ADMIN": "none"}, "healthcheck": {"disable": True}}
+    return {"environment": {"FREIGHT_ADMIN": str(Address("0.0.0.0", node.admin_port))}}
 
 
 def _mounted(source: Path, target: str) -> dict[str, Any]:

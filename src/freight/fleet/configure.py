@@ -1,4 +1,4 @@
-"""``freight fleet haproxy`` and its like on the command line: from flags and a file to a checked configuration."""
+"""``freight fleet haproxy``, ``caddy`` and so on: from flags and a file to a checked configuration."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def configure(engine: Engine) -> click.Command:
 
         texts = {} if described is None else from_file(described)
         unasked = {} if "agent" in engine.options else {"agent": "none"}
-        fleet = read_description(texts | _given(options, values) | unasked)
+        fleet = read_description(dict(engine.defaults) | texts | _given(options, values) | unasked)
         text = engine.write(fleet)
         if checked and not _check(engine, text):
             return FAILED
@@ -37,17 +37,18 @@ def configure(engine: Engine) -> click.Command:
     return click.Command(
         engine.name,
         callback=run,
-        params=[*map(_parameter, options), *_common()],
+        params=[*(_parameter(option, engine.defaults.get(option.name)) for option in options), *_common()],
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
         short_help=engine.title,
         help=f"""{engine.title}
 
 {engine.about}
 
-The engine's own checker reads what was written before it is printed, where that is installed: {engine.checker}.
-Its complaint is an error.
+If the engine's own checker ({engine.checker}) is installed, it checks the result before freight prints it; an error
+that it reports is an error of this command.
 
-A file of --from has the same options as keys, those of other engines too; the command line comes before it.""",
+The file of --from can set the same options, and those of the other engines, which are ignored. The command line
+overrides it.""",
         epilog=f"""\b
 Examples:
   freight fleet {engine.name} --nodes a:8080,b:8080
@@ -57,19 +58,21 @@ Examples:
 
 def _common() -> list[click.Parameter]:
     return [
-        click.Option(["--from", "described"], metavar="FILE", type=click.Path(), help="A TOML file of these options."),
-        click.Option(["-o", "--out"], metavar="FILE", type=click.Path(), help="Write there, whole or not at all."),
-        click.Option(["--check/--no-check", "checked"], default=True, help="Whether the engine is asked what it says."),
+        click.Option(["--from", "described"], metavar="FILE", type=click.Path(), help="TOML file with these options."),
+        click.Option(
+            ["-o", "--out"], metavar="FILE", type=click.Path(), help="Write to this file, completely or not at all."
+        ),
+        click.Option(["--check/--no-check", "checked"], default=True, help="Let the engine check the result."),
     ]
 
 
-def _parameter(option: Setting) -> click.Option:
+def _parameter(option: Setting, default: str | None) -> click.Option:
     key = option.name.replace("-", "_")
     if option.kind is Kind.FLAG:
         return click.Option([f"{option.option}/{option.off_option}", key], default=None, help=option.help)
     return click.Option(
         [option.option, key],
-        help=f"{option.help}  [default: {option.default}]",
+        help=f"{option.help}  [{'required' if option.name == 'nodes' else f'default: {default or option.default}'}]",
         metavar=option.metavar,
         multiple=option.name in LISTS,
         type=click.Path() if option.kind is Kind.FILE else None,  # so that a shell completes it
@@ -77,7 +80,7 @@ def _parameter(option: Setting) -> click.Option:
 
 
 def _given(options: list[Setting], values: Mapping[str, Any]) -> dict[str, str]:
-    """What the command line says, as texts by option name."""
+    """The options of the command line, as texts by option name."""
     found = ((option.name, values[option.name.replace("-", "_")]) for option in options)
     return {name: _text(value) for name, value in found if value not in (None, ())}
 
@@ -89,7 +92,7 @@ def _text(value: str | bool | tuple[str, ...]) -> str:
 
 
 def _check(engine: Engine, text: str) -> bool:
-    """Whether the engine has nothing against it. What it says, or that it is not there, is said on standard error."""
+    """Whether the engine accepts the text, or is not installed; either is reported on standard error."""
     from freight.fleet.check import check
 
     verdict = check(engine.checkers, engine.suffix, text)
@@ -98,5 +101,5 @@ def _check(engine: Engine, text: str) -> bool:
     elif verdict.by:
         click.echo(f"freight: checked by {verdict.by}", err=True)
     else:
-        click.echo(f"freight: not checked, as {engine.checker} is not installed here", err=True)
+        click.echo(f"freight: not checked: {engine.checker} is not installed", err=True)
     return not verdict.complaint

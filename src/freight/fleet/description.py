@@ -1,6 +1,6 @@
-"""PURE: what a fleet is like, in one table of options and the frozen value it results in.
+"""PURE: the description of a fleet: one table of options, and the frozen value that they become.
 
-The same table makes the flags and reads the file of ``--from``. An engine uses a part of it (:mod:`.engines`).
+The same table makes the flags and reads the file of ``--from``. Each engine uses a part of it (:mod:`.engines`).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from freight.kinds import PORT_MAX, Address, Kind, Setting, parse_address
 from freight.quantities import format_seconds, format_size
 
 LISTS = frozenset({"nodes", "hot", "trusted-proxy"})
-"""Options of several texts: with commas between, given again, or an array in the file."""
+"""Options with several values: separated by commas, given repeatedly, or an array in the file."""
 
 LOAD_FACTOR = 125
-"""A node has at most so many hundredths of the mean load before what comes for its files goes to the next one.
+"""In percent of the mean load: a node with more passes requests for its files on to the next node.
 
-Less spreads a hot file more evenly, and makes more nodes read each file.
+A lower value spreads a hot file more evenly, and makes more nodes read each file.
 """
 
 ADMIN_DISTANCE, AGENT_DISTANCE = 1000, 2000
-_HOT = re.compile(r"/[A-Za-z0-9/_.~%+@:,=-]*")  # what no engine's grammar gives a meaning to
+_HOT = re.compile(r"/[A-Za-z0-9/_.~%+@:,=-]*")  # characters that have no meaning in any engine's grammar
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|[0-9A-Fa-f:.]+")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9/._:@-]*")
@@ -38,7 +38,7 @@ OPTIONS = (
         kind=Kind.TEXT,
         default="none",
         metavar="HOST:PORT,...",
-        help="The nodes: where each serves files.",
+        help="Address and port where each node serves files.",
         words={"none": ""},
     ),
     Setting(
@@ -46,7 +46,7 @@ OPTIONS = (
         kind=Kind.ADDRESS,
         default="auto",
         metavar="HOST:PORT",
-        help="Where clients come to. auto is port 80 of every address, or 443 with TLS.",
+        help="Address and port that clients connect to. auto: port 80 of every address, or 443 with TLS.",
         words={"auto": None},
     ),
     Setting(
@@ -54,8 +54,8 @@ OPTIONS = (
         kind=Kind.TEXT,
         default="none",
         metavar="PATH,...",
-        help="Paths that everybody wants: they go to the node with the fewest downloads, whichever that is. One that "
-        "ends in / is all beneath it. All else goes to the node that has it in its page cache.",
+        help="Very popular paths: requests for them go to the node with the fewest downloads. A path that ends in / "
+        "means everything below it. Requests for other files go to the node that has the file in its page cache.",
         words={"none": ""},
     ),
     Setting(
@@ -63,7 +63,7 @@ OPTIONS = (
         kind=Kind.FILE,
         default="none",
         metavar="FILE",
-        help="Clients speak HTTPS, with this certificate: PEM. For HAProxy it has the key in it too, or beside it as "
+        help="Serve HTTPS with this certificate (PEM). HAProxy expects the key in the same file, or beside it as "
         "FILE.key.",
         words={"none": None},
     ),
@@ -72,7 +72,7 @@ OPTIONS = (
         kind=Kind.FILE,
         default="none",
         metavar="FILE",
-        help="The key of --tls-cert: PEM.",
+        help="Private key of --tls-cert (PEM).",
         words={"none": None},
     ),
     Setting(
@@ -80,7 +80,7 @@ OPTIONS = (
         kind=Kind.TEXT,
         default="none",
         metavar="NAME",
-        help="The name that clients ask for. Caddy speaks HTTPS under it, and gets a certificate for it by itself.",
+        help="Domain name that clients ask for. Caddy serves HTTPS under it and obtains the certificate itself.",
         words={"none": None},
     ),
     Setting(
@@ -88,16 +88,16 @@ OPTIONS = (
         kind=Kind.FLAG,
         default="false",
         metavar="",
-        help="Speak HTTP/2 to the nodes, in clear text: few connections, of many streams each. HTTP/1.1, the default, "
-        "costs a node less per byte.",
+        help="Speak HTTP/2 without TLS to the nodes: few connections with many streams each. HTTP/1.1, the default, "
+        "costs a node less CPU time per byte.",
     ),
     Setting(
         name="admin",
         kind=Kind.NUMBER,
         default="auto",
         metavar="PORT",
-        help="The port of a node's admin listener, whose /readyz is asked. auto is its port plus 1000. none: only "
-        "whether it takes a connection is looked at.",
+        help="Port of a node's admin listener, for the readiness check at /readyz. auto: the node's port plus 1000. "
+        "none: the check only tries to connect to the node.",
         low=1,
         high=PORT_MAX,
         words={"auto": "auto", "none": None},
@@ -107,8 +107,8 @@ OPTIONS = (
         kind=Kind.NUMBER,
         default="auto",
         metavar="PORT",
-        help="The port at which a node says how much room it has. auto is its port plus 2000; a node that says nothing "
-        "there does no harm. none: it is not asked.",
+        help="Port at which a node reports how much room it has. auto: the node's port plus 2000; a node without such "
+        "a listener works too. none: do not ask.",
         low=1,
         high=PORT_MAX,
         words={"auto": "auto", "none": None},
@@ -118,14 +118,14 @@ OPTIONS = (
         kind=Kind.SIZE,
         default="64MiB",
         metavar="SIZE",
-        help="The --memory of each node. How many requests one is sent at once is reckoned from it.",
+        help="The --memory of each node. It decides how many requests at a time a node is sent.",
     ),
     Setting(
         name="queue",
         kind=Kind.NUMBER,
         default="1000",
         metavar="NUMBER",
-        help="How many requests may wait at the front for all nodes together; more are answered 503.",
+        help="How many requests may wait at the balancer; further ones get 503.",
         high=1_000_000,
     ),
     Setting(
@@ -133,7 +133,7 @@ OPTIONS = (
         kind=Kind.TIME,
         default="30s",
         metavar="TIME",
-        help="How long a request may wait at the front, and once more at the node.",
+        help="How long a request may wait at the balancer, and then again at the node.",
         low=1,
     ),
     Setting(
@@ -141,7 +141,7 @@ OPTIONS = (
         kind=Kind.TIME,
         default="60s",
         metavar="TIME",
-        help="How long a client may stand still. How long a download takes has no limit.",
+        help="How long a client may be idle or stalled. The duration of a download is not limited.",
         low=1,
     ),
     Setting(
@@ -149,28 +149,29 @@ OPTIONS = (
         kind=Kind.TIME,
         default="5m",
         metavar="TIME",
-        help="The --drain of each node: how long running downloads may take to finish when it is stopped.",
+        help="The --drain of each node: how long downloads may go on when the node is stopped.",
     ),
     Setting(
         name="drain-delay",
         kind=Kind.TIME,
         default="5s",
         metavar="TIME",
-        help="The --drain-delay of each node: how long it takes requests after it was told to stop.",
+        help="The --drain-delay of each node: how long it accepts requests after the signal to stop.",
     ),
     Setting(
         name="trusted-proxy",
         kind=Kind.NETWORKS,
         default="127.0.0.1",
         metavar="NETWORKS",
-        help="The --trusted-proxy of each node: the addresses that the engine connects from.",
+        help="The --trusted-proxy of each node: the addresses from which the balancer connects. none: no proxy.",
+        words={"none": ()},
     ),
     Setting(
         name="stats",
         kind=Kind.ADDRESS,
         default="127.0.0.1:8404",
         metavar="HOST:PORT",
-        help="Where HAProxy shows its statistics, or Envoy its admin pages. none: nowhere.",
+        help="Address and port of HAProxy's statistics or Envoy's admin pages. none: switch them off.",
         words={"none": None},
     ),
     Setting(
@@ -178,28 +179,28 @@ OPTIONS = (
         kind=Kind.FILE,
         default="/srv/data",
         metavar="DIR",
-        help="The directory of the host that all containers serve.",
+        help="Directory on the host that all containers serve.",
     ),
     Setting(
         name="claim",
         kind=Kind.TEXT,
         default="freight-data",
         metavar="NAME",
-        help="The PersistentVolumeClaim that all pods serve.",
+        help="PersistentVolumeClaim that all pods serve.",
     ),
     Setting(
         name="image",
         kind=Kind.TEXT,
         default=f"freight:{__version__}",
         metavar="NAME",
-        help="The container image of a node; deploy/Dockerfile makes one.",
+        help="Container image of a node; freight's Dockerfile builds it.",
     ),
     Setting(
         name="cache",
         kind=Kind.SIZE,
         default="256MiB",
         metavar="SIZE",
-        help="What of a container's memory is meant for the page cache, besides what the process and --memory take.",
+        help="Part of a container's memory limit for the page cache, in addition to the process and --memory.",
     ),
 )
 """Every option, in the order in which the manual lists them."""
@@ -207,7 +208,7 @@ OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Where a node serves files; the ports of its admin and agent listeners, None where it is not asked there."""
+    """Address and port of a node, and the ports of its admin and agent listeners, None for those not used."""
 
     host: str
     port: int
@@ -224,7 +225,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """A fleet, read and checked. The fields are explained in :data:`OPTIONS`."""
+    """A fleet, read and checked. :data:`OPTIONS` explains the fields."""
 
     nodes: tuple[Node, ...]
     front: Address
@@ -248,9 +249,9 @@ class Description:
 
 
 def read_description(texts: Mapping[str, str]) -> Description:
-    """A fleet from texts by option name (``{"nodes": "a:8080,b:8080"}``); what is not given has its default.
+    """Read a fleet from texts by option name (``{"nodes": "a:8080,b:8080"}``); other options have their default.
 
-    Raises :class:`~freight.errors.Unservable`, which names the option, when a text is not sensible.
+    Raises :class:`~freight.errors.Unservable`, which names the option, for a text that is wrong.
     """
     values = {option.field: _read(option, texts.get(option.name, option.default)) for option in OPTIONS}
     admin, agent = values.pop("admin"), values.pop("agent")
@@ -258,12 +259,12 @@ def read_description(texts: Mapping[str, str]) -> Description:
     values["hot"] = tuple(_hot(values["hot"]))
     for name, form in (("domain", _HOST), ("claim", _NAME), ("image", _IMAGE)):
         if values[name] is not None and not form.fullmatch(values[name]):
-            raise Unservable(f"{name}: {values[name]!r} is not a name")
+            raise Unservable(f"{name}: {values[name]!r} is not a valid name")
     if values["tls_key"] is not None and values["tls_cert"] is None:
-        raise Unservable("tls-key: there is no tls-cert that it is of")
+        raise Unservable("tls-key: needs --tls-cert")
     for name in ("tls_cert", "tls_key", "path"):
         if values[name] is not None and not str(values[name]).isprintable():
-            raise Unservable(f"{name.replace('_', '-')}: {str(values[name])!r} cannot be written")
+            raise Unservable(f"{name.replace('_', '-')}: {str(values[name])!r} has characters that cannot be written")
     if values["front"] is None:
         values["front"] = Address("0.0.0.0", 443 if values["tls_cert"] or values["domain"] else 80)
     return Description(**values)
@@ -279,25 +280,43 @@ def _read(option: Setting, text: str) -> Any:
 def _nodes(text: str, admin: Any, agent: Any) -> Iterator[Node]:
     """The nodes, each once. Raises Unservable."""
     if not text:
-        raise Unservable("nodes: there must be one at least; write --nodes 10.0.0.5:8080,10.0.0.6:8080")
+        raise Unservable("nodes: at least one is needed; write --nodes 10.0.0.5:8080,10.0.0.6:8080")
     words = text.split(",")
     if len(words) > _NODES_MAX:
-        raise Unservable(f"nodes: {len(words)} are too many for one engine; at most {_NODES_MAX}")
+        raise Unservable(f"nodes: {len(words):,} are too many for one balancer; at most {_NODES_MAX:,}")
     for at, word in enumerate(words):
-        try:
-            address = parse_address(word.strip())
-        except ValueError as error:
-            raise Unservable(f"nodes: {error}") from None
-        if not _HOST.fullmatch(address.host) or not address.port:
-            raise Unservable(f"nodes: {word.strip()!r} is not where a node can be reached")
+        address = _address(word.strip())
         if word in words[:at]:
-            raise Unservable(f"nodes: {word.strip()} is there twice")
+            raise Unservable(f"nodes: {word.strip()} is given twice")
         beside = (_beside(address.port, admin, ADMIN_DISTANCE), _beside(address.port, agent, AGENT_DISTANCE))
         yield Node(address.host, address.port, *beside)
 
 
+def _address(word: str) -> Address:
+    """The address of a node. Raises Unservable with what to write instead."""
+    host = word.removeprefix("[").removesuffix("]")
+    if _HOST.fullmatch(host) and (":" not in host or host != word or _is_ipv6(host)):
+        raise Unservable(f"nodes: {word!r} has no port; write {Address(host, 8080)}")
+    try:
+        address = parse_address(word)
+    except ValueError:
+        raise Unservable(
+            f"nodes: {word!r} is not HOST:PORT; write 10.0.0.5:8080, node1:8080 or [fd00::5]:8080"
+        ) from None
+    if not _HOST.fullmatch(address.host):
+        raise Unservable(f"nodes: {address.host!r} is neither a host name nor an IP address")
+    if not address.port:
+        raise Unservable(f"nodes: {word!r} has port 0; write the port where the node serves files: {address.host}:8080")
+    return address
+
+
+def _is_ipv6(host: str) -> bool:
+    """Whether it is an address without a port, such as ``fd00::5``, and not a host with one, such as ``a:5``."""
+    return host.count(":") > 1
+
+
 def _beside(port: int, asked: int | Literal["auto"] | None, distance: int) -> int | None:
-    """A listener's port, as ``freight serve`` reckons it where it is ``auto``."""
+    """A listener's port, as ``freight serve`` chooses it for ``auto``."""
     if asked != "auto":
         return asked
     return port + distance if port + distance <= PORT_MAX else port - distance
@@ -306,12 +325,12 @@ def _beside(port: int, asked: int | Literal["auto"] | None, distance: int) -> in
 def _hot(text: str) -> Iterator[str]:
     for word in filter(None, map(str.strip, text.split(","))):
         if not _HOT.fullmatch(word):
-            raise Unservable(f"hot: {word!r} is not a path; write it as in a URL: /huge.csv, /a%20name, or /models/")
+            raise Unservable(f"hot: {word!r} is not a path; write it as in a URL: /huge.csv, /a%20name or /models/")
         yield word
 
 
 def serve_words(fleet: Description, node: Node, path: str, host: str | None = None) -> list[str]:
-    """The command line of a node, without ``freight``. ``host``: what it listens on, if not its own name."""
+    """The command line of a node, without ``freight``. ``host``: the address to listen at, if not its own name."""
     host = node.host if host is None else host
     words = ["serve", path, "--host", host, "--port", str(node.port), "--memory", format_size(fleet.memory_bytes)]
     words += ["--idle-timeout", format_seconds(fleet.idle_timeout_seconds)]
@@ -319,4 +338,6 @@ def serve_words(fleet: Description, node: Node, path: str, host: str | None = No
     words += ["--drain-delay", format_seconds(fleet.drain_delay_seconds)]
     for option, port in (("--admin", node.admin_port), ("--agent", node.agent_port)):
         words += [] if port is None else [option, str(Address(host, port))]
-    return [*words, "--trusted-proxy", ",".join(network.removesuffix("/32") for network in fleet.trusted_proxy)]
+    if fleet.trusted_proxy:
+        words += ["--trusted-proxy", ",".join(network.removesuffix("/32") for network in fleet.trusted_proxy)]
+    return words

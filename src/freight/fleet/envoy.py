@@ -1,4 +1,4 @@
-"""PURE: a fleet as a bootstrap of Envoy, 1.30 or newer (the API's version 3)."""
+"""PURE: a fleet as a bootstrap configuration for Envoy, 1.30 or newer (the API's version 3)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from freight.fleet.sheets import as_yaml
 _TYPES = "type.googleapis.com/envoy.extensions"
 _BUFFER_BYTES = 64 * 1024
 _CONNECTIONS_MAX = 50_000
-# What a slow client has not taken stays at the node, which counts it: the kernel would take 32 MiB of it here.
+# A small buffer, so that data for slow clients stays at the node, which limits it. The default is up to 32 MiB.
 _RECEIVE = {
     "description": "SO_RCVBUF",
     "level": 1,  # SOL_SOCKET
@@ -26,7 +26,7 @@ def write(fleet: Description) -> str:
     """The bootstrap as YAML, commented."""
     heading = (
         "Written by freight fleet envoy. Check: envoy --mode validate -c FILE. Start: envoy -c FILE.",
-        "Each node serves the same files, with the same times of modification; the first of them by",
+        "All nodes serve the same files with the same modification times. Start the first node with",
         "  freight " + " ".join(serve_words(fleet, fleet.nodes[0], "PATH")),
     )
     clusters = [_cluster(fleet, "files", _CONSISTENT)]
@@ -79,7 +79,7 @@ def _tls(fleet: Description) -> dict[str, Any]:
 
 
 def _manager(fleet: Description) -> dict[str, Any]:
-    """Who speaks HTTP with clients. Nothing here limits how long a download takes, only how long it stands still."""
+    """The HTTP side towards clients. It limits how long a download may stall, not how long it takes."""
     router = {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{_TYPES}.filters.http.router.v3.Router"}}
     kind = f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager"
     return {
@@ -111,7 +111,7 @@ def _routes(fleet: Description) -> dict[str, Any]:
 
 
 def _route(cluster: str) -> dict[str, Any]:
-    """Before the first byte another node may be asked: one was gone, or full."""
+    """A route that tries another node, before the first byte of a response, if its node is down or full."""
     retry = {
         "retry_on": "connect-failure,refused-stream,reset-before-request,retriable-status-codes",
         "retriable_status_codes": [503],
@@ -128,15 +128,15 @@ def _route(cluster: str) -> dict[str, Any]:
 
 
 def _sent_away(fleet: Description) -> dict[str, Any]:
-    """A 503 of Envoy's own says when to come back."""
+    """Retry-After in those 503 responses that Envoy makes itself."""
     code = {"status_code_filter": {"comparison": {"op": "EQ", "value": {"default_value": 503, "runtime_key": "none"}}}}
     field = {"header": {"key": "Retry-After", "value": str(math.ceil(fleet.max_wait_seconds))}}
     return {"mappers": [{"filter": code, "headers_to_add": [field]}]}
 
 
-_AT_ONCE = {"update_merge_window": "0s"}  # a node that stops is left out now; by default only after a second
+_AT_ONCE = {"update_merge_window": "0s"}  # leave out a node that stops at once, not a second later
 _SPREAD: dict[str, Any] = {"lb_policy": "LEAST_REQUEST", "common_lb_config": _AT_ONCE}
-_CONSISTENT: dict[str, Any] = {  # a file goes to the same node again, unless that one has much more than others
+_CONSISTENT: dict[str, Any] = {  # requests for a file go to the same node, unless it has much more load than others
     "lb_policy": "RING_HASH",
     "ring_hash_lb_config": {"minimum_ring_size": 1024},
     "common_lb_config": {**_AT_ONCE, "consistent_hashing_lb_config": {"hash_balance_factor": LOAD_FACTOR}},
@@ -158,7 +158,7 @@ def _cluster(fleet: Description, name: str, policy: dict[str, Any]) -> dict[str,
         "circuit_breakers": {"thresholds": [{**bounds, "max_retries": 1 + at_once // 4}]},
         "health_checks": [_health(fleet)],
         "outlier_detection": {
-            "consecutive_5xx": 1_000_000,  # a node that is full says 503, and is not ill
+            "consecutive_5xx": 1_000_000,  # a node that is full answers 503, and is healthy
             "enforcing_consecutive_5xx": 0,
             "consecutive_gateway_failure": 1_000_000,
             "enforcing_success_rate": 0,

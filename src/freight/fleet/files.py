@@ -1,4 +1,4 @@
-"""Files of ``freight fleet``: the description that is read, and the configuration that is written."""
+"""Read the description of a fleet from a file, and write a configuration to one."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 from freight.errors import Unservable
 from freight.fleet.description import LISTS, OPTIONS
 from freight.kinds import Kind, Setting
+from freight.regular import read_regular
 
 _BYTES_MAX = 1 << 20
 
 
 def from_file(file: str) -> dict[str, str]:
-    """The texts of a TOML file whose keys are names of options. Raises Unservable."""
+    """Read a TOML file whose keys are names of options, as texts. Raises Unservable."""
     try:
-        with open(file, "rb") as opened:
-            data = opened.read(_BYTES_MAX + 1)
+        data = read_regular(file, _BYTES_MAX + 1)
     except OSError as error:
         raise Unservable(f"--from: cannot read {file}: {error.strerror}") from None
     if len(data) > _BYTES_MAX:
-        raise Unservable(f"{file}: is too long to be the description of a fleet")
+        raise Unservable(f"{file}: is too large for the description of a fleet")
     try:
         found = tomllib.loads(data.decode())
     except (ValueError, RecursionError) as error:
@@ -40,7 +40,7 @@ def from_file(file: str) -> dict[str, str]:
 
 
 def _text(option: Setting, value: object) -> str:
-    """A value of TOML as the text that the command line would be given. Raises ValueError."""
+    """A value of TOML as the text that one would write on the command line. Raises ValueError."""
     match value:
         case str():
             return value

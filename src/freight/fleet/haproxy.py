@@ -1,6 +1,6 @@
 """PURE: a fleet as a configuration of HAProxy, 2.4 or newer.
 
-Where a section is named it is one of HAProxy's configuration manual.
+Sections that are named are those of HAProxy's configuration manual.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CHECK_SECONDS, FALLS = 1, 2
 
 
 def write(fleet: Description) -> str:
-    """The configuration, commented. Raises Unservable where HAProxy cannot have it so."""
+    """The configuration, commented. Raises Unservable for what HAProxy does not support."""
     parts = [_heading(fleet), _GLOBAL, _defaults(fleet)]
     if not all(_is_address(node.host) for node in fleet.nodes):
         parts.append(_RESOLVERS)
@@ -34,7 +34,7 @@ def _heading(fleet: Description) -> str:
     example = " ".join(serve_words(fleet, fleet.nodes[0], "PATH"))
     return f"""\
 # Written by freight fleet haproxy. Check: haproxy -c -f FILE. Start: haproxy -f FILE.
-# Each node serves the same files, with the same times of modification; the first of them by
+# All nodes serve the same files with the same modification times. Start the first node with
 #   freight {example}
 """
 
@@ -42,21 +42,21 @@ def _heading(fleet: Description) -> str:
 _GLOBAL = """\
 global
     log stdout format raw local0
-    # What a slow client has not taken stays at the node, which counts it: the kernel would take 32 MiB of it here.
+    # A small buffer, so that data for slow clients stays at the node, which limits it. The default is up to 32 MiB.
     tune.rcvbuf.server 262144
 """
 
 
 def _defaults(fleet: Description) -> str:
     retry = math.ceil(fleet.max_wait_seconds)
-    sorry = f"Too many wait already. Come back in {retry} s."
+    sorry = f"The server is busy. Try again in {retry} s."
     idle = _time(fleet.idle_timeout_seconds)
     lines = [
         "mode http",
         "log global",
         "option dontlognull",
         "option forwardfor",
-        "# How long somebody may stand still. How long a download takes has no limit, and no body is held back.",
+        "# These limit how long a client or a node may be silent, not how long a download takes.",
         "timeout connect 2s",
         f"timeout client {idle}",
         "timeout http-request 10s",
@@ -64,7 +64,7 @@ def _defaults(fleet: Description) -> str:
         f"timeout queue {_time(fleet.max_wait_seconds)}",
         f"timeout server {_time(fleet.idle_timeout_seconds + fleet.max_wait_seconds)}",
         "timeout check 2s",
-        "# Before the first byte another node may be asked: one was gone, or full. Behind it nothing is said twice.",
+        "# Before the first byte of a response, a request is sent to another node if its node is down or full.",
         "retries 3",
         "option redispatch 1",
         "retry-on conn-failure empty-response 503",
@@ -90,13 +90,13 @@ def _frontend(fleet: Description) -> str:
 
 
 _CONSISTENT = (
-    "# A file goes to the same node again, which has it in its page cache, unless that one has much more than others.",
+    "# Requests for a file go to the same node, which has it in its page cache, unless that has much more load.",
     "balance uri path-only",
     "hash-type consistent",
     f"hash-balance-factor {LOAD_FACTOR}",
 )
 _SPREAD = (
-    "# What everybody wants is in every page cache: the node with the fewest downloads has it.",
+    "# Hot files are in every page cache, so any node will do: the one with the fewest downloads.",
     "balance leastconn",
 )
 
@@ -105,7 +105,7 @@ def _backend(fleet: Description, name: str, policy: tuple[str, ...]) -> str:
     lines = [*policy, f"http-request deny deny_status 503 if {{ queue({name}) ge {fleet.queue} }}"]
     if any(node.admin_port for node in fleet.nodes):
         lines += ["option httpchk GET /readyz", "http-check expect status 200"]
-    # By default a node has 16 places on the ring, and some have twice as many files as others; now 1600.
+    # By default a node has 16 places on the ring, and some nodes get twice as many files as others. Here it has 1600.
     check = f"check inter {CHECK_SECONDS}s fastinter 250ms fall {FALLS} rise 1 weight 100"
     wire = " proto h2 check-proto h1" if fleet.http2 else ""
     lines.append(f"default-server {check} maxconn {requests_at_once(fleet)}{wire}")
@@ -149,14 +149,14 @@ def _time(seconds: float) -> str:
 
 
 def _certificate(certificate: Path, key: Path | None) -> str:
-    """The file that HAProxy is to load: it takes the key from it, or from the one beside it."""
+    """The certificate's file, from which HAProxy reads the key too, or from the one beside it."""
     if key is not None and key not in (certificate, Path(f"{certificate}.key")):
-        raise Unservable(f"tls-key: HAProxy looks for it in {certificate} itself or in {certificate}.key; put it there")
+        raise Unservable(f"tls-key: HAProxy reads it from {certificate} itself or from {certificate}.key; put it there")
     return str(certificate)
 
 
 def _quoted(text: str) -> str:
-    """A word in strong quotes: nothing in it has a meaning (section 2.2, "Quoting and escaping")."""
+    """A word in strong quotes, in which no character is special (section 2.2, "Quoting and escaping")."""
     return "'" + text.replace("'", "'\\''") + "'"
 
 

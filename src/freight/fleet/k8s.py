@@ -1,7 +1,7 @@
-"""PURE: a fleet as manifests of Kubernetes, 1.30 or newer: as many equal pods as there are nodes.
+"""PURE: a fleet as manifests for Kubernetes, 1.30 or newer: as many equal pods as there are nodes.
 
-What spreads requests there is a Service: any pod has any file. The autoscaler needs an adapter that offers the pods'
-own metrics, such as prometheus-adapter.
+A Service spreads the requests: any pod can serve any file. The autoscaler needs an adapter that offers the pods' own
+metrics, such as prometheus-adapter.
 """
 
 from __future__ import annotations
@@ -16,32 +16,46 @@ from freight.fleet.sheets import as_yaml
 
 _NAME = "freight"
 _LABELS = {"app.kubernetes.io/name": _NAME}
-_BUSY = 0.7  # of its slots: what each pod is to have taken on the average
+_BUSY = 0.7  # of its slots: how many each pod should use on average
 _GROWTH = 4
 _MIB = 1024 * 1024
 _USER = 65532
 
 
 def write(fleet: Description) -> str:
-    """The manifests as YAML, commented. Raises Unservable where nodes differ, as pods do not."""
+    """The manifests as YAML, commented. Raises Unservable if the nodes differ, because pods do not."""
     node = fleet.nodes[0]
     if len({(each.port, each.admin_port) for each in fleet.nodes}) > 1:
-        raise Unservable("nodes: all pods have the same port; write a:8080,b:8080")
+        raise Unservable("nodes: all pods have the same port; write node1:8080,node2:8080")
     if node.admin_port is None:
-        raise Unservable("admin: Kubernetes asks there whether a pod is ready; leave it out, or give a port")
+        raise Unservable("admin: Kubernetes needs it for the readiness check; leave --admin out, or give a port")
     heading = (
         "Written by freight fleet k8s. Check: kubectl apply --dry-run=client -f FILE. Apply: kubectl apply -f FILE.",
-        f"The image: docker build -t {fleet.image} -f deploy/Dockerfile .",
-        f"The files: a PersistentVolumeClaim {fleet.claim}, that many may read.",
+        "Before you apply it, the cluster needs:",
+        f"  the image {fleet.image}: docker build -t {fleet.image} . in a checkout of freight, then push it;",
+        f"  the PersistentVolumeClaim {fleet.claim} with the files, which several pods can read (ReadOnlyMany);",
+        "  for the HorizontalPodAutoscaler: an adapter that offers the pods' metric freight_gate_running, such as",
+        "  prometheus-adapter. Without one, the autoscaler does nothing, and everything else works.",
+        *_clients(fleet),
     )
     return as_yaml(heading, _deployment(fleet, node), _service(fleet, node), _disruption(), _autoscaler(fleet))
+
+
+def _clients(fleet: Description) -> tuple[str, ...]:
+    """What --per-client and the log take for a client, if nothing is said about proxies."""
+    if fleet.trusted_proxy:
+        return ()
+    return (
+        "Behind an ingress, add --trusted-proxy with the addresses of its pods (such as 10.244.0.0/16): otherwise all",
+        "its requests count as those of one client.",
+    )
 
 
 def _deployment(fleet: Description, node: Node) -> dict[str, Any]:
     spec = {
         "replicas": len(fleet.nodes),
         "selector": {"matchLabels": _LABELS},
-        # A new one is ready before an old one is stopped, and that one has the time to finish what runs.
+        # A new pod is ready before an old one stops, and the old one has time to finish its downloads.
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
         "template": {"metadata": {"labels": _LABELS, "annotations": _scraped(node)}, "spec": _pod(fleet, node)},
     }
@@ -60,6 +74,8 @@ def _pod(fleet: Description, node: Node) -> dict[str, Any]:
     return {
         "terminationGracePeriodSeconds": grace_seconds(fleet),
         "automountServiceAccountToken": False,
+        # Otherwise Kubernetes sets FREIGHT_PORT and its like for the Service, and freight warns of each at its start.
+        "enableServiceLinks": False,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": _USER,
@@ -80,7 +96,7 @@ def _pod(fleet: Description, node: Node) -> dict[str, Any]:
 
 
 def _container(fleet: Description, node: Node) -> dict[str, Any]:
-    """The pause before SIGTERM is where the Service forgets the pod, so freight needs no delay of its own."""
+    """The Service forgets the pod during the pause before SIGTERM, so freight needs no delay of its own."""
     words = serve_words(fleet, node, "/data", host="0.0.0.0")
     at = words.index("--drain-delay")
     del words[at : at + 2]
@@ -111,7 +127,7 @@ def _service(fleet: Description, node: Node) -> dict[str, Any]:
 
 
 def _disruption() -> dict[str, Any]:
-    """Whoever empties machines takes one pod at a time."""
+    """When machines are drained, one pod at a time is evicted."""
     return _resource("policy/v1", "PodDisruptionBudget", {"maxUnavailable": 1, "selector": {"matchLabels": _LABELS}})
 
 
@@ -122,7 +138,7 @@ def _autoscaler(fleet: Description) -> dict[str, Any]:
         "minReplicas": len(fleet.nodes),
         "maxReplicas": len(fleet.nodes) * _GROWTH,
         "metrics": [{"type": "Pods", "pods": {"metric": {"name": "freight_gate_running"}, "target": busy}}],
-        # Downloads last: who goes away too soon makes others wait for a drain.
+        # Downloads take long: removing a pod too soon, only to need it again, costs a drain.
         "behavior": {"scaleDown": {"stabilizationWindowSeconds": 600}},
     }
     return _resource("autoscaling/v2", "HorizontalPodAutoscaler", spec)

@@ -9,7 +9,7 @@ import yaml
 
 
 class _Sheet(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:  # what is the same in two places is written twice: people edit it
+    def ignore_aliases(self, data: Any) -> bool:  # people edit the file: write equal parts twice
         return True
 
 

@@ -1,118 +1,86 @@
 """The memory that may grow with clients: what each costs, and how much of it is whose at this moment.
 
-A client that stops reading pins its send queue in the kernel whatever the process does: megabytes each, unless the
-queue is bounded. So what is counted here is what the kernel really holds (``wmem_queued``: sent and not acknowledged,
-unsent, and the bookkeeping around both), asked of each socket before more is handed to it. Nothing is handed over that
-has not been counted first, so the sum holds at every instant and not only on the average::
+**Goal.** The process's growth and the kernel's send queues together never exceed ``--memory``. A client that stops
+reading pins its send queue in the kernel whatever the process does: megabytes each, unless the queue is bounded. So
+what is counted is what the kernel really holds (``wmem_queued``: sent and not acknowledged, unsent, and the
+bookkeeping around both), asked of each socket before and after bytes are handed to it.
 
-    connections x their cost + those that do not run x WAITING_COST + those that shake hands x HANDSHAKE_COST
-        + all that is pinned + producers x their cost + what is kept for small answers  <=  memory
+**Law.** At every instant::
 
-Whoever runs has a window of WINDOW_MIN. What is free beyond that is *lent*: to who drains it, up to a pool, by the
-call. A loan is over when its bytes have left the kernel, which is looked at when the next one asks.
+    connections x CONNECTION_COST + what they cost besides by kind + producers x their cost
+        + running x WINDOW_MIN + lent + what is kept for small answers and for one large call  <=  memory
+
+**Rules.**
+
+1. A slot is a window of WINDOW_MIN bytes. A transfer runs if it can get one; otherwise it waits. Nothing is kept for
+   clients that are not there.
+2. A window grows by what its client has room for (its receive window). Those bytes leave the kernel though the client
+   does not read, so that a client that stalls keeps WINDOW_MIN. On a short path a window is FAST_WINDOW at most; on a
+   long one as much as the path takes at a time, up to an equal share of what is free and to half of the memory. What
+   the kernel holds beyond WINDOW_MIN is *lent*.
+3. Loans are reclaimed oldest first: when memory is short, the kernel is asked what it still holds of them.
+
+**What is over-counted, and why.** A running transfer counts WINDOW_MIN even when its queue is empty, as it may fill it
+at any time without asking. A loan counts as it was last seen, as asking costs as much as a small call. The process
+counts the greater of what its connections cost and what it has grown by.
 """
 
 from __future__ import annotations
 
 from time import monotonic
 
+from freight.account import Account
 from freight.errors import Unservable
+from freight.flow.costs import (
+    CONNECTION_COST,
+    ENTRY_COST,
+    HANDSHAKE_COST,
+    MULTIPLEX_COST,
+    STREAM_COST,
+    WAITING_COST,
+)
 from freight.flow.ledger import Ledger
 from freight.ports import Sink
 from freight.quantities import format_size
 
 KIB = 1024
 
-WINDOW_MIN = 30 * KIB
-"""What one running transfer may always have in the kernel, in bytes of the kernel's memory."""
-
-CONNECTION_COST = 5 * KIB
-"""What one open connection costs in bytes of the process, running or idle; tests/load holds it to what is measured."""
-
-TLS_COST = 17 * KIB
-"""What a connection that speaks TLS costs besides: OpenSSL's state of it (docs/decisions/014)."""
-
-HANDSHAKE_COST = 32 * KIB
-"""What one may cost besides until it has shaken hands, in bytes: OpenSSL's buffers of messages and records."""
-
-HANDSHAKE_SHARE = 8
-"""One in so many bytes is the most that all who shake hands take besides: it bounds how many do at once."""
-
-WAITING_COST = 3 * KIB // 2
-"""What one that does not run may cost besides, in bytes: a place in the line, or a short answer on its way out."""
-
-MULTIPLEX_COST = 24 * KIB
-"""What a connection of HTTP/2 costs besides, in bytes of the process: its state, two tables of HPACK, a frame."""
-
-STREAM_COST = 6 * KIB
-"""What one of its streams costs, in bytes of the process, from request to end."""
-
-ONCE_BYTES = 512 * KIB
-"""What the first clients allocate once and for all, in bytes: stacks of threads, caches, modules."""
-
-ONCE_SHARE = 32
-"""Of a small memory it is one in so many bytes instead, so that the whole still holds."""
-
-UNGROWN_SHARE = 4
-"""One in so many bytes, beyond LEAST_MEMORY, is never taken by the process's growth besides its connections."""
-
-PIECE_BYTES = 64 * KIB
-"""The largest piece that a producer makes, in bytes. It costs two: one is sent while the next is made."""
-
-ENTRY_COST = 700
-"""What an entry in a listing's window costs, in bytes: two passes of it while they are sorted, its name and its key."""
-
-LISTING_ENTRIES = 4096
-"""The largest window of a listing, in entries (docs/decisions/005). A small budget has smaller ones."""
-
-CROWD = 500
-"""So many clients always find their least window: room for them is lent for the moment only (see FLOAT_SHARE)."""
-
-FIRST_WINDOW = 132 * KIB
-"""What a new transfer may hold, in bytes: small answers then leave in one call."""
+WINDOW_MIN = 28 * KIB
+"""What one running transfer may always have in the kernel, in bytes of the kernel's memory: 500 fit in 20 MB."""
 
 FAST_WINDOW = 200 * KIB
-"""What a transfer that has drained TRUSTED_BYTES may hold, in bytes: three segments of the loopback in one call, the
-best measured (docs/decisions/007). It has more where its equal share is more and its link takes more at a time."""
+"""The most that a transfer may have over a short path, in bytes: three segments of the loopback in one call, the best
+measured (docs/decisions/007)."""
 
-TRUSTED_BYTES = 256 * KIB
-"""How far a transfer must have come for more than FIRST_WINDOW, in bytes: further than who stalls from the start."""
+FAR_SECONDS = 0.002
+"""A path with this round trip, in seconds, or a longer one is a long path (docs/decisions/024)."""
 
-FIRST_SHARE = 4
-"""Once one in so many bytes that may be lent is lent to newcomers, more of them have WINDOW_MIN: some stand still from
-the start."""
+UNGROWN_SHARE = 4
+"""A quarter of the memory beyond LEAST_MEMORY is never counted as growth of the process, so that somebody can run."""
 
-DOOR_SHARE = 14
-"""One in so many bytes is kept for who is neither running nor lent to: small answers, and connections that ask."""
+HANDSHAKE_SHARE = 8
+"""TLS handshakes take at most an eighth of the memory. This limits how many are open at once."""
+
+DOOR_SHARE = 16
+"""A sixteenth of the memory is kept for connections that send a request, and for small responses."""
 
 PRODUCER_SHARE = 64
-"""One in so many bytes is what one producer may take: a window of entries of a directory."""
+"""A producer (one directory listing) takes at most 1/64 of the memory."""
 
 PRODUCERS_SHARE = 4
-"""One in so many bytes is what all producers together may take, so that listings do not end downloads."""
+"""All producers together take at most a quarter of the memory, so that listings do not displace downloads."""
 
 FLOOR_SHARE = 4
-"""One in so many slots is never given up to let more connections in."""
+"""A quarter of the slots is never given up to accept more connections."""
 
-FLOAT_SHARE = 22
-"""One in so many bytes may be lent though it is promised: to who drains what it has at once, and never beyond what is
-free.
-
-Should all of it end with clients that stand still, what is left is still a window for everybody (docs/decisions/011):
-a call of WINDOW_MIN takes 28 KiB of it. Where a process has grown more than is reckoned, that is lent less.
-"""
-
-SLOW_SHARE = 4
-"""One in so many bytes that may be lent is left to who is slow, however many others drain all they have at once."""
-
-DRAINED_BYTES = 4 * KIB
-"""With so much or less in the kernel a transfer has drained all it had."""
-
-LOAN_CALLS = 16
-"""For so many calls more a whole window is lent to who has drained all it had, and is not counted anew meanwhile."""
-
-_LOAN = FAST_WINDOW - WINDOW_MIN  # a whole one
-_MANY = 1 << 20  # as many as may come
+# The last segment of a near client's receive window does not count. The server's kernel may keep back a part of a
+# segment (RFC 9293, section 3.8.6.2.1), and the client's kernel may accept less than it offered, because small packets
+# cost it more memory than their bytes.
+_SEGMENT_BYTES = 64 * KIB
+_CALL_SHARE = 32  # at most 1/32 of the memory is kept for one large call
+_PIECE_BYTES = 64 * KIB  # the largest piece that a producer makes; it costs two: one is sent while the next is made
+_LISTING_ENTRIES = 4096  # the largest window of a listing, in entries (docs/decisions/005)
+_LITTLE_SHARE = 64  # a 64th of the memory may be spent before the room told to a load balancer falls
 _RECLAIMED_AT_MOST = 512  # loans looked at to let one more in: a quarter of a millisecond
 _SEEK_SECONDS = 0.005  # how long it is believed that they do not bring enough
 _RECLAIMED_AT_ONCE = 4  # loans looked at when room is short: the oldest, which are the likeliest to be over
@@ -127,16 +95,15 @@ class Budget(Ledger):
     """
 
     __slots__ = (
+        "_call",
         "_cost",
-        "_crowd",
-        "_float",
         "_for_asking",
-        "_for_windows",
         "_kept",
         "_largest",
-        "_most",
+        "_least",
         "_pool",
         "_process",
+        "_share",
         "_sought_at",
         "connections",
         "express",
@@ -149,10 +116,10 @@ class Budget(Ledger):
         "producer_cost",
         "producers",
         "running",
-        "scarce",
         "shaking",
         "slots",
         "streams",
+        "stuck",
         "waiting",
     )
 
@@ -164,6 +131,7 @@ class Budget(Ledger):
         self._sought_at = 0.0  # when all loans were looked at, and too little had come back
         self._process = 0  # bytes that it has grown by, as far as is known
         self.express = 0  # of those who run, who have an express slot
+        self.stuck = 0  # bytes lent to clients that did not move between the last two looks
         self._largest = largest
         self.resize(memory_bytes)
 
@@ -171,37 +139,36 @@ class Budget(Ledger):
         """Divide another memory from now on. Who runs goes on; raises Unservable where it is too little."""
         least = least_memory(self._cost)
         if memory_bytes < least:
-            raise Unservable(f"memory: {format_size(memory_bytes)} is too little; the least is {format_size(least)}")
+            raise Unservable(f"{format_size(memory_bytes)} is too little; the least is {format_size(least)}", "memory")
         each = WINDOW_MIN + self._cost
         door = memory_bytes // DOOR_SHARE
         self.memory_bytes = memory_bytes
+        self._call = min(FAST_WINDOW - WINDOW_MIN, (memory_bytes - least) // _CALL_SHARE)
         self.handshakes = max(_LEAST_HANDSHAKES, memory_bytes // HANDSHAKE_SHARE // HANDSHAKE_COST)
         self.express_slots = max(_LEAST_EXPRESS, door // 4 // each)
-        self.slots = (memory_bytes - max(door, _least_door(self._cost))) // each
+        self.slots = (memory_bytes - self._call - max(door, _least_door(self._cost))) // each
         share = memory_bytes // PRODUCER_SHARE
-        self.piece_bytes = min(PIECE_BYTES, max(_LEAST_PIECE, share // 8))
-        self.listing_entries = min(LISTING_ENTRIES, max(_LEAST_ENTRIES, (share - 2 * self.piece_bytes) // ENTRY_COST))
+        self.piece_bytes = min(_PIECE_BYTES, max(_LEAST_PIECE, share // 8))
+        self.listing_entries = min(_LISTING_ENTRIES, max(_LEAST_ENTRIES, (share - 2 * self.piece_bytes) // ENTRY_COST))
         self.producer_cost = 2 * self.piece_bytes + self.listing_entries * ENTRY_COST
         self._for_asking = max(door, _least_door(self._cost)) - self.express_slots * WINDOW_MIN - self.producer_cost
-        self._crowd = min(CROWD, self.slots)
+        self.reclaim(len(self._borrowers))  # whole windows were lent of the other memory
         self._divide()
 
     def _divide(self) -> None:
-        """Reckon anew what all have together, after anything that costs the same for all has come or gone."""
+        """Compute what may be lent, after a count has changed."""
         self._process = max(self._process, self._of_connections())
         self._kept = max(0, self.express_slots - self.express) * WINDOW_MIN
         if not self.producers:
             self._kept += self.producer_cost
         self._kept += max(0, self._for_asking - self._asking() * (self._cost + WAITING_COST))
-        self._for_windows = self.memory_bytes - self._kept - self._spent()
-        pool = self._for_windows - max(self.running, self._crowd) * WINDOW_MIN
-        pool -= max(0, self._crowd - self.connections) * self._cost
-        least, short = self.memory_bytes // FLOAT_SHARE, self.running * WINDOW_MIN - self._for_windows
-        self._pool, self._float, self.scarce = pool, max(0, pool, least - max(0, short)), pool < least
-        if self._largest * self.running <= pool:
-            self._most = 0  # no bound
-        else:
-            self._most = min(max(FAST_WINDOW, WINDOW_MIN + pool // max(1, self.running)), self._largest)
+        # What nobody has been promised, with what is kept for one large call.
+        self._pool = self.memory_bytes - self._kept - self._spent() - self.running * WINDOW_MIN
+        running = max(1, self.running)
+        # Less than WINDOW_MIN if the process has outgrown its costs.
+        self._least = WINDOW_MIN + min(0, self._pool // running)
+        share = max(FAST_WINDOW, WINDOW_MIN + (self._pool - self._call) // running)
+        self._share = min(share, self._largest, self.memory_bytes // 2)
 
     # What costs the same for all
 
@@ -227,7 +194,7 @@ class Budget(Ledger):
         """
         asking, asking_cost = self._asking() + 1, self._cost + WAITING_COST
         if asking * asking_cost <= self._for_asking:
-            return self._spent() + self.pinned + asking_cost <= self.memory_bytes  # after a resize it may be gone
+            return self.spent_bytes() + asking_cost <= self.memory_bytes  # after a resize it may be gone
         least = max(0, self.slots // FLOOR_SHARE + 1 - self.running) * WINDOW_MIN
         # Within what those who left have not given back it costs nothing more.
         return self._fits(max(0, asking_cost - self.slack_bytes) + least)
@@ -242,7 +209,7 @@ class Budget(Ledger):
         """Whether a stream more can be paid for, or else a connection's being of HTTP/2."""
         cost = STREAM_COST + WAITING_COST if stream else MULTIPLEX_COST
         if stream and (self._asking() + 1) * (self._cost + WAITING_COST) <= self._for_asking:
-            return self._spent() + self.pinned + cost <= self.memory_bytes  # it is kept at the door
+            return self.spent_bytes() + cost <= self.memory_bytes  # it is kept at the door
         return self._fits(max(0, cost - self.slack_bytes))
 
     def can_run(self, *, express: bool = False, produced: bool = False) -> bool:
@@ -256,42 +223,35 @@ class Budget(Ledger):
         return self.spent_bytes() + WINDOW_MIN + producer <= self.memory_bytes  # after a resize less may be kept
 
     def spent_bytes(self) -> int:
-        """All that is spent or promised at this moment, in bytes, less what is kept at the door.
-
-        What is lent though it is promised is there once.
-        """
-        return self._spent() + self.running * WINDOW_MIN + self._overlent()
-
-    def _overlent(self, lent_elsewhere: int = 0) -> int:
-        """How much more is lent than may be though it is promised, in bytes, and so is spent."""
-        return max(0, self.lent + lent_elsewhere - self.memory_bytes // FLOAT_SHARE)
+        """All that is spent, lent or promised at this moment, in bytes, without what is kept."""
+        return self._spent() + self.running * WINDOW_MIN + self.lent
 
     def room(self, stuck_elsewhere: int = 0) -> float:
         """What part of the memory for downloads is free, from 0 to 1. A loan that moves comes back, so it is free.
 
         ``stuck_elsewhere``: bytes of those that do not, in other processes.
         """
-        stuck = self.stuck + stuck_elsewhere
-        free = self.memory_bytes - self._kept - self._spent() - self.running * WINDOW_MIN - stuck
+        free = self._pool - self._call - self.stuck - stuck_elsewhere
+        # A little that is spent is no less room: a balancer that hashes would move files with each change of weight.
+        free += self.memory_bytes // _LITTLE_SHARE
         untaken = 1 - (self.running - self.express) / self.slots
         return max(0.0, min(untaken, free / (self.slots * (WINDOW_MIN + self._cost))))
 
-    def _fits(self, cost: int) -> bool:
-        short = self._short(cost)
-        # Hundreds of loans are not looked at where all of them would not be enough, nor again at once: a crowd may ask.
-        if short <= 0 or short > self._overlent():
-            return short <= 0
-        now = monotonic()
-        if now - self._sought_at > _SEEK_SECONDS:
-            self.reclaim(_RECLAIMED_AT_MOST, called_in=True)
-            short = self._short(cost)
-            if short > 0:
-                self._sought_at = now
-        return short <= 0
+    def _free(self) -> int:
+        """What may be lent over long paths, or promised to a transfer more, in bytes."""
+        return self._pool - self._call - self.lent
 
-    def _short(self, cost: int) -> int:
-        """How many bytes are missing for a cost; 0 or less: it is there."""
-        return self._kept + self.spent_bytes() + cost - self.memory_bytes
+    def _fits(self, cost: int) -> bool:
+        if cost <= self._free():
+            return True
+        now = monotonic()
+        # Hundreds of loans are not looked at where all of them would not be enough, nor again at once.
+        if cost <= self._free() + self.lent and now - self._sought_at > _SEEK_SECONDS:
+            self.reclaim(_RECLAIMED_AT_MOST)
+            if cost <= self._free():
+                return True
+            self._sought_at = now
+        return False
 
     def _spent(self) -> int:
         return max(self._process, self._of_connections()) + self.producers * self.producer_cost
@@ -325,17 +285,16 @@ class Budget(Ledger):
     def grown(self, process_bytes: int) -> None:
         """The process has grown by so much since it began: what that is beyond the cost of connections is spent too.
 
-        Not all of it: ONCE_BYTES are of no client, and where it is most of a small memory, nobody could run.
+        Not all of it: where it is most of a small memory, nobody could run.
         """
         self._process = self._counted(process_bytes, self._of_connections())
         self._divide()
 
     def _counted(self, process_bytes: int, cost: int) -> int:
         """What is spent of such a growth by a process whose connections cost so much."""
-        grown = process_bytes - min(ONCE_BYTES, self.memory_bytes // ONCE_SHARE) // self.sharing
         beyond = self.memory_bytes - least_memory(self._cost)
         most = (beyond - beyond // UNGROWN_SHARE) // self.sharing
-        return max(cost, min(grown, cost + most))
+        return max(cost, min(process_bytes, cost + most))
 
     # What each has in the kernel
 
@@ -348,85 +307,47 @@ class Budget(Ledger):
         self._run(sink, -1, express, produced)
 
     def _run(self, sink: Sink, step: int, express: bool, produced: bool) -> None:
+        held = sink.held()
         self.running += step
         self.express += step * express
         self.producers += step * produced
-        self._divide()
         sink.account.base += step * WINDOW_MIN
-        self.note(sink, sink.account.pinned)
-
-    def window(self, sink: Sink, held: int, moved: int, quick: bool) -> int:
-        """How many bytes a transfer may have in the kernel now, which holds ``held`` of it and has had ``moved``.
-
-        ``quick``: it has drained all it had, at once; where loans are ``scarce``, only those who do have any.
-        0: as many as the kernel likes, while there is room for the host's maximum for everyone who runs. What is then
-        handed over is to be noted, unless the account has calls, for which it is noted. Nobody else may ask meanwhile.
-        """
-        account = sink.account
-        if moved < TRUSTED_BYTES:
-            others = self.ventured if account.proven else self.ventured - account.over
-            most = window = WINDOW_MIN
-            if others * FIRST_SHARE < self._float:
-                # What its peer has room for leaves the kernel though nobody reads it there.
-                most = window = max(WINDOW_MIN, min(FIRST_WINDOW, held + sink.offered()))
-        else:
-            if not account.proven:
-                self.prove(account)
-            # Without a bound it may take as much as a queue ever does; those who ended may still hold as much.
-            window = self._most
-            if window > account.need:
-                window = min(window, account.need or FAST_WINDOW)
-            most = window or self._largest
-        own = self._float if quick else self._pool
-        lendable = own + account.over + account.base
-        free = self._for_windows + account.pinned
-        if most <= lendable - self.lent and most <= free - self.pinned:
-            return self._granted(sink, window, quick)
         self.note(sink, held)
-        lendable = own + account.over + account.base
-        for _ in range(_RECLAIMED_AT_ONCE if self._borrowers else 1):
-            self.reclaim(1)
-            if most <= lendable - self.lent and most - held <= self._for_windows - self.pinned:
-                return self._granted(sink, window, quick)
-        lent = max(account.base, lendable - self.lent)
-        return max(held, min(most, lent, held + self._for_windows - self.pinned)) or 1  # 0 would be no bound
+        self._divide()
 
-    def _granted(self, sink: Sink, window: int, quick: bool) -> int:
-        """A window that there is room for. The usual one is lent for several calls: asking costs as much as a third."""
-        if quick and window == FAST_WINDOW:
-            self.lend(sink, window, LOAN_CALLS)
-        return window
+    def window(self, sink: Sink, held: int) -> int:
+        """How many bytes of the kernel's memory a transfer may have now, of which it has ``held``.
+
+        What is handed over is to be noted before anybody else asks.
+        """
+        account, far = sink.account, False
+        own = account.base if self._least == WINDOW_MIN else account.base * self._least // WINDOW_MIN
+        wanted = FAST_WINDOW
+        if account.room < FAST_WINDOW:  # else it need not be asked again
+            round_trip, takes, offered = sink.path()
+            far = round_trip >= FAR_SECONDS
+            if not far:
+                offered = max(0, offered - _SEGMENT_BYTES)
+            account.room = 0 if far else offered - held
+            wanted = min(own + offered, min(max(takes, FAST_WINDOW), self._share) if far else FAST_WINDOW)
+        if wanted > own + self._lendable(account, far) and self.lent > account.over:
+            self.note(sink, held)
+            self.reclaim(_RECLAIMED_AT_ONCE)
+        return min(wanted, own + max(0, self._lendable(account, far)))
 
     @property
-    def tight(self) -> bool:
-        """Whether somebody may find less than its own window, which is promised: a process costs more than is reckoned.
-
-        What others are known to have may then be more than they have: what was handed over within their own windows is
-        not looked at again when it goes.
+    def ample(self) -> bool:
+        """Whether more than half of the pool is free. A transfer is then lent a whole window, and not asked after each
+        call how much of it is used.
         """
-        return self._for_windows - self.pinned < WINDOW_MIN
+        return 2 * self.lent < self._pool
 
-    def measure(self, sink: Sink) -> None:
-        """Ask how much its link takes at a time, which decides whether it may have more than FAST_WINDOW."""
-        if self._most > FAST_WINDOW:
-            sink.account.need = max(FAST_WINDOW, 2 * sink.under_way())
-
-    def whole_loans(self) -> int:
-        """How many who have drained all they had could be lent a whole window now; many where nothing is short.
-
-        0 only while loans are about that may come back in a moment: then it is worth one.
+    def _lendable(self, account: Account, far: bool) -> int:
+        """How many bytes an account may be lent in all. Only near clients are lent what is kept for one large call,
+        because it comes back at once.
         """
-        if not self._most or self._float < _LOAN:
-            return _MANY
-        free = self._free()
-        if free < _LOAN <= free + self.lent - self.stuck:
-            self.reclaim(_RECLAIMED_AT_ONCE)
-            free = self._free()
-        return free // _LOAN if free + self.lent - self.stuck >= _LOAN else _MANY
-
-    def _free(self) -> int:
-        for_slow = 0 if self.scarce else self._pool // SLOW_SHARE
-        return max(0, min(self._float - for_slow - self.lent, self._for_windows - self.pinned))
+        lendable = self._pool - self.lent + account.over
+        return lendable - self._call if far else lendable
 
 
 _LEAST_ENTRIES = 32

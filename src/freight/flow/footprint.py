@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import Executor
+from functools import partial
 
+from freight.disk import DiskPool
 from freight.flow.budget import Budget
 from freight.heap import give_back, private_bytes
 
@@ -16,35 +17,42 @@ _MUCH_SHARE = 8  # for such a share of the memory it is, while some are leaving 
 class Footprint:
     """Looks at the process's own memory. What it has when this is made is not the clients'."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, pool: Executor, budget: Budget) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, pool: DiskPool, budget: Budget) -> None:
         self._loop = loop
         self._pool = pool
         self._budget = budget
         self._began_bytes = private_bytes()
+        self.pardoned_bytes = 0  # what it has grown by since that is of no client
         self._slack_bytes = 0  # what there was too much of at the last look,
         self._kept_bytes = 0  # and what of that would not go back
+        self._kept_by = 0  # while so many connections were open
 
     def pardon(self, grown_bytes: int) -> None:
         """So much of the growth is of no client: a module that was needed for something else, say."""
-        self._began_bytes += grown_bytes
+        self.pardoned_bytes += max(0, grown_bytes)
 
     async def look(self) -> None:
         """Tell the budget; have the heap give back what is too much, once nobody leaves any more. About once a second.
 
-        Who is leaving still holds some of it; but where it is much, it is missed.
+        Who is leaving still holds some of it; but where it is much, it is missed. What would not go back may do so when
+        most of those who were there have left, as one small object keeps a whole page.
         """
         before, self._slack_bytes = self._slack_bytes, self.measure()
+        if self._budget.connections < self._kept_by / 2:
+            self._kept_bytes = 0
         self._kept_bytes = min(self._kept_bytes, self._slack_bytes)
         worth = min(_SLACK_BYTES, self._budget.memory_bytes // _SLACK_SHARE)
         settled = self._slack_bytes <= before
         much = self._slack_bytes > self._budget.memory_bytes // _MUCH_SHARE
         if self._slack_bytes > self._kept_bytes + worth and (settled or much):
-            await self._loop.run_in_executor(self._pool, give_back, self._budget.connections <= _FEW_CONNECTIONS)
+            self._kept_by = self._budget.connections
+            few = self._kept_by <= _FEW_CONNECTIONS
+            await asyncio.wrap_future(self._pool.submit(partial(give_back, few)), loop=self._loop)
             self._slack_bytes = self.measure()
             if settled:
                 self._kept_bytes = self._slack_bytes
 
     def measure(self) -> int:
         """Tell the budget; the slack that it then has, in bytes. It takes some microseconds."""
-        self._budget.grown(private_bytes() - self._began_bytes)
+        self._budget.grown(private_bytes() - self._began_bytes - self.pardoned_bytes)
         return self._budget.slack_bytes

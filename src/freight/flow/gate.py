@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -22,16 +23,17 @@ from freight.errors import PeerGone
 from freight.flow.budget import FLOOR_SHARE, Budget
 from freight.flow.meter import Meter
 from freight.flow.rounds import GONE, Rounds
-from freight.model import Refusal, Refused
+from freight.model import Refusal, Refused, WaitReason
 from freight.ports import Sink
 
 EXPRESS_BYTES = 1024 * 1024
 """The longest answer that goes by the express lane, in bytes."""
 
 _UNKNOWN_SECONDS = 10.0  # what a wait is reckoned at before any slot has come free
-_STANDS_SECONDS = 5.0  # a line that moves is not shortened,
+_STANDS_SECONDS = 0.9  # a line that moves is not shortened: the time of one look or two at all who run,
 _STANDS_BYTES = 1024  # nor one that will, as those who run take so much a second, each on the average
 _SHORTENED_SHARE = 2
+_SECOND = 1_000_000_000
 _DRAINED_SECONDS = 5  # what comes instead of this server, another node or its successor, is there soon
 
 
@@ -136,13 +138,27 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class GateCounts:
-    """What the gate is doing: slots of ``slots``, who runs in which lane, who waits and for how long at most."""
+    """What the gate is doing: slots of ``slots``, who runs in which lane, who waits and for how long at most.
+
+    ``waiting_by_reason`` has every reason.
+    """
 
     slots: int
     running: int
     express_running: int
     waiting: int
     oldest_wait_seconds: float
+    waiting_by_reason: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """One request that waits, by its way out: for how long, at which place (from 1) in its line, and why."""
+
+    sink: Sink
+    seconds: float
+    place: int
+    reason: WaitReason
 
 
 class Gate:
@@ -163,6 +179,10 @@ class Gate:
         self._freed = {lane: Freed(loop.time()) for lane in Lane}
         self._draining = False
         self._moved_at = loop.time()  # when an ordinary slot was last given, or bytes flowed
+        self._looked_at = loop.time()  # how much has flowed
+        self._stands = False  # for _STANDS_SECONDS neither has been seen
+        self._lacking: dict[Place, WaitReason | None] = dict.fromkeys(PLACES)  # why there was no slot at the last look
+        self._waiters = self._since_sum = 0  # how many wait, and the sum of when they began to, in nanoseconds
         self.crowded = False  # more connections stand outside than there is memory for
 
     @property
@@ -198,6 +218,7 @@ class Gate:
         self._rounds.watch(slot.sink.fileno(), ticket, GONE)
         line.join(slot.key, ticket)
         self._queue(1)
+        self._waiters, self._since_sum = self._waiters + 1, self._since_sum + _nanoseconds(now)
         timer = self._loop.call_later(self.terms.max_wait_seconds, ticket.tell, Refusal.LATE)
         try:
             why = await ticket.turn
@@ -210,6 +231,7 @@ class Gate:
             self._rounds.forget(slot.sink.fileno())
             line.leave(slot.key, ticket)
             self._queue(-1)
+            self._waiters, self._since_sum = self._waiters - 1, self._since_sum - _nanoseconds(now)
             slot.waited_seconds = self._loop.time() - now
             self._meter.waited(slot.waited_seconds)
         return None if why is None else self._refuse(slot, why)
@@ -242,9 +264,15 @@ class Gate:
                 self._lines[place] = self._lines.pop(place)  # of lines that want the same slots each has its turn
 
     def progressed(self, taken_bytes: int) -> None:
-        """Clients have taken so many bytes in the last second or so: where that is enough, the line moves in time."""
-        if taken_bytes > _STANDS_BYTES * sum(self._running.values()):
-            self._moved_at = self._loop.time()
+        """Clients have taken so many bytes since the last time: where that is enough, the line moves in time.
+
+        To be called about once a second: a line is seen to stand only here, when all have been looked at.
+        """
+        now = self._loop.time()
+        seconds, self._looked_at = now - self._looked_at, now
+        if taken_bytes > _STANDS_BYTES * sum(self._running.values()) * seconds:
+            self._moved_at = now
+        self._stands = now - self._moved_at >= _STANDS_SECONDS
 
     def shorten(self) -> None:
         """Send some of the line away where it does not move, and there is no memory for a longer one.
@@ -252,7 +280,7 @@ class Gate:
         Those who came last are told to come back: behind them, outside, may stand who wants something small.
         """
         line = self._lines[Lane.ORDINARY, False]
-        if self._loop.time() - self._moved_at < _STANDS_SECONDS:
+        if not self._stands:
             return
         for _ in range(-(-len(line) // _SHORTENED_SHARE)):
             found = line.newest()
@@ -272,13 +300,32 @@ class Gate:
         """What the gate is doing at this moment."""
         now = self._loop.time()
         oldest = [found[1].since for line in self._lines.values() if (found := line.oldest())]
+        reasons = dict.fromkeys((each.value for each in WaitReason), 0)
+        for place, line in self._lines.items():
+            bound = place[0] is Lane.ORDINARY and self.terms.per_client is not None
+            for key, count in line.counts() if bound else (("", len(line)),):
+                reasons[self._reason(place, key).value] += count
         return GateCounts(
             slots=self._budget.slots,
             running=sum(self._running.values()),
             express_running=self._running[Lane.EXPRESS],
             waiting=self.waiting,
             oldest_wait_seconds=max((now - since for since in oldest), default=0.0),
+            waiting_by_reason=reasons,
         )
+
+    def waiting_seconds(self) -> float:
+        """How long all that still wait have waited, summed."""
+        return max(0, self._waiters * _nanoseconds(self._loop.time()) - self._since_sum) / _SECOND
+
+    def waiters(self, most: int) -> list[Waiter]:
+        """Those that wait, ``most`` of each line, in the order of their turns."""
+        now = self._loop.time()
+        return [
+            Waiter(ticket.slot.sink, now - ticket.since, number, self._reason(place, key))
+            for place in PLACES
+            for number, (key, ticket) in enumerate(self._lines[place].turns(most), 1)
+        ]
 
     def _queue(self, count: int) -> None:
         """So many more, or fewer, stand in line."""
@@ -298,27 +345,45 @@ class Gate:
     def _is_allowed(self, lane: Lane, key: Key) -> bool:
         """Whether a client may have one more slot."""
         most = self.terms.per_client
-        return lane is Lane.EXPRESS or most is None or self._of_client.get(key, 0) < most
+        return lane is Lane.EXPRESS or most is None or self._running_of(key) < most
+
+    def _running_of(self, key: Key) -> int:
+        """How many ordinary slots a client has."""
+        return self._of_client.get(key, 0)
 
     def _has_room(self, lane: Lane, produced: bool) -> bool:
         """Whether there is a slot for anybody. Asked once for a whole line: it may look at hundreds of loans."""
+        lacking = self._lacking[lane, produced] = self._lacks(lane, produced)
+        return lacking is None
+
+    def _lacks(self, lane: Lane, produced: bool) -> WaitReason | None:
+        """Why there is no slot for anybody; None: there is one."""
         budget = self._budget
         express_running = budget.express
-        if lane is Lane.EXPRESS:
-            if express_running < budget.express_slots:
-                return budget.can_run(express=True, produced=produced)
-            if self._lines[Lane.ORDINARY, False]:
-                return False
-        elif self.crowded and budget.running - express_running >= budget.slots // FLOOR_SHARE:
-            return False  # what comes free is for who stands outside first
-        ordinary = budget.running - min(express_running, budget.express_slots)
-        return ordinary < budget.slots and budget.can_run(produced=produced)
+        express = lane is Lane.EXPRESS and express_running < budget.express_slots
+        if not express:
+            if lane is Lane.EXPRESS and self._lines[Lane.ORDINARY, False]:
+                return WaitReason.EXPRESS
+            if budget.running - min(express_running, budget.express_slots) >= budget.slots:
+                return WaitReason.SLOTS
+            kept = self.crowded and budget.running - express_running >= budget.slots // FLOOR_SHARE
+            if kept and lane is Lane.ORDINARY:
+                return WaitReason.CONNECTIONS  # what comes free is for connections that wait outside
+        if budget.can_run(express=express, produced=produced):
+            return None
+        return WaitReason.LISTINGS if produced and budget.can_run(express=express) else WaitReason.MEMORY
+
+    def _reason(self, place: Place, key: Key) -> WaitReason:
+        """Why a request of this client has no slot, as it was when that was last looked at."""
+        if not self._is_allowed(place[0], key):
+            return WaitReason.PER_CLIENT
+        return self._lacking[place] or WaitReason.TURN
 
     def _take(self, slot: Slot) -> None:
         self._running[slot.lane] += 1
         if slot.lane is Lane.ORDINARY:
             self._of_client[slot.key] = self._of_client.get(slot.key, 0) + 1
-            self._moved_at = self._loop.time()
+            self._moved_at, self._stands = self._loop.time(), False
         self._budget.promise(slot.sink, express=slot.lane is Lane.EXPRESS, produced=slot.produced)
 
     def _cannot_wait(self) -> Refusal | None:
@@ -342,14 +407,35 @@ class Gate:
         return True
 
     def _refuse(self, slot: Slot, why: Refusal) -> Refused:
-        self._meter.refused()
+        reason = None
+        if why is Refusal.CROWDED:
+            reason = WaitReason.CONNECTIONS
+        elif why is not Refusal.DRAINING:
+            reason = self._reason((slot.lane, slot.produced), slot.key)
+        self._meter.refused(why, reason)
+        return Refused(
+            why,
+            self._retry_seconds(slot, why),
+            reason,
+            running=self._running_of(slot.key) if reason is WaitReason.PER_CLIENT else self._budget.running,
+            most=self.terms.per_client or 0,
+            waiting=self._budget.waiting,
+            waited_seconds=slot.waited_seconds,
+        )
+
+    def _retry_seconds(self, slot: Slot, why: Refusal) -> int:
         if why is Refusal.DRAINING:
-            return Refused(why, _DRAINED_SECONDS)
+            return _DRAINED_SECONDS
         place = self._line(slot).place(slot.key) + 1
         rate = self._freed[slot.lane].per_second(self._loop.time())
         # Before any slot has come free the rate is not low, it is unknown.
-        return Refused(why, retry_after(rate or place / _UNKNOWN_SECONDS, place, random.random()))
+        return retry_after(rate or place / _UNKNOWN_SECONDS, place, random.random())
 
 
 def _granted(turn: asyncio.Future[Refusal | None]) -> bool:
     return turn.done() and not turn.cancelled() and turn.exception() is None and turn.result() is None
+
+
+def _nanoseconds(seconds: float) -> int:
+    """Whole numbers, as their sums are exact whoever comes and goes."""
+    return int(seconds * _SECOND)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from time import monotonic
 
 from freight.errors import ShortRead
-from freight.flow.budget import DRAINED_BYTES, FAST_WINDOW, TRUSTED_BYTES, WINDOW_MIN, Budget
+from freight.flow.budget import FAR_SECONDS, FAST_WINDOW, WINDOW_MIN, Budget
 from freight.flow.gate import Slot
 from freight.flow.rates import Rates
 from freight.flow.rounds import Rounds
@@ -16,13 +16,9 @@ from freight.flow.warm import Warmer, resident
 from freight.model import Span
 from freight.ports import Reader, Sink
 
-CHUNK_BYTES = 8 * 1024 * 1024
-"""The most one turn hands to the kernel where nothing bounds it, in bytes: more than a send queue takes (4 MiB by
-default), so that the kernel stops at its own bound. docs/decisions/001 has the measurement."""
-
 _SEGMENT = 62 * 1024
 CALLS = (3 * _SEGMENT + 2048, 2 * _SEGMENT, _SEGMENT)
-"""What a turn hands over of a bounded transfer, in bytes, the most that there is room for. Just below one, two and
+"""What a turn hands over, in bytes, the most that there is room for. Just below one, two and
 three of the loopback's segments (65,483 bytes): a small rest of a segment costs as much as a whole one, so that these
 are up to twice as fast as sizes in between. docs/decisions/007 has the measurement."""
 
@@ -38,14 +34,13 @@ _MARK_LEAST = 4 * 1024
 _SPLIT = 1024  # what the bookkeeping may yet grow by, when a packet is cut to fit a small receive window
 _OVERHEAD = 5 * 512  # what the kernel's bookkeeping may add to a call, in bytes, and a little that windows do not fill
 _OVERHEAD_SHARE = 40  # and for each so many bytes of it, one more
-_CALL_OVERHEAD = _CALL // _OVERHEAD_SHARE + _OVERHEAD
 _LEAST_SHARE = 4  # room for less than such a share of the window is not worth a call
-_COLD_BYTES = 1024 * 1024  # the most of a cold transfer in a turn: half a millisecond
 _FETCH_BYTES = 4 * 1024 * 1024  # the most a thread fetches at a time: others wait for it meanwhile
 _LOOK_BYTES = 4 * 1024 * 1024  # how far ahead a look into the page cache goes
 _CHECK_BYTES = 2 * 1024 * 1024  # how far a file is sent between two looks whether it is still the same
 _WARM_SECONDS = 1.0  # how long a look into the page cache is believed
-_MOMENT_SECONDS = 0.01  # the kernel's clock of acknowledgements ticks every 1 to 10 ms
+_LOOKS_A_ROUND_TRIP = 8  # where no mark wakes us: a window of two round trips' bytes is refilled in good time
+_LOOK_MOST_SECONDS = 0.5  # the longest between two of those looks
 _SHORT_SECONDS = 0.01  # how long one rests that finds no memory at all: others' loans come back meanwhile
 
 
@@ -54,9 +49,7 @@ class Pump(Waiting):
 
     __slots__ = (
         "_budget",
-        "_called",
         "_check_at",
-        "_cold",
         "_fd",
         "_fetching_since",
         "_literal",
@@ -102,32 +95,23 @@ class Pump(Waiting):
         self._warm_stop, self._warm_at = 0, 0.0  # up to there the span was in memory at that time
         self._check_at = 0
         self._fetching_since = 0.0  # 0: no thread reads for it
-        self._cold = False  # what was asked for last was not in memory
         self._resting = False  # by a rate of ours, or for want of memory
-        self._called = False  # it stood in line for a loan
         self._sent_at = monotonic()
         self._roomy = -1  # with so much or less in the kernel there is room for the largest call
         self._mark: int | None = 0  # none of ours yet
         self.moved = 0  # bytes of spans
-        self.window = -1  # what its mark was chosen for, in bytes; 0: no bound
+        self.window = -1  # what its mark was chosen for, in bytes
         self.disk_seconds = 0.0
 
     def step(self) -> bool:
         """See :class:`Waiting`. Raises Changed and ShortRead: what was promised is no longer there."""
         if self._fetching_since:
             return False
-        held = self.sink.held()
-        account = self.sink.account
-        lent = account.calls > 0
-        if lent:
-            account.calls -= 1
-            window = account.pinned
-        else:
-            quick = held <= DRAINED_BYTES and (not self._budget.scarce or self._drains_at_once())
-            if quick and self._lines_up(held):
-                return False
-            window = self._budget.window(self.sink, held, self.moved, quick)
-            lent = account.calls > 0
+        sink, budget = self.sink, self._budget
+        account, held = sink.account, sink.held()
+        # It has been lent a whole window, and its client has room for one: nothing need be asked or counted.
+        whole = account.room >= FAST_WINDOW == account.base + account.over
+        window = FAST_WINDOW if whole else budget.window(sink, held)
         # The usual turn, of thousands, comes first: in the midst of a span, all is as it was, and there is room.
         start, stop = self._start, self._start + _CALL
         if (
@@ -140,37 +124,16 @@ class Pump(Waiting):
             self._sent_at = now
             if start >= self._check_at:
                 self._check()
-            taken = self.sink.sendfile(self._fd, start, _CALL)
+            taken = sink.sendfile(self._fd, start, _CALL)
             self._start = start + taken
             self.moved += taken
-            if not lent:
-                # Of a client with a tiny receive buffer the kernel takes less, in small packets, and holds as much.
-                self._budget.note(self.sink, held + _CALL + _CALL_OVERHEAD)
+            account.room -= taken
+            if not whole:
+                budget.note(sink, window if budget.ample else sink.held() + _SPLIT)
             if not taken:
                 raise ShortRead("the file ended before its length")
             return False
         return self._step_slowly(held, window)
-
-    def _drains_at_once(self) -> bool:
-        """Whether what it last had was gone in a moment, and not little by little until now."""
-        return monotonic() - self._sent_at - self.sink.quiet_seconds() < _MOMENT_SECONDS
-
-    def _lines_up(self, held: int) -> bool:
-        """Whether it is better to wait a moment for a whole loan than to have a small call now."""
-        rounds = self._rounds
-        if rounds is None or self._called or self.moved < TRUSTED_BYTES:  # a newcomer has no whole loan
-            return False
-        if not rounds.line and self._budget.whole_loans():
-            return False
-        self._budget.note(self.sink, held)
-        rounds.line_up(self.sink.fileno(), self)
-        return True
-
-    def called(self) -> None:
-        """See :class:`freight.flow.turns.Borrower`."""
-        self._called = True
-        self.ready(0)
-        self._called = False
 
     def _step_slowly(self, held: int, window: int) -> bool:
         """Any turn."""
@@ -192,7 +155,6 @@ class Pump(Waiting):
                     if taken < count or self._start < self._stop:
                         return False  # the kernel is full, or it has had its turn
                 elif not self._next():
-                    self.sink.account.calls = 0  # what is left of a loan is for others
                     return True
             return False
         except BlockingIOError:
@@ -202,9 +164,9 @@ class Pump(Waiting):
         finally:
             if given:
                 self._sent_at = monotonic()
-            if not (given and self.sink.account.calls):
-                # Asked again: with a tiny receive buffer the bookkeeping is as much as the bytes, mostly it is little.
-                self._budget.note(self.sink, self.sink.held() + _SPLIT if given else held)
+                self.sink.account.room -= given
+            # Asked again: with a tiny receive buffer the bookkeeping is as much as the bytes, mostly it is little.
+            self._budget.note(self.sink, self.sink.held() + _SPLIT if given else held)
             if given and self._rates.bound:
                 self._rates.took(self._slot.key, given, self._sent_at)
 
@@ -212,15 +174,12 @@ class Pump(Waiting):
         """How much may be handed over now; when it is nothing, what wakes us next has been seen to."""
         self._resting = False
         self._roomy = -1
-        if not window:
-            room = _COLD_BYTES if self._cold else CHUNK_BYTES
-        else:
-            usable = window - window // _OVERHEAD_SHARE - _OVERHEAD
-            room = usable - held
-            if room < window // _LEAST_SHARE and (room <= 0 or self._stop - self._start > room):
-                self._wait_room(held)
-                return 0
-            room = next((size for size in CALLS if size <= room), room)
+        usable = window - window // _OVERHEAD_SHARE - _OVERHEAD
+        room = usable - held
+        if room < window // _LEAST_SHARE and (room <= 0 or self._stop - self._start > room):
+            self._wait_room(held)
+            return 0
+        room = next((size for size in CALLS if size <= room), room)
         if window != self.window or window > FAST_WINDOW:
             self._choose_mark(window, held)
         if self._rates.bound:
@@ -228,15 +187,15 @@ class Pump(Waiting):
             if not allowed:
                 self._rest(seconds)
             room = min(room, allowed)
-        elif 0 < window <= FAST_WINDOW:
+        elif window <= FAST_WINDOW:
             self._roomy = usable - _CALL
         return room
 
     def _choose_mark(self, window: int, held: int) -> None:
         """Have the kernel wake us in time: small queues are cheapest, larger ones are for links that fill them."""
         self.window = window
-        if not window:
-            self._wake_below(None)
+        if window > _MARKS[0] + 8 * 1024:
+            self._wake_below(None)  # only root may set a larger one; the kernel's own grows with the path
             return
         mark = next((mark for mark in _MARKS if mark + 8 * 1024 <= window), _MARKS[-1])
         if mark > _MARKS[1] and self._mark != mark and not (self._mark and held > self._mark // 2):
@@ -248,6 +207,9 @@ class Pump(Waiting):
 
         Where nothing is queued, it is memory that is short: a little later.
         """
+        if self._mark is None and held > WINDOW_MIN:
+            self._look_later()
+            return
         self.window = -1  # another mark than the window's
         if held > WINDOW_MIN:
             self._wake_below(_MARK_LEAST)
@@ -255,6 +217,17 @@ class Pump(Waiting):
             self._wake_below(max(_MARK_LEAST, held * 3 // 4))
         else:
             self._rest(_SHORT_SECONDS)
+
+    def _look_later(self) -> None:
+        """Look again after a part of a round trip: the kernel's own mark would wake us all the time.
+
+        Later where the client has had nothing for longer than a round trip: hundreds that stall cost next to nothing.
+        It is the client that is waited for, so this is no rest of ours (:meth:`held_up`).
+        """
+        if self._rounds is not None:
+            quiet = min(monotonic() - self._sent_at, _LOOK_MOST_SECONDS * _LOOKS_A_ROUND_TRIP)
+            seconds = max(self.sink.path()[0], FAR_SECONDS, quiet) / _LOOKS_A_ROUND_TRIP
+            self._rounds.rest(self.sink.fileno(), seconds)
 
     def _wake_below(self, mark: int | None) -> None:
         self._mark = mark
@@ -287,10 +260,9 @@ class Pump(Waiting):
         return bool(self._literal) or self._start < self._stop
 
     def _check(self) -> None:
-        """Look whether the file is still the same, and how much the client takes at a time: now and then."""
+        """Look whether the file is still the same: now and then."""
         self._reader.check()
         self._check_at = self._start + _CHECK_BYTES
-        self._budget.measure(self.sink)
 
     def _hand_over(self, count: int) -> int:
         # Before the last bytes too, and behind them: a file rewritten meanwhile must not end whole.
@@ -316,16 +288,18 @@ class Pump(Waiting):
         # Further than this call when it is hot: not a look for each small window.
         for ahead in (min(self._stop, max(stop, start + _LOOK_BYTES)), stop):
             if resident(self._fd, known, ahead):
-                self._warm_stop, self._warm_at, self._cold = ahead, now, False
+                self._warm_stop, self._warm_at = ahead, now
                 return stop - start
         self._fetch()
         return 0
 
     def _fetch(self) -> None:
         # Should the transfer end meanwhile, the thread reads on, and what it reads goes nowhere.
-        self._fetching_since, self._cold = monotonic(), True
+        self._fetching_since = monotonic()
         stop = min(self._stop, self._start + _FETCH_BYTES)
-        self._warmer.fetch(self._fd, self._start, stop, lambda error: self._fetched(stop, error))
+        self._warmer.fetch(
+            self._fd, self._start, stop, self._reader.device, self._slot.key, lambda error: self._fetched(stop, error)
+        )
         self.pause()
 
     @property

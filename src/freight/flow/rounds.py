@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from heapq import heappop, heappush
 from time import monotonic
 from typing import Protocol
-
-from freight.flow.turns import Borrower, Turns
 
 
 class Waiter(Protocol):
@@ -44,31 +42,27 @@ GONE = select.EPOLLRDHUP
 """Watch only for the peer's end: it has closed, or will not send any more."""
 
 _TURN_SECONDS = 0.001  # a turn is one call of some MiB, which takes about that long, or several small ones
+_TURN_SHARE = 0.5  # or as this part of the time that it has waited for the loop, but
+_TURN_MOST_SECONDS = 0.004  # no longer, as new requests wait for it
 _AT_ONCE_MOST = 32
 _TICK_SECONDS = 0.001  # those whose rest ends within the same millisecond end it together
 
 
 class Rounds:
-    """Calls back when a watched socket can take bytes. Not thread-safe: it belongs to its loop.
+    """Calls back when a watched socket can take bytes. Not thread-safe: it belongs to its loop."""
 
-    ``loans``: how many whole loans there are for those in ``line``.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, loans: Callable[[], int] = lambda: _AT_ONCE_MOST) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._epoll = select.epoll()
         self._waiters: dict[int, Waiter] = {}
         self._shares: dict[int, Poller] = {}
         self._last_share = -1  # which is what a closed socket has for a descriptor
         self._due = False
+        self._due_at = 0.0  # since when
         self._each_seconds = _TURN_SECONDS  # what a callback takes, on the average of late
         self._resting: list[tuple[float, int, _Order]] = []  # a heap: until when, whose socket, who
         self._timer: asyncio.TimerHandle | None = None
-        self.line = Turns(loop, loans, self._is_there, self.resume)
         loop.add_reader(self._epoll.fileno(), self._ready)
-
-    def _is_there(self, fd: int, waiter: object) -> bool:
-        return self._waiters.get(fd) is waiter
 
     def __len__(self) -> int:
         return len(self._waiters)
@@ -115,11 +109,6 @@ class Rounds:
         heappush(self._resting, (self._loop.time() + seconds, fd, _Order(self._waiters[fd])))
         self._wind()
 
-    def line_up(self, fd: int, borrower: Borrower) -> None:
-        """Pause who waits for ``fd`` until a whole loan is to be had, and it is its turn."""
-        self.pause(fd)
-        self.line.join(fd, borrower)
-
     def forget(self, fd: int) -> None:
         """Stop watching. To be called before ``fd`` is closed."""
         del self._waiters[fd]
@@ -127,7 +116,6 @@ class Rounds:
 
     def close(self) -> None:
         """Give back the epoll's descriptor. Nothing may be watched any more."""
-        self.line.close()
         if self._timer is not None:
             self._timer.cancel()
         self._loop.remove_reader(self._epoll.fileno())
@@ -136,7 +124,7 @@ class Rounds:
     def _ready(self) -> None:
         """Some socket is ready: a turn is due, behind everything that the loop learnt of at the same time."""
         if not self._due:
-            self._due = True
+            self._due, self._due_at = True, monotonic()
             # Two steps: what was read from a connection in this one is answered in the next.
             self._loop.call_soon(self._loop.call_soon, self._turn)
 
@@ -146,16 +134,32 @@ class Rounds:
         self._due = False
         # What is reported goes to the end of the kernel's list, served or not. So no more are asked for than a turn
         # has time for, and all of them are served.
-        most = min(_AT_ONCE_MOST, max(1, int(_TURN_SECONDS / self._each_seconds)))
         began = monotonic()
+        # A step of a busy loop takes some milliseconds: a turn that is short whatever it has waited for would leave
+        # the downloads a fraction of the loop's time.
+        waited = began - self._due_at
+        seconds = min(_TURN_MOST_SECONDS, max(_TURN_SECONDS, waited * _TURN_SHARE))
+        most = min(_AT_ONCE_MOST, max(1, int(seconds / self._each_seconds)))
+        served = self._serve(most)
+        if served:
+            taken = monotonic() - began
+            self._each_seconds += (taken / served - self._each_seconds) / 8
+            if waited > _TURN_SECONDS and taken < seconds:
+                self._serve_again(most - served, began + seconds)  # a few that are ready again have the rest
+
+    def _serve(self, most: int) -> int:
+        """Call those that are ready, so many at most. Return how many were."""
         ready = self._epoll.poll(0, most)
         for fd, events in ready:
             waiter = self._waiters.get(fd)  # one callback may end another's wait
             if waiter is not None:
                 waiter.ready(events)
-        called = self.line.call(most) if self.line else 0
-        if ready or called:
-            self._each_seconds += ((monotonic() - began) / (len(ready) + called) - self._each_seconds) / 8
+        return len(ready)
+
+    def _serve_again(self, most: int, until: float) -> None:
+        """Call those that are ready again and again: so many calls at most, and until then."""
+        while most > 0 and monotonic() < until and (served := self._serve(most)):
+            most -= served
 
     def _wind(self) -> None:
         """Have a timer for who rests the shortest."""

@@ -13,11 +13,13 @@ import os
 from collections.abc import Iterator
 from typing import Self
 
+from freight.errors import Unservable
+
 COUNTS = ("connections", "running", "waiting", "producers", "shaking", "express", "multiplexed", "streams")
 """What a budget counts that costs the same for all; each has a column, in this order, from COUNTED on."""
 
-PINNED, LENT, CHANGES, PROCESS, READY, PID, SINCE, STUCK, EXHAUSTED, METER = 0, 1, 2, 3, 4, 5, 6, 20, 21, 24
-"""Columns: bytes in the kernel, bytes lent of them, how often the counts have changed, bytes of the process; whether it
+LENT, CHANGES, PROCESS, READY, PID, SINCE, STUCK, EXHAUSTED, METER = 1, 2, 3, 4, 5, 6, 20, 21, 24
+"""Columns: bytes lent, how often the counts have changed, bytes of the process; whether it
 accepts, its pid; from SINCE on, for each line, when who has waited longest there came (0: nobody has); bytes lent
 to who stands still; whether it is out of descriptors; from METER on what it has counted since the start of the server,
 by all who had this row."""
@@ -33,20 +35,26 @@ _WIDTH = 64  # columns
 
 
 class Rows:
-    """The rows of ``workers``, made before they are. As a context manager it is the lock, which may be taken again by
-    who has it.
+    """The rows of ``workers``, made before they are. As a context manager it is the lock, which its holder may take
+    again. Raises Unservable where the system refuses the shared memory.
     """
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
         fields = (workers + 1) * _WIDTH + (workers + 1) * CELLS
-        self._fd = os.memfd_create("freight", os.MFD_CLOEXEC)
-        os.ftruncate(self._fd, fields * 8)
-        shared = memoryview(mmap.mmap(self._fd, fields * 8)).cast("q")
+        try:
+            self._fd = os.memfd_create("freight", os.MFD_CLOEXEC)
+            os.ftruncate(self._fd, fields * 8)
+            shared = memoryview(mmap.mmap(self._fd, fields * 8)).cast("q")
+            self._bells = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(workers)]
+        except OSError as error:
+            raise Unservable(
+                f"--workers: this system refuses the memory that workers share: {error.strerror} (memfd_create(2), "
+                "eventfd(2)); use --workers 1, or allow these calls in the sandbox"
+            ) from error
         self._rows = [shared[at * _WIDTH : (at + 1) * _WIDTH] for at in range(workers + 1)]
         cells = shared[(workers + 1) * _WIDTH :]
         self._cells = [cells[at * CELLS : (at + 1) * CELLS] for at in range(workers + 1)]
-        self._bells = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(workers)]
         self._depth = 0
 
     def __enter__(self) -> Self:

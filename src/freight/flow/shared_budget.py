@@ -3,7 +3,6 @@
 The law is that of :class:`~freight.flow.budget.Budget`, over sums: counts and bytes of the others are read from their
 rows before anything is decided. What is still on its way between two workers is less than one call of each; where that
 could be too much, the decision is made under the lock, and what it allows is written down before the lock is free.
-Loans are divided by who runs how many downloads.
 """
 
 from __future__ import annotations
@@ -11,18 +10,17 @@ from __future__ import annotations
 from time import monotonic
 
 from freight.flow.budget import Budget
-from freight.flow.rows import CHANGES, COUNTED, COUNTS, LENT, PINNED, PROCESS, READY, STUCK, Rows
+from freight.flow.rows import CHANGES, COUNTED, COUNTS, LENT, PROCESS, READY, STUCK, Rows
 from freight.ports import Sink
 
 _COLUMNS = tuple(enumerate(COUNTS, COUNTED))
 _CONNECTIONS = COUNTED + COUNTS.index("connections")
-_RUNNING = COUNTED + COUNTS.index("running")
 _RING_SECONDS = 0.01
 _AHEAD = 2  # connections more than another worker has, before that one is to accept
 
 
 class SharedBudget(Budget):
-    """The budget of worker ``number``. Its counts, and ``pinned``, are those of all workers; ``lent`` is its own."""
+    """The budget of worker ``number``. Its counts, and ``lent``, are those of all workers."""
 
     __slots__ = (
         "_mine",
@@ -33,7 +31,7 @@ class SharedBudget(Budget):
         "_rang_at",
         "_rows",
         "_seen",
-        "_their_pinned",
+        "_their_lent",
         "_theirs",
     )
 
@@ -43,7 +41,7 @@ class SharedBudget(Budget):
         self._mine = rows.row(number)
         self._others = rows.others(number)
         self._theirs = dict.fromkeys(COUNTS, 0)  # what the others' rows said when they were last read
-        self._their_pinned = 0
+        self._their_lent = 0
         self._seen = -1
         self._own_process = 0
         self._racing = 0  # with more room than this, in bytes, no two can take the same
@@ -72,9 +70,7 @@ class SharedBudget(Budget):
             mine[CHANGES] += 1
         self._process = own_process + sum([row[PROCESS] for row in others])
         super()._divide()
-        self._racing = self.sharing * (self._most or self._largest)
-        own, all_running = mine[_RUNNING], max(1, self.running)
-        self._pool, self._float = self._pool * own // all_running, self._float * own // all_running
+        self._racing = self.sharing * self._share
 
     def _own_cost(self) -> int:
         own = dict(zip(COUNTS, self._mine[COUNTED:], strict=False))
@@ -82,32 +78,31 @@ class SharedBudget(Budget):
 
     def _refresh(self) -> None:
         """Read again what the others have."""
-        pinned = changes = 0
+        lent = changes = 0
         for row in self._others:
-            pinned += row[PINNED]
+            lent += row[LENT]
             changes += row[CHANGES]
-        self.pinned += pinned - self._their_pinned
-        self._their_pinned = pinned
+        self.lent += lent - self._their_lent
+        self._their_lent = lent
         if changes != self._seen:
             self._seen = changes
             self._divide()
 
-    def note(self, sink: Sink, pinned: int) -> None:
+    def note(self, sink: Sink, held: int) -> None:
         """See :class:`~freight.flow.ledger.Ledger`."""
-        super().note(sink, pinned)
-        self._mine[PINNED] = self.pinned - self._their_pinned
-        self._mine[LENT] = self.lent
+        super().note(sink, held)
+        self._mine[LENT] = self.lent - self._their_lent
 
-    def window(self, sink: Sink, held: int, moved: int, quick: bool) -> int:
+    def window(self, sink: Sink, held: int) -> int:
         """See :class:`Budget`."""
         self._refresh()
-        if self._for_windows - self.pinned > self._racing:
-            return super().window(sink, held, moved, quick)
+        if self._pool - self.lent > self._racing:
+            return super().window(sink, held)
         with self._rows:
             self._refresh()
-            window = super().window(sink, held, moved, quick)
-            own = self.pinned - self._their_pinned
-            self._mine[PINNED] = own + max(0, (window or self._largest) - sink.account.pinned)  # until it is noted
+            window = super().window(sink, held)
+            # Until it is noted.
+            self._mine[LENT] += max(0, window - sink.account.base - sink.account.over)
         return window
 
     def can_open(self) -> bool:
@@ -138,9 +133,6 @@ class SharedBudget(Budget):
         """See :class:`Budget`. To be asked, and what it allows done, under the lock."""
         self._refresh()
         return super().can_run(express=express, produced=produced)
-
-    def _overlent(self, lent_elsewhere: int = 0) -> int:
-        return super()._overlent(lent_elsewhere + sum([row[LENT] for row in self._others]))
 
     def room(self, stuck_elsewhere: int = 0) -> float:
         """See :class:`Budget`: of all workers."""

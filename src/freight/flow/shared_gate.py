@@ -91,13 +91,10 @@ class SharedGate(Gate):
         for cell in set(cells_of(key)):
             self._own_cells[cell] += step
 
-    def _is_allowed(self, lane: Lane, key: Key) -> bool:
-        most = self.terms.per_client
-        if lane is Lane.EXPRESS or most is None:
-            return True
+    def _running_of(self, key: Key) -> int:
         # The lesser of two: others that share one of the two do not count.
         theirs = min(sum(cells[cell] for cells in self._other_cells) for cell in cells_of(key))
-        return self._of_client.get(key, 0) + theirs < most
+        return super()._running_of(key) + theirs
 
     def _cannot_wait(self) -> Refusal | None:
         theirs = sum(row[_WAITING] for row in self._others)
@@ -157,7 +154,7 @@ class SharedGate(Gate):
             return
         lent = self._budget.lent
         if any(row[_WAITING] for row in self._others):
-            self._budget.reclaim(_RECLAIMED_AT_MOST, called_in=True)
+            self._budget.reclaim(_RECLAIMED_AT_MOST)
         self.call_next()
         if self._budget.lent < lent:
             self._rows.ring(self._number, _WAITING)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from concurrent.futures import Executor
 
+from freight.core.line import Key
+from freight.disk import NOBODY, DiskPool, Work
 from freight.flow.budget import Budget
 from freight.flow.gate import Slot, Terms
 from freight.flow.meter import Meter, reason_of
@@ -23,7 +24,8 @@ from freight.model import Plan, Span
 from freight.ports import Reader, Sink
 
 _SWEEP_AT_ONCE = 1000  # transfers looked at before the loop gets its turn back: a millisecond or two
-_HASTE = 4  # while others wait, patience is shorter by this
+_HASTE = 4  # while others wait, patience is shorter by this,
+_LENT_SECONDS = 10.0  # and no longer than this with a client that keeps what it was lent
 
 
 class Transfers:
@@ -35,17 +37,17 @@ class Transfers:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        pool: Executor,
+        pool: DiskPool,
         budget: Budget,
         meter: Meter,
         terms: Terms,
         rates: Rates | None = None,
     ) -> None:
         self.terms = terms
-        self.rounds = Rounds(loop, budget.whole_loans)
+        self.rounds = Rounds(loop)
         self.rates = rates or Rates(terms.rate, terms.client_rate)
         self._loop = loop
-        self._pool = pool
+        self.pool = pool
         self._budget = budget
         self._meter = meter
         self._warmer = Warmer(loop, pool)
@@ -68,7 +70,7 @@ class Transfers:
         self.rates.join(slot.key, began)
         try:
             if pump is None:
-                made = await self._relay(reader, segments, sink)
+                made = await self._relay(reader, segments, sink, slot.key)
                 reader.check()
             else:
                 del segments
@@ -91,7 +93,7 @@ class Transfers:
 
     async def send(self, plan: Plan, sink: Sink) -> None:
         """Send a plan without spans. Raises as :meth:`transfer` does."""
-        await self._relay(None, sink.segments(plan, None), sink)
+        await self._relay(None, sink.segments(plan, None), sink, NOBODY)
 
     async def sweep(self, wanted: int) -> int:
         """Look once at all transfers, and end those whose client has taken nothing, or too little, for too long.
@@ -99,27 +101,35 @@ class Transfers:
         ``wanted``: so many others wait for a slot. For each of them one is let go with less patience. How many bytes
         all have taken since the last look.
         """
-        now, terms, taken = self._loop.time(), self.terms, 0
+        now, terms, taken, stuck = self._loop.time(), self.terms, 0, 0
         for count, waiting in enumerate(self.rounds):
             if isinstance(waiting, Waiting) and waiting.waits:  # some have ended while others had a turn
-                patience = terms.idle_seconds / _HASTE if wanted else terms.idle_seconds
-                before = waiting.seen
-                error = waiting.judge(now, patience, terms.least_rate)
+                sink, before = waiting.sink, waiting.seen
+                if sink.account.over:
+                    self._budget.note(sink, sink.held())
+                error = waiting.judge(now, self._patience(sink, wanted), terms.least_rate)
                 taken += max(0, waiting.seen - before) if before >= 0 else 0
-                if self._budget.tight:
-                    self._budget.look(waiting.sink)
+                stuck += sink.account.over if waiting.seen == before else 0
                 if error is not None:
                     waiting.end(error)
                     wanted = max(0, wanted - 1)
             if count % _SWEEP_AT_ONCE == _SWEEP_AT_ONCE - 1:
                 await asyncio.sleep(0)
+        self._budget.stuck = min(stuck, self._budget.lent)
         return taken
+
+    def _patience(self, sink: Sink, wanted: int) -> float:
+        """How long a client may take nothing, in seconds."""
+        patience = self.terms.idle_seconds
+        if not wanted:
+            return patience
+        return min(patience / _HASTE, _LENT_SECONDS if sink.account.over else patience)
 
     def close(self) -> None:
         """Give back what the transfers share. None may run any more."""
         self.rounds.close()
 
-    async def _relay(self, reader: Reader | None, segments: Iterator[bytes | Span], sink: Sink) -> int:
+    async def _relay(self, reader: Reader | None, segments: Iterator[bytes | Span], sink: Sink, client: Key) -> int:
         """How many bytes the reader has made."""
         sink.bound(MARK_MIN)
         made = 0
@@ -128,10 +138,15 @@ class Transfers:
                 await self._write(segment, sink)
                 continue
             assert reader is not None  # only a plan with spans has any
-            while piece := await self._loop.run_in_executor(self._pool, reader.read):
+            while piece := await self._make(reader, client):
                 await self._write(sink.piece(piece), sink)
                 made += len(piece)
         return made
+
+    async def _make(self, reader: Reader, client: Key) -> bytes:
+        """The producer's next piece."""
+        job = self.pool.submit(reader.read, work=Work.LISTING, device=reader.device, client=client)
+        return await asyncio.wrap_future(job, loop=self._loop)
 
     async def _write(self, data: bytes, sink: Sink) -> None:
         writer = Writer(data, sink, self._budget)

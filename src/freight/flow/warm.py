@@ -1,21 +1,28 @@
 """Never a cold read on the loop: ask whether the next bytes are in the page cache, and have a thread fetch them if not.
 
 The question is preadv2(2) with ``RWF_NOWAIT``: it gives a byte that is in memory and EAGAIN for one that is not, in
-about a microsecond. Where a file system does not know the flag nothing is taken for warm, and every window is fetched
-by a thread first, which costs a hand-over and never the loop.
+about a microsecond. A file system that does not know the flag is either one that keeps its files in memory, where every
+byte can be read at once, or one of which nothing is known: then a thread fetches every range first, which costs a
+hand-over and never the loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
+import sys
 from collections.abc import Callable
-from concurrent.futures import Executor
+
+from freight.core.line import Key
+from freight.disk import DiskPool, Work
 
 _STRIDE_BYTES = 512 * 1024  # one question each; the page cache fills and empties in runs of readahead, not by pages
 _ADVICE_BYTES = 1024 * 1024  # more at once is cut short by the kernel (mm/readahead.c, force_page_cache_ra)
 
 _NOWAIT = getattr(os, "RWF_NOWAIT", None)
+_IN_MEMORY = frozenset((0x01021994, 0x858458F6, 0x958458F6))  # tmpfs, ramfs, hugetlbfs: linux/magic.h
+_STATFS_BYTES = 256  # more than struct statfs has on any architecture
 _BYTE = [bytearray(1)]
 
 
@@ -30,21 +37,37 @@ def resident(fd: int, start: int, stop: int) -> bool:
         for offset in range(start, stop, _STRIDE_BYTES):
             os.preadv(fd, _BYTE, offset, _NOWAIT)
         os.preadv(fd, _BYTE, stop - 1, _NOWAIT)
-    except OSError:
-        return False  # cold, or EOPNOTSUPP; a failing disk is met again by the thread, which can tell
+    except BlockingIOError:
+        return False  # cold
+    except OSError:  # EOPNOTSUPP, as a rule; a failing disk is met again by the thread, which can tell
+        return _is_in_memory(fd)
     return True
 
 
-class Warmer:
-    """Fetches cold windows into the page cache, in the threads of ``pool``."""
+def _is_in_memory(fd: int) -> bool:
+    """Whether a file is of a file system that has no disk: statfs(2), whose ``f_type`` Python does not tell."""
+    found = ctypes.create_string_buffer(_STATFS_BYTES)
+    try:
+        if ctypes.CDLL(None).fstatfs(fd, found):
+            return False
+    except (OSError, AttributeError):
+        return False
+    return int.from_bytes(found.raw[: ctypes.sizeof(ctypes.c_long)], sys.byteorder) in _IN_MEMORY
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, pool: Executor) -> None:
+
+class Warmer:
+    """Fetches cold ranges into the page cache, in the threads of ``pool``."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, pool: DiskPool) -> None:
         self._loop = loop
         self._pool = pool
 
-    def fetch(self, fd: int, start: int, stop: int, done: Callable[[OSError | None], None]) -> None:
+    def fetch(
+        self, fd: int, start: int, stop: int, device: int, client: Key, done: Callable[[OSError | None], None]
+    ) -> None:
         """Bring ``[start, stop)`` of ``fd`` into memory, then call ``done`` on the loop, with the error or None.
 
+        ``device`` and ``client`` say whose turn it is: see :class:`freight.disk.DiskPool`.
         A descriptor closed meanwhile does no harm: what is read goes nowhere.
         """
 
@@ -57,7 +80,7 @@ class Warmer:
                 outcome = None
             self._loop.call_soon_threadsafe(done, outcome)
 
-        self._pool.submit(job)
+        self._pool.submit(job, work=Work.READ, device=device, client=client)
 
 
 def _read_through(fd: int, start: int, stop: int) -> None:

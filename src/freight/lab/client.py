@@ -1,4 +1,4 @@
-"""One client of the crowd: it asks for a file on a connection of its own, and takes it fast, slowly, or not at all."""
+"""One client: it requests a file on its own connection, and reads it fast, slowly, or not at all."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _ANSWERED = re.compile(rb"HTTP/1\.[01] 20[06] ")
 
 
 class At(StrEnum):
-    """What a client is at, and, from ``WHOLE`` on, what has become of its request."""
+    """The state of a client; from ``WHOLE`` on, how its request ended."""
 
     CONNECTING = "connecting"
-    ASKING = "asking"  # no answer yet: it may wait in the server's line
+    ASKING = "asking"  # no answer yet: it may wait in the server's queue
     RUNNING = "running"
-    STALLED = "stalled"  # it has what it wanted for now, and reads no more
+    STALLED = "stalled"  # it has read what it should, and reads no more
     WHOLE = "whole"
     REFUSED = "refused"  # an answer that is neither 200 nor 206
     CUT = "cut"  # the connection ended before the body
@@ -33,9 +33,9 @@ ENDS = frozenset({At.WHOLE, At.REFUSED, At.CUT})
 class Manner:
     """How a client behaves. Sizes in bytes.
 
-    ``stall``: it reads so much of the body and then stands still, until told to go on; -1: it does not. ``pace``:
-    bytes a second that it reads; 0: all that comes. ``again``: it asks anew, on a new connection, when it has all.
-    ``receive``: its SO_RCVBUF, ``segment``: its TCP_MAXSEG, 1448 to be like Ethernet on the loopback; 0: the host's.
+    ``stall``: it stops reading after this much of the body, until it is told to go on; -1: never. ``pace``: bytes per
+    second that it reads; 0: all that comes. ``again``: when it has all, it requests the file again on a new connection.
+    ``receive``: its SO_RCVBUF; ``segment``: its TCP_MAXSEG, 1448 to be like Ethernet on the loopback; 0: the default.
     """
 
     stall: int = -1
@@ -46,15 +46,15 @@ class Manner:
 
 
 class Client:
-    """A connection and its answer. ``taken`` counts bytes of the body; ``length`` is what was promised, -1 if nothing.
+    """A connection and its response. ``taken`` counts bytes of the body; ``length`` is Content-Length, -1 if unknown.
 
-    Its connection is under way when it is made, and ``wait_seconds`` is the time from then to the first byte.
+    It begins to connect when it is made; ``wait_seconds`` is the time from then to the first byte.
     """
 
-    __slots__ = ("at", "length", "manner", "sock", "started_seconds", "taken", "wait_seconds")
+    __slots__ = ("at", "host", "length", "manner", "sock", "started_seconds", "taken", "wait_seconds")
 
-    def __init__(self, port: int, manner: Manner) -> None:
-        self.at, self.manner = At.CONNECTING, manner
+    def __init__(self, host: str, port: int, manner: Manner) -> None:
+        self.at, self.host, self.manner = At.CONNECTING, host, manner
         self.taken, self.length, self.wait_seconds = 0, -1, 0.0
         self.started_seconds = time.monotonic()
         self.sock = socket.socket()
@@ -63,23 +63,23 @@ class Client:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, manner.receive)
         if manner.segment:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, manner.segment)
-        self.sock.connect_ex(("127.0.0.1", port))  # what becomes of it is seen when it is asked
+        self.sock.connect_ex((host, port))  # whether it succeeds is seen when the request is sent
 
     def ask(self, target: str) -> None:
-        """Send the request, once the connection stands or has failed."""
+        """Send the request, when the connection is established or has failed."""
         try:
-            self.sock.send(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+            self.sock.send(f"GET {target} HTTP/1.1\r\nHost: {self.host}\r\nConnection: close\r\n\r\n".encode())
             self.at = At.ASKING
         except OSError:
             self._end(At.CUT)
 
     def take(self) -> int:
-        """Take what is there and may be taken now; how many bytes of the body."""
+        """Read what is there and may be read now. Return the bytes of the body."""
         try:
             if self.at is At.ASKING:
                 count = self._begin(self.sock.recv(_HEAD_BYTES))
             elif (limit := self._limit()) > 0:
-                # The kernel discards what it would have copied (MSG_TRUNC, tcp(7)): not the clients are measured.
+                # The kernel discards the bytes instead of copying them (MSG_TRUNC, tcp(7)): clients cost little.
                 count = self.sock.recv_into(_TRASH, limit, socket.MSG_TRUNC)
                 if not count:
                     self._end(At.WHOLE if self.length < 0 else At.CUT)
@@ -99,17 +99,17 @@ class Client:
         return count
 
     def go(self) -> None:
-        """Take all that comes from now on."""
+        """Read all that comes from now on."""
         self.manner = Manner()
         if self.at is At.STALLED:
             self.at = At.RUNNING
 
     def leave(self) -> None:
-        """Close the connection, whatever it is at."""
+        """Close the connection, whatever its state."""
         self.sock.close()
 
     def _begin(self, data: bytes) -> int:
-        """The beginning of an answer, its head in one piece as every server here sends it; the bytes of body in it."""
+        """Read a response's head, which every server here sends in one piece. Return the bytes of body after it."""
         head, blank, body = data.partition(b"\r\n\r\n")
         if not blank or not _ANSWERED.match(head):
             self._end(At.REFUSED if head.startswith(b"HTTP/1.") else At.CUT)

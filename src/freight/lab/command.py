@@ -32,86 +32,99 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
 
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    short_help="Measure on this machine what a download costs, and draw it.",
+    short_help="Measure what downloads cost on this machine, and draw a report.",
     epilog="""\b
 Examples:
   freight lab --quick                              then open freight-lab/report.html
-  freight lab --scenario stalled --scenario crowd  these two, thoroughly
-  freight lab --against nginx,go                   beside servers that are installed""",
+  freight lab --scenario stalled --scenario crowd  only these two, with all cases
+  freight lab --against nginx,go                   compare with servers that are installed""",
 )
-@click.option("--quick", is_flag=True, help="Fewer cases and shorter times: less than a minute on two cores.")
 @click.option(
-    "--out", metavar="DIR", default="freight-lab", show_default=True, type=click.Path(), help="Where the report goes."
+    "--quick", is_flag=True, help="Fewer cases and shorter times: about one minute instead of seven, on two cores."
+)
+@click.option(
+    "--out", metavar="DIR", default="freight-lab", show_default=True, type=click.Path(), help="Folder for the report."
 )
 @click.option(
     *("--scenario", "scenarios"),
     metavar="NAME",
     multiple=True,
     shell_complete=_names,
-    help="Only this one, see --list; may be repeated.",
+    help="Run only this scenario (see --list). Can be repeated.",
 )
-@click.option("--against", metavar="NAMES", default="", help="Measure these beside it: nginx, caddy, go; by commas.")
-@click.option("--list", "listed", is_flag=True, help="Say which scenarios there are, and measure nothing.")
+@click.option("--against", metavar="NAMES", default="", help="Measure these servers too: nginx, caddy, go (by commas).")
+@click.option("--list", "listed", is_flag=True, help="List the scenarios and exit.")
 def lab(quick: bool, out: str, scenarios: Sequence[str], against: str, listed: bool) -> int:
-    """Measure on this machine what a download costs, and draw it.
+    """Measure what downloads cost on this machine, and draw a report.
 
-    Servers are started as processes of their own and loaded over the loopback by a crowd of clients; their memory, what
-    the kernel holds for them, and their CPU time are read from outside. The report is a folder: report.html, which
-    needs no network, results.json with every sample, and a figure each as SVG. All that was started is ended.
+    The lab starts each server as its own process and loads it with up to thousands of clients over the loopback. It
+    reads from outside how much memory and CPU time the server and the kernel need. One scenario, path, is a download
+    over a long line, which only root can make: without root it is skipped. The report is a folder:
+    report.html, which needs no network, results.json with every sample, and each figure as SVG. The lab ends every
+    process that it started.
 
-    It draws with matplotlib: pip install "freight[lab]".
+    Run it on a quiet machine: if other programs use more than a tenth of the processors, the report says that its
+    numbers cannot be trusted.
+
+    It draws with matplotlib. Where that is not installed, the command says how to install it.
     """
-    from importlib.util import find_spec
-
+    from freight.extras import demand
     from freight.lab.scenarios import BY_NAME, SCENARIOS
     from freight.lab.servers import PEERS
 
-    if listed:
-        click.echo("\n".join(f"{row.name:12}{row.question}" for row in SCENARIOS))
-        return DONE
     peers = [name.strip() for name in against.split(",") if name.strip()]
     for kind, given, known in (("scenario", scenarios, list(BY_NAME)), ("against", peers, list(PEERS))):
         if wrong := [name for name in given if name not in known]:
             raise Unservable(f"{kind}: there is no {wrong[0]!r}; there are {', '.join(known)}")
-    if find_spec("matplotlib") is None:
-        raise Unservable(
-            'the lab draws with matplotlib, which is not installed: pip install "freight[lab]", or ./scripts/setup lab'
-        )
+    if listed:
+        click.echo("\n".join(f"{row.name:12}{row.question}" for row in SCENARIOS))
+        return DONE
+    demand("matplotlib", "freight lab")
     return _run(out, [name for name in BY_NAME if name in scenarios or not scenarios], peers, quick)
 
 
 def _run(out: str, names: Sequence[str], peers: Sequence[str], quick: bool) -> int:
-    from freight.lab import laboratory
+    from freight.lab import busy, laboratory, load
+    from freight.lab.gauge import machine
     from freight.lab.scenarios import BY_NAME
     from freight.lab.servers import PEERS
 
-    signal.signal(signal.SIGTERM, _end)  # by default it would end us without a chance to end what we started
+    signal.signal(signal.SIGTERM, _end)  # the default would end us before we could end our servers
     folder = Path(out)
     laboratory.prepare(folder)
     rows = [BY_NAME[name] for name in names]
+    chosen = [PEERS[name] for name in dict.fromkeys(peers)]
+    before = load.look()
+    if warning := busy.warning_now(int(str(machine()["cores"])), before):
+        click.secho(f"freight: {warning}", err=True, fg="yellow")
     with _Bar(rows, quick) as bar:
-        results = laboratory.run(names, [PEERS[name] for name in dict.fromkeys(peers)], quick=quick, tell=bar.tell)
+        results = laboratory.run(names, chosen, before, quick=quick, tell=bar.tell)
         report = laboratory.write(results, folder)
-    return conclude(results["scenarios"], report)
+    return conclude(results, report)
 
 
-def conclude(records: Mapping[str, Mapping[str, Any]], report: Path) -> int:
-    """Say what came of it: 0, or 1 where a server leaks or a scenario was not measured."""
-    from freight.lab.words import sentences
+def conclude(results: Mapping[str, Any], report: Path) -> int:
+    """Print the verdicts. Return 0, or 1 if the server leaks."""
+    from freight.lab.wording import NO_BREAK_SPACE
+    from freight.lab.words import remarks, verdict
 
+    records: Mapping[str, Mapping[str, Any]] = results["scenarios"]
     status = DONE
     for name, record in records.items():
         if "skipped" in record:
             click.echo(f"{name:12}skipped: {record['skipped']}")
         else:
-            said = " ".join(sentences(name, record))
-            click.echo(click.wrap_text(f"{name:12}{said}", 100, "", " " * 12))
+            # On a busy machine the last line says it once, and the report for each scenario.
+            said = " ".join([verdict(name, record), *([] if results.get("busy") else remarks(record))])
+            click.echo(click.wrap_text(f"{name:12}{said}", 100, "", " " * 12).replace(NO_BREAK_SPACE, " "))
     left_out = {what: why for record in records.values() for what, why in dict(record.get("left_out", {})).items()}
     for what, why in left_out.items():
         click.echo(f"left out    {what}: {why}")
     summary = records.get("memory", {}).get("summary")
     if summary and not summary["returned"]:
         status = UNFINISHED
+    if results.get("busy"):
+        click.secho(results["busy"], fg="yellow", bold=True)
     click.echo(f"{report}")
     return status
 
@@ -121,11 +134,15 @@ class _Bar:
 
     def __init__(self, rows: Sequence[Scenario], quick: bool) -> None:
         self._estimates = {row.name: row.quick_seconds if quick else row.full_seconds for row in rows}
+        self._whole = sum(self._estimates.values())
         self._now = ""
         self._done = self._shown = 0.0
-        length = int(sum(self._estimates.values()) * 10)
+        many = f"{len(rows)} scenarios" if len(rows) > 1 else "1 scenario"
+        click.echo(f"freight: {many}, {rough_time(self._whole)} on a quiet machine", err=True)
         self._bar = (
-            click.progressbar(length=length, file=sys.stderr, item_show_func=str) if sys.stderr.isatty() else None
+            click.progressbar(length=int(self._whole * 10), file=sys.stderr, item_show_func=str)
+            if sys.stderr.isatty()
+            else None
         )
 
     def __enter__(self) -> _Bar:
@@ -135,20 +152,29 @@ class _Bar:
 
     def __exit__(self, *_: object) -> None:
         if self._bar:
-            self._bar.update(int((sum(self._estimates.values()) - self._shown) * 10), "")
+            self._bar.update(int((self._whole - self._shown) * 10), "")
             self._bar.__exit__(None, None, None)
 
     def tell(self, scenario: Scenario, seconds: float) -> None:
-        """This scenario has run for so many seconds; one that takes longer than it should waits at its end."""
+        """Show that this scenario has run this long. One that takes longer than estimated stops the bar at its end."""
         if scenario.name != self._now:
             self._done += self._estimates.get(self._now, 0.0)
             self._now = scenario.name
             if self._bar is None:
-                click.echo(f"freight: {scenario.name}: {scenario.title}", err=True)
+                left = rough_time(self._whole - self._done)
+                click.echo(f"freight: {scenario.name}: {scenario.title} ({left} to go)", err=True)
         there = self._done + min(seconds, self._estimates[scenario.name])
         if self._bar and there - self._shown >= 0.1:
             self._bar.update(int(there * 10) - int(self._shown * 10), scenario.name)
             self._shown = there
+
+
+def rough_time(seconds: float) -> str:
+    """A time that is an estimate: ``about 5 s``, ``about 1 minute``, ``about 6 minutes``."""
+    if seconds < 50:
+        return f"about {max(5, round(seconds / 5) * 5)} s"
+    minutes = round(seconds / 60)
+    return f"about {minutes} minute{'s' if minutes > 1 else ''}"
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Thousands of clients in a process of their own, which do as they are told and say how they are."""
+"""Thousands of clients in their own process, which is controlled over a pipe."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from typing import Any, Self
 from freight.errors import FreightError
 from freight.lab import tether
 from freight.lab.client import Manner
+from freight.lab.network import LOOPBACK, Ends, inside
 
 
 class Lost(FreightError):
-    """A process of the lab's own has ended before its time."""
+    """A process of the lab has ended unexpectedly, or something took too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a crowd is: how many are at what (:class:`freight.lab.client.At`), the bytes of body taken, and when."""
+    """The number of clients in each state (:class:`freight.lab.client.At`), bytes of body read, and the time."""
 
     at: Mapping[str, int]
     taken_bytes: int
@@ -32,14 +33,15 @@ class Standing:
 
 
 class Crowd:
-    """The clients of the server at a port, all of whom ask for one target."""
+    """The clients of the server at a port. All of them request one target, from the clients' end."""
 
-    def __init__(self, port: int, target: str) -> None:
-        self.process = tether.start(
-            [sys.executable, "-m", "freight.lab.crowd_loop", str(port), target],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+    def __init__(self, port: int, target: str, ends: Ends = LOOPBACK) -> None:
+        with inside(ends.client):
+            self.process = tether.start(
+                [sys.executable, "-m", "freight.lab.crowd_loop", ends.host, str(port), target],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -47,26 +49,26 @@ class Crowd:
     def __exit__(self, *_: object) -> None:
         tether.stop(self.process)
         for pipe in (self.process.stdin, self.process.stdout):
-            with suppress(OSError):  # what was written and never read is lost, as it should be
+            with suppress(OSError):  # a command that was not read is lost, which does no harm
                 pipe.close()  # type: ignore[union-attr]
 
     def join(self, count: int, manner: Manner) -> Standing:
-        """So many more clients."""
+        """Add this many clients."""
         return self._tell("join", count=count, **asdict(manner))
 
     def go(self) -> Standing:
-        """All take what comes, those too that stand still."""
+        """Let all clients read what comes, including stalled ones."""
         return self._tell("go")
 
     def leave(self) -> Standing:
-        """All close their connections. What is counted begins anew, the bytes apart."""
+        """Close all connections, and reset all counts except the bytes."""
         return self._tell("leave")
 
     def look(self) -> Standing:
         return self._tell("look")
 
     def waits_seconds(self) -> list[float]:
-        """The time of each answer from the beginning of its connection to its first byte."""
+        """For each response, the time from connecting to its first byte."""
         waits: list[float] = self._ask("waits")["waits_seconds"]
         return waits
 
@@ -84,6 +86,6 @@ class Crowd:
         except OSError:
             line = b""
         if not line:
-            raise Lost("the crowd of clients has ended before its time")
+            raise Lost("the process of the clients ended unexpectedly")
         said: dict[str, Any] = json.loads(line)
         return said

@@ -1,7 +1,7 @@
-"""The process of the crowd: all its clients in one epoll loop. usage: python -m freight.lab.crowd_loop PORT TARGET
+"""The process of the clients, all in one epoll loop. usage: python -m freight.lab.crowd_loop HOST PORT TARGET
 
-A command is a JSON object, a line on standard input, and each is answered by a line on standard output. When the input
-ends, so does the process.
+A command is a JSON object on one line of standard input; each is answered by a line on standard output. When the input
+ends, the process exits.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any
 from freight.lab.client import ENDS, At, Client, Manner
 from freight.lab.tether import raise_descriptor_limit
 
-_AT_ONCE = 256  # connections on their way at a time: below any listener's backlog
-_ROUND = 64  # clients served before commands are looked at again, so that an answer comes in milliseconds
-_PACE_SECONDS = 0.002  # a slow client reads this often: what comes meanwhile must fit its receive window
+_AT_ONCE = 256  # connections that are being established at a time: below any listener's backlog
+_ROUND = 64  # clients handled before the next look at commands, so that an answer comes within milliseconds
+_PACE_SECONDS = 0.002  # a slow client reads this often: the bytes in between must fit its receive window
 
 
 class Loop:
     """All clients of one server."""
 
-    def __init__(self, port: int, target: str) -> None:
-        self.port, self.target = port, target
+    def __init__(self, host: str, port: int, target: str) -> None:
+        self.host, self.port, self.target = host, port, target
         self.poll = select.epoll()
         self.poll.register(sys.stdin, select.EPOLLIN)
         self.coming: deque[Manner] = deque()
@@ -56,7 +56,7 @@ class Loop:
                 self._take(client)
 
     def _obey(self, do: str, count: int = 0, **manner: Any) -> dict[str, Any]:
-        """Do as told; then say how things stand."""
+        """Execute a command; return the state afterwards."""
         if do == "join":
             self.coming.extend([Manner(**manner)] * count)
         elif do == "go":
@@ -77,7 +77,7 @@ class Loop:
         self.paced.clear()
 
     def _leave(self) -> None:
-        """All go away, and what has become of earlier ones is forgotten."""
+        """Close all clients, and forget how earlier ones ended."""
         for client in self.clients.values():
             client.leave()  # the epoll forgets what is closed
         self.clients.clear()
@@ -88,7 +88,7 @@ class Loop:
         self.connecting = 0
 
     def _connect(self, manner: Manner) -> None:
-        client = Client(self.port, manner)
+        client = Client(self.host, self.port, manner)
         self.clients[client.sock.fileno()] = client
         self.poll.register(client.sock, select.EPOLLOUT)
         self.connecting += 1
@@ -126,4 +126,4 @@ class Loop:
 
 if __name__ == "__main__":
     raise_descriptor_limit()
-    Loop(int(sys.argv[1]), sys.argv[2]).run()
+    Loop(sys.argv[1], int(sys.argv[2]), sys.argv[3]).run()

@@ -1,4 +1,4 @@
-"""What wget makes of a body whose length is stated, and of one whose length is not: shown, cut, and taken up again."""
+"""What wget shows of a download whose length is stated, and of one whose length is not; both are cut and resumed."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from freight.lab import tether
-from freight.lab.bench import PATIENCE_SECONDS, Bench, Station
+from freight.lab.bench import MB, PATIENCE_SECONDS, Bench, Station
 from freight.lab.crowd import Lost
 from freight.lab.servers import Unfit, freight, program
 
-MIB = 1 << 20
 RATE = "32m"
 _TERMINAL = {"COLUMNS": "72", "LC_ALL": "C"}
 
 
 def length(bench: Bench) -> None:
-    """With a stated length, and without. Raises Unfit without wget."""
+    """Measure with a stated length, and without. Raises Unfit without wget."""
     wget = program("wget")
     if wget is None:
         raise Unfit("wget is not installed")
-    file = bench.file(32 * MIB)
+    file = bench.file(32 * MB)
     bench.settings = {"file_bytes": file.stat().st_size, "wget": _version(wget)}
     bench.commands["wget, cut"] = (
         f"wget --progress=bar:force:noscroll --limit-rate={RATE} http://127.0.0.1:$port/{file.name}"
@@ -69,7 +68,7 @@ def _cut_and_resume(bench: Bench, station: Station, wget: str, name: str, file: 
 
 
 def _await_half(bench: Bench, wget: subprocess.Popen[bytes], copy: Path, said: Path, half_bytes: int) -> None:
-    """End wget when it has half of the file and has shown how far it is. Raises Lost when it is too late for that."""
+    """End wget when it has half of the file and has shown its progress. Raises Lost when wget ended before."""
     end = time.monotonic() + PATIENCE_SECONDS
     while wget.poll() is None and time.monotonic() < end and (len(_bars(said)) < 3 or _size(copy) < half_bytes):
         bench.tick()
@@ -80,7 +79,7 @@ def _await_half(bench: Bench, wget: subprocess.Popen[bytes], copy: Path, said: P
 
 
 def _third_entry(station: Station) -> dict[str, Any]:
-    """What the server has logged of the last request: the proof was the first, the one that was cut the second."""
+    """The server's log entry of the third request, after the proof and the download that was cut."""
     end = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < end:
         lines = [line for line in station.process.log.read_text().splitlines() if line.startswith("{")]
@@ -101,7 +100,7 @@ def _bar(said: Path) -> str:
 
 
 def _bars(said: Path) -> list[str]:
-    """All of them; it draws a new one a few times a second."""
+    """All progress bars that wget drew; it draws a new one a few times a second."""
     lines = re.split(r"[\r\n]", said.read_text(errors="replace"))
     return [line.strip() for line in lines if "%[" in line or "<=>" in line]
 

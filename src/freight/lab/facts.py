@@ -1,7 +1,7 @@
-"""PURE. The numbers of each scenario as they are read: ``FACTS[name](record) -> {fact: text}``.
+"""PURE. The numbers of each scenario as texts: ``FACTS[name](record) -> {fact: text}``.
 
-A record is a scenario's part of results.json. The report's sentences and the essay are made of these, so that no number
-is typed by hand.
+A record is a scenario's part of results.json. The sentences of the report and of the documentation take their numbers
+from here, so that none is typed by hand.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from freight.lab.wording import count, figures, memory, seconds, times
+from freight.lab.sums import window_rate
+from freight.lab.wording import count, figures, memory, rate, seconds, times
 from freight.quantities import format_size
 
 Record = Mapping[str, Any]
@@ -18,9 +19,9 @@ Facts = dict[str, str]
 
 def _memory(record: Record) -> Facts:
     summary = record["summary"]
-    start, after = (summary["moments"][phase]["uss_bytes"]["median"] for phase in ("start", "after"))
+    start, after = (summary["moments"][phase]["process_bytes"]["median"] for phase in ("start", "after"))
     left, allowed = summary["left_bytes"], memory(summary["allowance_bytes"])
-    leaking = f"that is LEAKING, as no more than {allowed} may be left"
+    leaking = f"this is LEAKING: at most {allowed} may stay"
     return {
         "file": memory(record["settings"]["file_bytes"]),
         "start": memory(start),
@@ -31,7 +32,7 @@ def _memory(record: Record) -> Facts:
         "kernel_before": memory(summary["moments"]["start"]["kernel_bytes"]["median"]),
         "cached_after": memory(summary["moments"]["after"]["cached_bytes"]["median"]),
         "left": f"{memory(abs(left))} {'more' if left >= 0 else 'less'} than before",
-        "verdict": f"it has come back (within {allowed} of its baseline)" if summary["returned"] else leaking,
+        "verdict": f"it is back within {allowed} of where it was" if summary["returned"] else leaking,
     }
 
 
@@ -42,9 +43,9 @@ def _strategies(record: Record) -> Facts:
     facts = {"clients": count(most, "client"), "file": memory(record["settings"]["file_bytes"])}
     names = {"whole": "read it all", "chunks": "32KiB chunks", "zero_copy": "zero-copy", "freight": "freight"}
     for short, name in names.items():
-        facts[short] = memory(last[name]["uss_bytes"]["median"])
+        facts[short] = memory(last[name]["process_bytes"]["median"])
         facts[f"{short}_per_client"] = memory(slopes[name])
-        facts[f"{short}_cpu"] = figures(last[name]["cpu_seconds_per_gb"])
+        facts[f"{short}_cpu"] = figures(last[name]["cpu_seconds_per_gb"]["median"])
     facts["whole_to_freight"] = times(slopes["read it all"] / slopes["freight"])
     return facts | _peers({name: memory(slope) for name, slope in slopes.items() if name not in names.values()}.items())
 
@@ -65,12 +66,14 @@ def _stalled(record: Record) -> Facts:
     facts = {"taken": memory(record["settings"]["taken_bytes"])}
     if effect is not None:
         facts["effect"] = times(effect)
-        for short, name in (("bound", "freight --memory 20MB"), ("free", "freight, no window")):
+        for short, name in (("bound", "freight --memory 20MB"), ("free", "zero-copy")):
             facts["clients"] = count(cases[name]["clients"], "client")
             facts[short] = memory(cases[name]["kernel_bytes"]["median"])
             facts[f"{short}_per_client"] = memory(cases[name]["kernel_bytes_per_client"])
             facts[f"{short}_process"] = memory(cases[name]["growth_bytes"]["median"])
     others = {name: case for name, case in cases.items() if not name.startswith("freight")}
+    if effect is not None:
+        del others["zero-copy"]
     return facts | _peers((name, memory(case["kernel_bytes_per_client"])) for name, case in others.items())
 
 
@@ -100,7 +103,7 @@ def _budget(record: Record) -> Facts:
             "half": seconds(queue["wait_seconds"]["median"]),
             "last": seconds(queue["wait_seconds"]["most"]),
             "whole": f"{queue['whole']:,}",
-            "lost": f"{queue['lost']:,} were LOST" if queue["lost"] else "nobody was lost",
+            "lost": f"{queue['lost']:,} FAILED" if queue["lost"] else "none failed",
         }
     return facts
 
@@ -116,8 +119,32 @@ def _length(record: Record) -> Facts:
     return facts
 
 
+def _path(record: Record) -> Facts:
+    cases, settings = record["summary"]["cases"], record["settings"]
+    nearest, far = cases[0], cases[-1]["round_trip_seconds"]
+    farthest = [case for case in cases if case["round_trip_seconds"] == far]
+    allowed = window_rate(settings["window_bytes"], far, settings["bytes_per_second"])
+    slowest = min(case["gb_per_second"]["median"] for case in farthest) * 1e9
+    facts = {
+        "line": rate(settings["bytes_per_second"]),
+        "near": seconds(nearest["round_trip_seconds"]),
+        "far": seconds(far),
+        "near_speed": rate(nearest["gb_per_second"]["median"] * 1e9),
+        "window": format_size(settings["window_bytes"]),
+        "window_speed": rate(allowed),
+        "times": times(slowest / allowed),
+        "product": memory(settings["bytes_per_second"] * far),
+        "send_buffer": memory(settings["largest_send_buffer_bytes"]),
+    }
+    for name, case in (("least", farthest[0]), ("most", farthest[-1])):
+        facts[name] = format_size(case["size_bytes"])
+        facts[f"{name}_speed"] = rate(case["gb_per_second"]["median"] * 1e9)
+        facts[f"{name}_kernel"] = memory(case["kernel_bytes"]["median"])
+    return facts
+
+
 def _peers(told: Iterable[tuple[str, str]]) -> Facts:
-    """What others have in the place of ours, if there are any."""
+    """The same number for other servers, if any were measured."""
     others = ", ".join(f"{said} ({name})" for name, said in told)
     return {"others": others} if others else {}
 
@@ -130,4 +157,5 @@ FACTS: Mapping[str, Callable[[Record], Facts]] = {
     "crowd": _crowd,
     "budget": _budget,
     "length": _length,
+    "path": _path,
 }

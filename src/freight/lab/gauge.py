@@ -1,4 +1,4 @@
-"""What a process costs, seen from outside, and what kind of machine this is: /proc, clock_gettime(2), mincore(2)."""
+"""Read what a process costs, from outside, and what kind of machine this is: /proc, clock_gettime(2), mincore(2)."""
 
 from __future__ import annotations
 
@@ -26,19 +26,24 @@ def family(pid: int) -> list[int]:
 
 
 def memory_bytes(pid: int) -> tuple[int, int]:
-    """USS and PSS of a process and its children: the pages nobody else has; these and its share of the others."""
-    uss = pss = 0
+    """Private dirty memory, and PSS, of a process and its children.
+
+    Private dirty pages (Private_Dirty, proc(5)) are those that it wrote and shares with no process. Clean ones are left
+    out: those of the interpreter's text count as private whenever no other process happens to run the same program.
+    PSS is all it has mapped, each page divided by the number of processes that share it.
+    """
+    private = pss = 0
     for one in family(pid):
         for line in _read(f"/proc/{one}/smaps_rollup").splitlines():
-            if line.startswith(("Private_Clean:", "Private_Dirty:")):
-                uss += int(line.split()[1]) * 1024
+            if line.startswith("Private_Dirty:"):
+                private += int(line.split()[1]) * 1024
             elif line.startswith("Pss:"):
                 pss += int(line.split()[1]) * 1024
-    return uss, pss
+    return private, pss
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of a process, all its threads, and its children, to the nanosecond: its own clock (clock_getres(2))."""
+    """CPU time of a process, all its threads, and its children, by its own clock (clock_getres(2)), to 1 ns."""
     total = 0.0
     for one in family(pid):
         try:
@@ -63,13 +68,13 @@ def cached_bytes(path: Path) -> int:
 
 
 def host_tcp_bytes() -> int:
-    """What all TCP sockets of the host hold in the kernel, sending and receiving (proc(5), net/sockstat)."""
+    """Memory that all TCP sockets of the host hold in the kernel, sending and receiving (proc(5), net/sockstat)."""
     found = re.search(r"^TCP:.* mem (\d+)", _read("/proc/net/sockstat"), re.MULTILINE)
     return int(found[1]) * _PAGE_BYTES if found else 0
 
 
 def available_bytes() -> int:
-    """What may be taken without swapping, or without meeting a control group's limit (proc(5), cgroup v2)."""
+    """Memory that can be used without swapping and within the control group's limit (proc(5), cgroup v2)."""
     found = re.search(r"^MemAvailable: +(\d+)", _read("/proc/meminfo"), re.MULTILINE)
     available = int(found[1]) * 1024 if found else 0
     limit, used = (_read(f"/sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))
@@ -77,7 +82,7 @@ def available_bytes() -> int:
 
 
 def machine() -> dict[str, object]:
-    """What the figures depend on; nothing that names the host."""
+    """Return what the results depend on; nothing that names the host."""
     model = re.search(r"^model name\s*: (.*)$", _read("/proc/cpuinfo"), re.MULTILINE)
     total = re.search(r"^MemTotal: +(\d+)", _read("/proc/meminfo"), re.MULTILINE)
     return {

@@ -1,4 +1,4 @@
-"""Runs scenarios one after another, and writes the folder: ``results.json``, ``report.html``, an SVG a figure."""
+"""Runs scenarios one after another, and writes the folder: ``results.json``, ``report.html``, one SVG per figure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from freight import __version__
 from freight.errors import Unservable
-from freight.lab import gauge
+from freight.lab import busy, gauge, load
 from freight.lab.bench import Bench
 from freight.lab.crowd import Lost
 from freight.lab.scenarios import BY_NAME, Scenario
@@ -25,11 +25,14 @@ from freight.lab.tether import raise_descriptor_limit
 
 Results = dict[str, Any]
 Told = Callable[[Scenario, float], None]
-"""Is told again and again which scenario runs, and for how many seconds it has."""
+"""Called often with the scenario that runs, and the seconds it has run."""
 
 
-def run(names: Iterable[str], peers: Sequence[Server], *, quick: bool, tell: Told) -> Results:
-    """Measure the scenarios of these names. What could not be measured has ``skipped``, and why, in its place."""
+def run(names: Iterable[str], peers: Sequence[Server], before: dict[str, Any], *, quick: bool, tell: Told) -> Results:
+    """Measure the scenarios of these names. One that could not be measured has ``skipped``, with the reason.
+
+    ``before``: how busy the machine was before, from :func:`freight.lab.load.look`.
+    """
     raise_descriptor_limit()
     begin = time.monotonic()
     there = [peer for peer in peers if peer.missing() is None]
@@ -40,9 +43,13 @@ def run(names: Iterable[str], peers: Sequence[Server], *, quick: bool, tell: Tol
         "versions": _versions(there),
         "scenarios": {},
     }
+    watch = load.Watch()
     with tempfile.TemporaryDirectory(prefix="freight-lab-") as work:
         for name in names:
             results["scenarios"][name] = _measure(BY_NAME[name], Path(work), there, quick, tell)
+    during = watch.read()
+    results["load"] = {"before": before, "during": during}
+    results["busy"] = busy.warning(results["machine"]["cores"], before, during)
     for peer in peers:
         if why := peer.missing():
             for record in results["scenarios"].values():
@@ -52,7 +59,7 @@ def run(names: Iterable[str], peers: Sequence[Server], *, quick: bool, tell: Tol
 
 
 def _measure(scenario: Scenario, work: Path, peers: Sequence[Server], quick: bool, tell: Told) -> dict[str, Any]:
-    begin = time.monotonic()
+    begin, watch = time.monotonic(), load.Watch()
     bench = Bench(work, quick, tuple(peers), lambda: tell(scenario, time.monotonic() - begin))
     bench.tick()
     try:
@@ -65,6 +72,7 @@ def _measure(scenario: Scenario, work: Path, peers: Sequence[Server], quick: boo
         "command": bench.commands,
         "settings": bench.settings,
         "left_out": bench.left_out,
+        "load": watch.read(),
         "summary": SUMMARIES[scenario.name](bench.samples),
         "samples": bench.samples,
     }
@@ -99,7 +107,7 @@ def prepare(folder: Path) -> None:
 
 
 def dumped(results: Results) -> str:
-    """The results as JSON, a sample a line."""
+    """The results as JSON, one sample a line."""
     scenarios = results["scenarios"]
     marks = {name: f"<samples of {name}>" for name, record in scenarios.items() if "samples" in record}
     short = {name: record | ({"samples": marks[name]} if name in marks else {}) for name, record in scenarios.items()}

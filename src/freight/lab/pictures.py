@@ -1,4 +1,4 @@
-"""The three pictures of the first scenario, and the plot they are taken from."""
+"""The three pictures of the first scenario, and the plot of the same numbers over time."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from freight.lab.wording import memory
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MIB = 1 << 20
+MB = 1_000_000
 Record = Mapping[str, Any]
 MOMENTS = {
-    "start": "1  Start: nobody has asked",
-    "flight": "2  In flight: at its worst",
-    "after": "3  After: the client has gone",
+    "start": "1  Before the first request",
+    "flight": "2  During the download, at its peak",
+    "after": "3  After the download",
 }
 
 
 def moments(record: Record) -> dict[str, str]:
-    """Each moment as a picture in which areas are bytes, all to one scale."""
+    """Draw each moment as a picture in which areas are bytes, all to one scale."""
     found = {}
     for phase, title in MOMENTS.items():
         now = at(record["summary"], phase)
         size = record["settings"]["file_bytes"]
         text = (
-            f"{memory(now['uss_bytes'])} in the process, {memory(now['kernel_bytes'])} in the kernel's send queue, "
+            f"{memory(now['process_bytes'])} in the process, {memory(now['kernel_bytes'])} in the kernel's send queue, "
             f"{memory(now['cached_bytes'])} of the {memory(size)} file in the page cache. Areas are to scale."
         )
         found[f"memory-{phase}"] = _moment(now, size, title, text)
@@ -38,8 +38,8 @@ def moments(record: Record) -> dict[str, str]:
 
 
 def at(summary: Mapping[str, Any], phase: str) -> dict[str, float]:
-    """What was held at a moment: in flight at its worst, before and after as a rule."""
-    names = ("uss_bytes", "kernel_bytes", "cached_bytes")
+    """What was held at a moment: the peak during the download, the median before and after it."""
+    names = ("process_bytes", "kernel_bytes", "cached_bytes")
     if phase == "flight":
         return {name: summary["worst"][name] for name in names}
     return {name: summary["moments"][phase][name]["median"] for name in names}
@@ -60,10 +60,10 @@ def _moment(now: Mapping[str, float], size_bytes: float, title: str, text: str) 
         axes.text(
             left + 0.05, 0.05, f"{memory(now['cached_bytes'])}\nin the page cache", va="bottom", fontsize=9.5, color=INK
         )
-        process, kernel = (sqrt(now[name] / size_bytes) * side for name in ("uss_bytes", "kernel_bytes"))
+        process, kernel = (sqrt(now[name] / size_bytes) * side for name in ("process_bytes", "kernel_bytes"))
         axes.add_patch(Rectangle((0, 0), process, process, color=PROCESS, linewidth=0))
         axes.text(
-            0, -0.05, f"process\n{memory(now['uss_bytes'])}", va="top", fontsize=9.5, color=PROCESS, weight="bold"
+            0, -0.05, f"process\n{memory(now['process_bytes'])}", va="top", fontsize=9.5, color=PROCESS, weight="bold"
         )
         axes.add_patch(Rectangle((0, process + 0.05), kernel, kernel, color=KERNEL, linewidth=0))
         axes.text(
@@ -84,15 +84,15 @@ def over_time(record: Record, samples: Sequence[Mapping[str, Any]]) -> str:
     seconds = [row["seconds"] - zero for row in samples]
     with canvas(7.6, 4.4) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-        held = [row["uss_bytes"] / MIB for row in samples], [row["kernel_bytes"] / MIB for row in samples]
+        held = [row["process_bytes"] / MB for row in samples], [row["kernel_bytes"] / MB for row in samples]
         upper.stackplot(seconds, *held, colors=(PROCESS, KERNEL), linewidth=0)
         top = 1.5 * max(map(sum, zip(*held, strict=True)))
-        upper.set(ylabel="MiB", ylim=(0, top), title="Held for the download")
-        taken = [(row["taken_bytes"] - samples[0]["taken_bytes"]) / MIB for row in samples]
-        lower.plot(seconds, [row["cached_bytes"] / MIB for row in samples], color=CACHE)
+        upper.set(ylabel="MB", ylim=(0, top), title="Memory held")
+        taken = [(row["taken_bytes"] - samples[0]["taken_bytes"]) / MB for row in samples]
+        lower.plot(seconds, [row["cached_bytes"] / MB for row in samples], color=CACHE)
         lower.plot(seconds, taken, color=OTHER, linestyle=(0, (3, 2)))
-        most = record["settings"]["file_bytes"] / MIB
-        lower.set(xlabel="seconds", ylabel="MiB", ylim=(0, most * 1.25), xlim=(0, seconds[-1]), title="Gone by")
+        most = record["settings"]["file_bytes"] / MB
+        lower.set(xlabel="seconds", ylabel="MB", ylim=(0, most * 1.25), xlim=(0, seconds[-1]), title="File sent")
         label(upper, seconds[-1], held[0][-1] / 2, "process", PROCESS)
         label(upper, seconds[-1], held[0][-1], "kernel's\nsend queue", KERNEL, dy=12)
         label(lower, seconds[-1], most, "in the page cache", CACHE, dy=7)
@@ -106,16 +106,19 @@ def over_time(record: Record, samples: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _mark(upper: Axes, lower: Axes, samples: Sequence[Mapping[str, Any]], summary: Record, zero: float) -> None:
-    """The moments, as lines through both plots, and numbers above; the second stands lower than its neighbours."""
+    """Mark the moments by lines through both plots, with numbers above; the second is lower than its neighbours."""
     phases = {phase: [row["seconds"] - zero for row in samples if row["phase"] == phase] for phase in MOMENTS}
     places = {phase: (row[0] + row[-1]) / 2 for phase, row in phases.items()}
     places["flight"] = summary["worst"]["seconds"] - zero
     for axes in (upper, lower):
         axes.axvspan(phases["flight"][0], phases["flight"][-1], color=RULE, alpha=0.5, linewidth=0, zorder=0)
-        for place in places.values():
-            axes.axvline(place, color=FAINT, linewidth=0.9, linestyle=(0, (2, 2)))
-    for number, (phase, drop, side) in enumerate((("start", 9, 5), ("flight", 25, 5), ("after", 9, -5)), start=1):
+        for phase, place in places.items():
+            top = 0.87 if phase == "flight" and axes is upper else 1  # below the other numbers, so that it crosses none
+            axes.axvline(place, ymax=top, color=FAINT, linewidth=0.9, linestyle=(0, (2, 2)))
+    middle = (upper.get_xlim()[0] + upper.get_xlim()[1]) / 2
+    flight = -5 if places["flight"] > middle else 5
+    for number, (phase, drop, side) in enumerate((("start", 9, 5), ("flight", 25, flight), ("after", 9, -5)), start=1):
         now = at(summary, phase)
-        text = f"{number}   {memory(now['uss_bytes'])}"
+        text = f"{number}   {memory(now['process_bytes'])}"
         text += f" + {memory(now['kernel_bytes'])}" if now["kernel_bytes"] else ""
         label(upper, places[phase], upper.get_ylim()[1], text, dx=side, dy=-drop, weight="bold")

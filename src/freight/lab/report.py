@@ -1,4 +1,4 @@
-"""PURE but for its template. The page in one piece: it needs no network and no script."""
+"""PURE, except that it reads its template. The report as one page that needs no network and no script."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from freight.lab.tables import TABLES
-from freight.lab.words import finding, sentences
+from freight.lab.tables import KEYS, TABLES
+from freight.lab.wording import memory
+from freight.lab.words import remarks, sentences, verdict
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 _THREE = ("memory-start", "memory-flight", "memory-after")
 
 Record = Mapping[str, Any]
+
+PROCESS_MEMORY = "private dirty pages"
 
 
 def page(results: Record, pictures: Mapping[str, Mapping[str, str]], titles: Mapping[str, tuple[str, str]]) -> str:
@@ -23,42 +26,42 @@ def page(results: Record, pictures: Mapping[str, Mapping[str, str]], titles: Map
     scenarios = results["scenarios"]
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         about=escape(_about(results)),
+        banner=_banner(results),
+        process=escape(results.get("process_memory", PROCESS_MEMORY)),
         findings="\n".join(_finding(name, record, titles[name][0]) for name, record in scenarios.items()),
         sections="\n".join(
             _section(name, record, titles[name], pictures.get(name, {})) for name, record in scenarios.items()
         ),
         machine=escape(machine(results["machine"], results["versions"])),
-        note="This was a quick run: fewer cases, shorter times, wider spread." if results["quick"] else "",
+        note="This was a quick run, with fewer cases and shorter times." if results["quick"] else "",
     )
 
 
 def machine(found: Record, versions: Record) -> str:
-    """What the figures depend on, in a sentence."""
+    """Say in one sentence what the numbers depend on."""
     sysctl = ", ".join(f"{name} = {value}" for name, value in found["sysctl"].items())
     programs = ", ".join(f"{name} {version}" for name, version in versions.items())
-    memory = f"{found['memory_bytes'] / (1 << 30):.0f} GiB"
-    return f"{found['cores']} cores ({found['cpu']}), {memory}, Linux {found['kernel']}; {programs}; {sysctl}."
+    host = f"{found['cores']} cores ({found['cpu']}), {memory(found['memory_bytes'])}, Linux {found['kernel']}"
+    return f"{host}; {programs}; {sysctl}."
 
 
 def _about(results: Record) -> str:
     took = f"{results['seconds']:.0f} seconds"
-    return f"Measured on this machine on {results['made']}, in {took}, with freight {results['versions']['freight']}."
+    about = f"Measured on this machine on {results['made']}, in {took}, with freight {results['versions']['freight']}."
+    before = (results.get("load") or {}).get("before", {}).get("load")
+    return about if before is None else f"{about} The load average before was {before:.2f}."
+
+
+def _banner(results: Record) -> str:
+    return f'<p class="banner" role="alert">{escape(results["busy"])}</p>' if results.get("busy") else ""
 
 
 def _finding(name: str, record: Record, title: str) -> str:
     if "skipped" in record:
         said = f'<span class="bad">skipped</span>: {escape(record["skipped"])}'
     else:
-        said = _marked(finding(name, record))
-    return f'<li><a href="#{name}">{escape(title)}</a><span>{_verdict(name, record)}{said}</span></li>'
-
-
-def _verdict(name: str, record: Record) -> str:
-    if name != "memory" or "skipped" in record:
-        return ""
-    if record["summary"]["returned"]:
-        return '<span class="good">Back at its baseline.</span> '
-    return '<span class="bad">LEAKING.</span> '
+        said = _marked(verdict(name, record))
+    return f'<li><a href="#{name}">{escape(title)}</a><span>{said}</span></li>'
 
 
 def _section(name: str, record: Record, title: tuple[str, str], pictures: Mapping[str, str]) -> str:
@@ -66,11 +69,14 @@ def _section(name: str, record: Record, title: tuple[str, str], pictures: Mappin
     heading += f'\n<p class="question">{escape(title[1])}</p>'
     if "skipped" in record:
         return f'{heading}\n<p><span class="bad">Skipped</span>: {escape(record["skipped"])}</p>\n</section>'
-    parts = [heading, *(f"<p>{_marked(sentence)}</p>" for sentence in sentences(name, record))]
+    first, *others = sentences(name, record)
+    parts = [heading, *(f'<p class="bad">{escape(said)}</p>' for said in remarks(record))]
+    parts += [f"<p><strong>{_marked(first)}</strong></p>", f'<div class="key">{_table(KEYS[name](record))}</div>']
     small = [_figure(pictures[three]) for three in _THREE if three in pictures]
     parts += [f'<div class="three">\n{"".join(small)}</div>'] if small else []
     parts += [_figure(picture) for three, picture in pictures.items() if three not in _THREE]
-    parts += [_details("The numbers", _table(TABLES[name](record)))]
+    parts += [f"<p>{_marked(sentence)}</p>" for sentence in others]
+    parts += [_details("All numbers: the median of several measurements (least to most)", _table(TABLES[name](record)))]
     if record["left_out"]:
         left_out = "".join(f"<li>{escape(what)}: {escape(why)}</li>" for what, why in record["left_out"].items())
         parts += [f'<p class="bad">Left out:</p>\n<ul>{left_out}</ul>']
@@ -80,7 +86,7 @@ def _section(name: str, record: Record, title: tuple[str, str], pictures: Mappin
 
 
 def _figure(picture: str) -> str:
-    """An image, not inline: the figures' names of parts would meet on one page."""
+    """Embed a figure as an image. Inline, the ids of several figures would collide on one page."""
     title, text = (picture.split(f"<{tag}>")[1].split(f"</{tag}>")[0] for tag in ("title", "desc"))
     data = b64encode(picture.encode()).decode()
     alt = escape(f"{title}. {text}", quote=True).replace("&amp;", "&")
@@ -102,8 +108,8 @@ def _details(title: str, content: str) -> str:
 
 
 def _marked(sentence: str) -> str:
-    """What must not be overlooked stands out."""
+    """Emphasize what must not be overlooked."""
     said = escape(sentence)
-    for word in ("LEAKING", "LOST"):
+    for word in ("LEAKING", "FAILED"):
         said = said.replace(word, f'<strong class="bad">{word.lower()}</strong>')
     return said

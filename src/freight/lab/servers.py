@@ -1,7 +1,7 @@
-"""The servers that are measured: a table of names and commands, and how one is started, proved and ended.
+"""The servers that are measured: a table of names and commands, and how to start, verify and stop one.
 
-Commands are templates; what is recorded with the results is the template with names instead of places, so that no
-result says what the directories of a machine are called.
+Commands are templates. The results record the template without paths, so that they do not contain the directories of a
+machine.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ http {
 
 
 class Unfit(Exception):
-    """A server cannot be measured here; the text says why."""
+    """A server cannot be measured here; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A way to serve ``$file``, which is in ``$files``, at 127.0.0.1 ``$port``.
+    """A way to serve ``$file``, which is in ``$files``, at ``$port`` of 127.0.0.1, or of ``$host``.
 
     ``needs``: a program that must be installed. ``files``: its configurations, by their names in ``$work``. ``build``:
-    what makes it, once. ``size_bytes``: what is varied of it, a chunk or a budget; 0 for nothing.
+    the command that builds it, once. ``size_bytes``: the size that is varied, of a chunk or a budget; 0 for none.
     """
 
     name: str
@@ -59,13 +59,13 @@ class Server:
     size_bytes: int = 0
 
     def missing(self) -> str | None:
-        """Why it cannot run here, or None."""
+        """The reason why it cannot run here, or None."""
         return f"{self.needs} is not installed" if self.needs and program(self.needs) is None else None
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server process that listens. ``admin``: the port of freight's admin listener."""
+    """A server process that accepts connections. ``admin``: the port of freight's admin listener."""
 
     server: Server
     pid: int
@@ -75,13 +75,13 @@ class Running:
 
 
 def program(name: str) -> str | None:
-    """Where a program is: beside this Python, as some packages bring one, or on the path."""
+    """The path of a program: beside this Python, where some packages install one, or in PATH."""
     beside = Path(sys.executable).parent / name
     return str(beside) if beside.exists() else shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
 
 
 def freight(memory: str | None = None, *more: str, name: str = "", size_bytes: int = 0) -> Server:
-    """Freight with a budget, or with its default."""
+    """freight with this budget, or with its default."""
     flags = ("--memory", memory, *more) if memory else more
     command = ("$python", "-m", "freight", "serve", "$file", "--port", "$port", "--admin", "127.0.0.1:$admin", *flags)
     return Server(name or (f"freight --memory {memory}" if memory else "freight"), command, size_bytes=size_bytes)
@@ -111,25 +111,30 @@ PEERS: Mapping[str, Server] = {
 
 
 def chunks(chunk_bytes: int) -> Server:
-    """The reader, buffer and writer, with a buffer of this size."""
+    """The server that copies with a buffer of this size."""
     return strategy("chunks", chunk_bytes, f"{format_size(chunk_bytes)} chunks")
 
 
 def recorded(server: Server, file: Path) -> str:
-    """The exact command, with names for places."""
+    """The exact command, without paths."""
     names = {"python": "python", "programs": "freight/lab/programs", "file": file.name, "files": "."}
     names |= {server.needs: server.needs} if server.needs else {}
     return " ".join(Template(word).safe_substitute(names) for word in server.command)
 
 
 @contextmanager
-def running(server: Server, file: Path, work: Path) -> Iterator[Running]:
-    """The server as a process that has proved that it serves this file; ended at the end. Raises Unfit."""
+def running(server: Server, file: Path, work: Path, host: str = "127.0.0.1") -> Iterator[Running]:
+    """Start the server, verify that it serves this file at ``host``, and stop it at the end. Raises Unfit."""
     if why := server.missing():
         raise Unfit(why)
     port, admin = _free_ports()
     places = {"python": sys.executable, "programs": PROGRAMS, "file": file, "files": file.parent, "work": work}
-    places |= {"port": port, "admin": admin, server.needs or "none": program(server.needs) if server.needs else ""}
+    places |= {
+        "host": host,
+        "port": port,
+        "admin": admin,
+        server.needs or "none": program(server.needs) if server.needs else "",
+    }
     for name, text in server.files.items():
         (work / name).write_text(Template(text).substitute(places))
     if server.build:
@@ -145,15 +150,15 @@ def running(server: Server, file: Path, work: Path) -> Iterator[Running]:
             stdin=subprocess.DEVNULL,
         )
     try:
-        _await(process, port, log)
-        _prove(port, file)
+        _await(process, (host, port), log)
+        _prove((host, port), file)
         yield Running(server, process.pid, port, admin, log)
     finally:
         tether.stop(process)
 
 
 def _free_ports() -> tuple[int, int]:
-    """Two ports that nobody listens at now."""
+    """Two ports that are free now."""
     with socket.socket() as one, socket.socket() as other:
         for link in (one, other):
             link.bind(("127.0.0.1", 0))
@@ -170,20 +175,20 @@ def _build(command: list[str]) -> None:
             raise Unfit(f"it could not be built: {_last_line(done.stderr)}")
 
 
-def _await(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _await(process: subprocess.Popen[bytes], address: tuple[str, int], log: Path) -> None:
     until = time.monotonic() + _PATIENCE_SECONDS
     while process.poll() is None and time.monotonic() < until:
         try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
+            socket.create_connection(address, 1).close()
             return
         except OSError:
             time.sleep(0.01)
     raise Unfit(f"it did not start: {_last_line(log.read_bytes())}")
 
 
-def _prove(port: int, file: Path) -> None:
-    """Whoever answers must send this file: its first bytes are compared. Raises Unfit."""
-    link = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_SECONDS)
+def _prove(address: tuple[str, int], file: Path) -> None:
+    """Verify that the server sends this file, by its first bytes. Raises Unfit."""
+    link = http.client.HTTPConnection(*address, timeout=_PATIENCE_SECONDS)
     try:
         link.request("GET", f"/{file.name}")
         answer = link.getresponse()
@@ -196,8 +201,8 @@ def _prove(port: int, file: Path) -> None:
         link.close()
     with file.open("rb") as mine:
         if body != mine.read(_PROOF_BYTES):
-            raise Unfit("its bytes are not the file's")
+            raise Unfit("it sent other bytes than the file's")
 
 
 def _last_line(output: bytes) -> str:
-    return (output.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1][-200:]
+    return (output.decode(errors="replace").strip().splitlines() or ["it printed nothing"])[-1][-200:]

@@ -1,6 +1,8 @@
-"""PURE. From the samples of a scenario to every number that is said of it: ``SUMMARIES[name](samples) -> summary``.
+"""PURE. From the samples of a scenario to every number in the report: ``SUMMARIES[name](samples) -> summary``.
 
 A summary holds plain values in bytes and seconds, so that anybody can derive it again from ``results.json``.
+Speeds are measured several times; a measurement in which other programs kept the clients from a processor is left out
+(:func:`freight.lab.busy.starved`). Where all measurements of a case were like that, they count, and the case is marked.
 """
 
 from __future__ import annotations
@@ -8,31 +10,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from freight.lab.busy import starved
 from freight.lab.sums import Row, grouped, line, of, percentile, speed, spread
 
 Summary = dict[str, Any]
 
 ALLOWANCE_BYTES = 1 << 20
-"""What a process may keep after its clients have gone and still count as back: the bar of freight's own benchmark."""
+"""What a process may keep after its clients have gone: the same limit as in freight's own benchmark."""
 
 _KNEE = 0.9
-_HELD = ("uss_bytes", "pss_bytes", "kernel_bytes")
+_HELD = ("process_bytes", "pss_bytes", "kernel_bytes")
 
 
 def memory(samples: Sequence[Row]) -> Summary:
-    """The three moments, what the process grew by, and whether it came back."""
+    """The three moments, the growth of the process, and whether its memory returned."""
     names = (*_HELD, "cached_bytes")
     phases = {phase: of(samples, phase=phase) for phase in ("start", "flight", "after")}
     phases["after"] = phases["after"][len(phases["after"]) // 2 :]  # the first half is time to come back
     moments = {phase: {name: spread(row[name] for row in rows) for name in names} for phase, rows in phases.items()}
-    start, after = (moments[phase]["uss_bytes"]["median"] for phase in ("start", "after"))
-    worst = max(phases["flight"], key=lambda row: row["uss_bytes"] + row["kernel_bytes"])
+    start, after = (moments[phase]["process_bytes"]["median"] for phase in ("start", "after"))
+    worst = max(phases["flight"], key=lambda row: row["process_bytes"] + row["kernel_bytes"])
     return {
         "moments": moments,
         "worst": {name: worst[name] for name in (*names, "taken_bytes", "seconds")},
         "taken_bytes": phases["after"][-1]["taken_bytes"],
         "flight_seconds": phases["flight"][-1]["seconds"] - phases["flight"][0]["seconds"],
-        "growth_bytes": moments["flight"]["uss_bytes"]["most"] - start,
+        "growth_bytes": moments["flight"]["process_bytes"]["most"] - start,
         "left_bytes": after - start,
         "allowance_bytes": ALLOWANCE_BYTES,
         "returned": after - start <= ALLOWANCE_BYTES,
@@ -40,39 +43,47 @@ def memory(samples: Sequence[Row]) -> Summary:
 
 
 def strategies(samples: Sequence[Row]) -> Summary:
-    """Memory of each server and number of clients, what a client adds, and the CPU time of a gigabyte."""
+    """Memory of each server and number of clients, what one more client adds, and the CPU time of a gigabyte."""
     cases, per_client = [], {}
     for server, rows in grouped(samples, lambda row: row["server"]).items():
         points = []
         for clients, some in grouped(rows, lambda row: row["clients"]).items():
             held = {name: spread(row[name] for row in of(some, phase="held")) for name in _HELD}
-            flow = speed(of(some, phase="flow"))
-            points.append((clients, held["uss_bytes"]["median"]))
+            speeds, rounds = _speeds(some)
+            points.append((clients, held["process_bytes"]["median"]))
             rates = {
-                "gb_per_second": flow["gb_per_second"],
-                "cpu_seconds_per_gb": 1 / max(flow["gb_per_cpu_second"], 1e-9),
+                "gb_per_second": spread(flow["gb_per_second"] for flow in speeds),
+                "cpu_seconds_per_gb": spread(1 / max(flow["gb_per_cpu_second"], 1e-9) for flow in speeds),
             }
-            cases.append({"server": server, "clients": clients, **held, **rates})
+            cases.append({"server": server, "clients": clients, **held, **rates, "rounds": rounds})
         if len(points) > 1:
             per_client[server] = line(points)["slope"]
     return {"cases": cases, "process_bytes_per_client": per_client}
 
 
+def _speeds(rows: Sequence[Row]) -> tuple[list[dict[str, float]], dict[str, int]]:
+    """The speed of each round that counts; of how many it is one, and in how many the clients were starved."""
+    turns = list(grouped(of(rows, phase="flow"), lambda row: row.get("round", 1)).values())
+    fit = [turn for turn in turns if not starved(turn)]
+    return [speed(turn) for turn in fit or turns], {"all": len(turns), "starved": len(turns) - len(fit)}
+
+
 def buffer(samples: Sequence[Row]) -> Summary:
-    """Speed and memory of each size of buffer, and the knee: the least with nine tenths of the best speed."""
+    """Speed and memory for each size of buffer, and the knee: the smallest with 90% of the best speed."""
     cases = []
     for size, rows in grouped(samples, lambda row: row["size_bytes"]).items():
+        speeds, rounds = _speeds(rows)
         turns = grouped(rows, lambda row: row["round"]).values()
-        speeds = [speed(of(turn, phase="flow")) for turn in turns]
-        idle = [of(turn, phase="idle")[0]["uss_bytes"] for turn in turns]
-        grown = (at["uss_bytes"] - before for at, before in zip(speeds, idle, strict=True))
+        idle = spread(row["process_bytes"] for row in of(rows, phase="idle"))["median"]
+        peaks = (max(row["process_bytes"] for row in of(turn, phase="flow")) for turn in turns)
         clients = rows[0]["clients"]
         cases.append(
             {
                 "size_bytes": size,
                 "clients": clients,
-                "process_bytes_per_client": spread(growth / clients for growth in grown),
+                "process_bytes_per_client": spread((peak - idle) / clients for peak in peaks),
                 **{name: spread(at[name] for at in speeds) for name in ("gb_per_second", "gb_per_cpu_second")},
+                "rounds": rounds,
             }
         )
     best = max(case["gb_per_cpu_second"]["median"] for case in cases)
@@ -82,14 +93,18 @@ def buffer(samples: Sequence[Row]) -> Summary:
 
 
 def stalled(samples: Sequence[Row]) -> Summary:
-    """What clients that stopped reading pin, in the process and in the kernel, and what a window saves of that."""
+    """Memory held for clients that stopped reading, in the process and in the kernel, and what a window saves of it.
+
+    Of the servers that leave it to the kernel, the first stands for all: one that sends as freight does, but without a
+    window.
+    """
     cases = {}
     for server, rows in grouped(samples, lambda row: row["server"]).items():
         idle, held = of(rows, phase="idle"), of(rows, phase="held")
-        before = spread(row["uss_bytes"] for row in idle)["median"]
+        before = spread(row["process_bytes"] for row in idle)["median"]
         clients = rows[0]["clients"]
         kernel = spread(row["kernel_bytes"] for row in held)
-        growth = spread(row["uss_bytes"] - before for row in held)
+        growth = spread(row["process_bytes"] - before for row in held)
         cases[server] = {
             "clients": clients,
             "idle_bytes": before,
@@ -98,25 +113,25 @@ def stalled(samples: Sequence[Row]) -> Summary:
             "process_bytes_per_client": growth["median"] / clients,
             "kernel_bytes_per_client": kernel["median"] / clients,
         }
-    with_window, without = (cases.get(name) for name in ("freight --memory 20MB", "freight, no window"))
+    with_window, without = (cases.get(name) for name in ("freight --memory 20MB", "zero-copy"))
     if not with_window or not without:
         return {"cases": cases, "window_effect": None}
     return {"cases": cases, "window_effect": without["kernel_bytes"]["median"] / with_window["kernel_bytes"]["median"]}
 
 
 def crowd(samples: Sequence[Row]) -> Summary:
-    """Process memory against the number of clients, as points and as a straight line; and what is left after them."""
+    """Process memory by number of clients, as points and as a line; and what is left after the last client."""
     servers = {}
     for server, rows in grouped(samples, lambda row: row["server"]).items():
-        idle = spread(row["uss_bytes"] for row in of(rows, phase="idle"))["median"]
+        idle = spread(row["process_bytes"] for row in of(rows, phase="idle"))["median"]
         points = [
             {"clients": clients, **{name: spread(row[name] for row in some) for name in _HELD}}
             for clients, some in grouped(of(rows, phase="held"), lambda row: row["clients"]).items()
         ]
-        fit = line([(0, idle), *((point["clients"], point["uss_bytes"]["median"]) for point in points)])
+        fit = line([(0, idle), *((point["clients"], point["process_bytes"]["median"]) for point in points)])
         last = points[-1]
-        grown = last["uss_bytes"]["median"] - idle
-        left = of(rows, phase="after")[-1]["uss_bytes"] - idle
+        grown = last["process_bytes"]["median"] - idle
+        left = of(rows, phase="after")[-1]["process_bytes"] - idle
         servers[server] = {
             "idle_bytes": idle,
             "points": points,
@@ -133,14 +148,16 @@ def crowd(samples: Sequence[Row]) -> Summary:
 
 
 def budget(samples: Sequence[Row]) -> Summary:
-    """Speed against the budget, and what became of a crowd four times the slots."""
+    """Speed by budget, and what became of four times as many clients as there are slots."""
     cases = []
     for size, rows in grouped([row for row in samples if row.get("size_bytes")], lambda row: row["size_bytes"]).items():
-        turns = grouped(rows, lambda row: row["round"]).values()
-        speeds = [speed(of(turn, phase="flow")) for turn in turns]
+        speeds, rounds = _speeds(rows)
         names = ("gb_per_second", "gb_per_cpu_second", "kernel_bytes")
         cases.append(
-            {"size_bytes": size, "clients": rows[0]["clients"], **{n: spread(at[n] for at in speeds) for n in names}}
+            {
+                **{"size_bytes": size, "clients": rows[0]["clients"], "rounds": rounds},
+                **{name: spread(at[name] for at in speeds) for name in names},
+            }
         )
     return {"cases": cases, "queue": _queue(samples)}
 
@@ -156,15 +173,31 @@ def _queue(samples: Sequence[Row]) -> Summary | None:
         **{name: row[name] for name in ("clients", "slots", "file_bytes", "whole")},
         "lost": row["clients"] - row["whole"],
         "wait_seconds": {"median": percentile(waits, 50), "p99": percentile(waits, 99), "most": max(waits)},
-        "growth_bytes": max(reading["uss_bytes"] for reading in readings) - readings[0]["uss_bytes"],
+        "growth_bytes": max(reading["process_bytes"] for reading in readings) - readings[0]["process_bytes"],
         "kernel_bytes": max(reading["kernel_bytes"] for reading in readings),
         "seconds": readings[-1]["seconds"] - readings[0]["seconds"],
     }
 
 
 def length(samples: Sequence[Row]) -> Summary:
-    """What was shown, and what was sent again, with a stated length and without."""
+    """What the client showed, and what was sent again, with a stated length and without."""
     return {"cases": {row["server"]: {name: row[name] for name in row if name != "server"} for row in samples}}
+
+
+def path(samples: Sequence[Row]) -> Summary:
+    """Speed, and memory in the kernel's send queue, by round trip and budget."""
+    cases = []
+    keys = grouped(samples, lambda row: (row["round_trip_seconds"], row["size_bytes"]))
+    for (round_trip, size), rows in keys.items():
+        speeds, rounds = _speeds(rows)
+        names = ("gb_per_second", "kernel_bytes")
+        cases.append(
+            {
+                **{"round_trip_seconds": round_trip, "size_bytes": size, "rounds": rounds},
+                **{name: spread(at[name] for at in speeds) for name in names},
+            }
+        )
+    return {"cases": cases}
 
 
 SUMMARIES: Mapping[str, Callable[[Sequence[Row]], Summary]] = {
@@ -175,4 +208,5 @@ SUMMARIES: Mapping[str, Callable[[Sequence[Row]], Summary]] = {
     "crowd": crowd,
     "budget": budget,
     "length": length,
+    "path": path,
 }

@@ -23,7 +23,7 @@ def of(rows: Iterable[Row], **labels: Any) -> list[Row]:
 
 
 def grouped(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
-    """The rows by a key, in the order in which keys come first."""
+    """The rows by a key, in the order in which each key is first seen."""
     groups: dict[Key, list[Row]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
@@ -31,7 +31,7 @@ def grouped(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Ro
 
 
 def line(points: Sequence[tuple[float, float]]) -> dict[str, float]:
-    """The straight line of least squares: ``slope``, ``intercept``, ``r_squared``; at least two places on x."""
+    """The line of least squares: ``slope``, ``intercept``, ``r_squared``. Needs two different values of x."""
     n = len(points)
     x_mean, y_mean = sum(x for x, _ in points) / n, sum(y for _, y in points) / n
     xx = sum((x - x_mean) ** 2 for x, _ in points)
@@ -42,18 +42,28 @@ def line(points: Sequence[tuple[float, float]]) -> dict[str, float]:
 
 
 def speed(rows: Sequence[Row]) -> dict[str, float]:
-    """From the first reading of a flow to its last: GB a second, GB a CPU-second of the server, the most held."""
+    """From the first reading of a flow to its last: GB per second, GB per CPU-second of the server, peak memory."""
     first, last = rows[0], rows[-1]
     gigabytes = (last["taken_bytes"] - first["taken_bytes"]) / 1e9
     return {
         "gb_per_second": gigabytes / (last["seconds"] - first["seconds"]),
         "gb_per_cpu_second": gigabytes / max(last["cpu_seconds"] - first["cpu_seconds"], 1e-6),
-        "uss_bytes": max(row["uss_bytes"] for row in rows),
+        "process_bytes": max(row["process_bytes"] for row in rows),
         "kernel_bytes": max(row["kernel_bytes"] for row in rows),
     }
 
 
+def window_rate(window_bytes: float, round_trip_seconds: float, line_rate: float) -> float:
+    """The bytes a second that a window allows over a line: one window a round trip, and never more than the line."""
+    return min(line_rate, window_bytes / round_trip_seconds) if round_trip_seconds else line_rate
+
+
+def clearly_less(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    """Whether one spread is below another beyond doubt: they do not overlap, and the medians differ by a tenth."""
+    return one["most"] < other["least"] and one["median"] < 0.9 * other["median"]
+
+
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The least value that at least so many percent of all do not exceed."""
+    """The least value that is not exceeded by this percentage of all values, or more."""
     ordered = sorted(values)
     return ordered[max(0, ceil(len(ordered) * percent / 100) - 1)]

@@ -1,84 +1,168 @@
-"""PURE. The table beside each figure: ``TABLES[name](record)``, of a scenario's part of results.json."""
+"""PURE. The tables of each scenario, from its part of results.json.
+
+``KEYS[name](record)`` has at most four columns and stands beside the figure; ``TABLES[name](record)`` has all numbers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from freight.lab.wording import figures, memory
+from freight.lab.sums import grouped, window_rate
+from freight.lab.wording import figures, memory, rate, seconds
 from freight.quantities import format_size
 
 Record = Mapping[str, Any]
 Table = list[list[str]]  # the first row is its head
 
+_MOMENTS = {"start": "before", "flight": "during", "after": "after"}
+
+
+def _memory_key(record: Record) -> Table:
+    moments, worst = record["summary"]["moments"], record["summary"]["worst"]
+    names = ("process_bytes", "kernel_bytes", "cached_bytes")
+    rows = []
+    for phase, word in _MOMENTS.items():
+        now = worst if phase == "flight" else {name: moments[phase][name]["median"] for name in names}
+        rows.append([word, *(memory(now[name]) for name in names)])
+    return [["moment", "process", "kernel's send queue", "page cache"], *rows]
+
 
 def _memory(record: Record) -> Table:
     moments = record["summary"]["moments"]
-    names = ("uss_bytes", "pss_bytes", "kernel_bytes", "cached_bytes")
-    rows = [[phase, *(_range(at[name], memory) for name in names)] for phase, at in moments.items()]
-    return [["moment", "process, USS", "process, PSS", "kernel's send queue", "page cache"], *rows]
+    names = ("process_bytes", "pss_bytes", "kernel_bytes", "cached_bytes")
+    rows = [[_MOMENTS[phase], *(_range(at[name], memory) for name in names)] for phase, at in moments.items()]
+    return [
+        ["moment", "process", "process, with its share of common pages", "kernel's send queue", "page cache"],
+        *rows,
+    ]
+
+
+def _strategies_key(record: Record) -> Table:
+    cases, slopes = record["summary"]["cases"], record["summary"]["process_bytes_per_client"]
+    most = max(case["clients"] for case in cases if case["server"] in slopes)
+    rows = [
+        [
+            *(case["server"], memory(case["process_bytes"]["median"]), memory(slopes[case["server"]])),
+            figures(case["cpu_seconds_per_gb"]["median"]) + _mark(case),
+        ]
+        for case in cases
+        if case["clients"] == most and case["server"] in slopes
+    ]
+    return [["server", f"process, {most:,} clients", "each client", "CPU-seconds per GB"], *rows]
 
 
 def _strategies(record: Record) -> Table:
     rows = [
         [
-            *(case["server"], f"{case['clients']:,}", _range(case["uss_bytes"], memory)),
-            *(
-                _range(case["kernel_bytes"], memory),
-                figures(case["cpu_seconds_per_gb"]),
-                figures(case["gb_per_second"]),
-            ),
+            *(case["server"], f"{case['clients']:,}", _range(case["process_bytes"], memory)),
+            _range(case["kernel_bytes"], memory),
+            *(_range(case[name], figures) + _mark(case) for name in ("cpu_seconds_per_gb", "gb_per_second")),
         ]
         for case in record["summary"]["cases"]
     ]
-    return [["server", "clients", "process", "kernel", "CPU-seconds a GB", "GB/s"], *rows]
+    return [["server", "clients", "process", "kernel", "CPU-seconds per GB", "GB/s"], *rows]
+
+
+def _buffer_key(record: Record) -> Table:
+    summary = record["summary"]
+    shown = {case["size_bytes"]: case for case in (summary["cases"][0], summary["knee"], summary["largest"])}
+    rows = [
+        [
+            *(format_size(size), figures(case["gb_per_cpu_second"]["median"]) + _mark(case)),
+            memory(case["process_bytes_per_client"]["median"]),
+        ]
+        for size, case in sorted(shown.items())
+    ]
+    return [["buffer", "GB per CPU-second", "process, each client"], *rows]
 
 
 def _buffer(record: Record) -> Table:
     rows = [
         [
-            *(format_size(case["size_bytes"]), _range(case["gb_per_cpu_second"], figures)),
-            *(_range(case["gb_per_second"], figures), _range(case["process_bytes_per_client"], memory)),
+            format_size(case["size_bytes"]),
+            *(_range(case[name], figures) + _mark(case) for name in ("gb_per_cpu_second", "gb_per_second")),
+            _range(case["process_bytes_per_client"], memory),
         ]
         for case in record["summary"]["cases"]
     ]
-    return [["buffer", "GB a CPU-second", "GB/s", "process, a client"], *rows]
+    return [["buffer", "GB per CPU-second", "GB/s", "process, each client"], *rows]
+
+
+def _stalled_key(record: Record) -> Table:
+    rows = [
+        [
+            *(name, memory(case["kernel_bytes"]["median"]), memory(case["kernel_bytes_per_client"])),
+            memory(case["growth_bytes"]["median"]),
+        ]
+        for name, case in record["summary"]["cases"].items()
+    ]
+    return [["server", "kernel", "kernel, each client", "process grew by"], *rows]
 
 
 def _stalled(record: Record) -> Table:
     rows = [
         [
-            *(
-                name,
-                f"{case['clients']:,}",
-                _range(case["kernel_bytes"], memory),
-                memory(case["kernel_bytes_per_client"]),
-            ),
+            *(name, f"{case['clients']:,}", _range(case["kernel_bytes"], memory)),
+            memory(case["kernel_bytes_per_client"]),
             *(_range(case["growth_bytes"], memory), memory(case["process_bytes_per_client"])),
         ]
         for name, case in record["summary"]["cases"].items()
     ]
-    return [["server", "clients", "kernel", "kernel, a client", "process, above idle", "process, a client"], *rows]
+    head = ["server", "clients", "kernel", "kernel, each client", "process grew by", "process, each client"]
+    return [head, *rows]
+
+
+def _crowd_key(record: Record) -> Table:
+    rows = [
+        [
+            *(name, f"{of['most_clients']:,}", memory(of["process_bytes_per_client"])),
+            f"{max(0.0, min(1.0, of['given_back_share'])):.0%}",
+        ]
+        for name, of in record["summary"]["servers"].items()
+    ]
+    return [["server", "clients, at most", "process, each client", "returned afterwards"], *rows]
 
 
 def _crowd(record: Record) -> Table:
     rows = [
-        [name, f"{point['clients']:,}", _range(point["uss_bytes"], memory), _range(point["kernel_bytes"], memory)]
+        [name, f"{point['clients']:,}", _range(point["process_bytes"], memory), _range(point["kernel_bytes"], memory)]
         for name, of in record["summary"]["servers"].items()
         for point in of["points"]
     ]
     return [["server", "clients", "process", "kernel"], *rows]
 
 
-def _budget(record: Record) -> Table:
+def _budget_key(record: Record) -> Table:
     rows = [
         [
-            *(format_size(case["size_bytes"]), _range(case["gb_per_cpu_second"], figures)),
-            *(_range(case["gb_per_second"], figures), _range(case["kernel_bytes"], memory)),
+            format_size(case["size_bytes"]),
+            *(figures(case[name]["median"]) + _mark(case) for name in ("gb_per_cpu_second", "gb_per_second")),
+            memory(case["kernel_bytes"]["median"]),
         ]
         for case in record["summary"]["cases"]
     ]
-    return [["--memory", "GB a CPU-second", "GB/s", "kernel, at most"], *rows]
+    return [["--memory", "GB per CPU-second", "GB/s", "kernel, at most"], *rows]
+
+
+def _budget(record: Record) -> Table:
+    rows = [
+        [
+            format_size(case["size_bytes"]),
+            *(_range(case[name], figures) + _mark(case) for name in ("gb_per_cpu_second", "gb_per_second")),
+            _range(case["kernel_bytes"], memory),
+        ]
+        for case in record["summary"]["cases"]
+    ]
+    return [["--memory", "GB per CPU-second", "GB/s", "kernel, at most"], *rows]
+
+
+def _length_key(record: Record) -> Table:
+    rows = [
+        [name, memory(case["kept_bytes"]), str(case["answered"]), memory(case["sent_again_bytes"])]
+        for name, case in record["summary"]["cases"].items()
+    ]
+    return [["answer", "kept after the cut", "status", "sent again"], *rows]
 
 
 def _length(record: Record) -> Table:
@@ -89,15 +173,58 @@ def _length(record: Record) -> Table:
         ]
         for name, case in record["summary"]["cases"].items()
     ]
-    return [["answers", "kept", "asked for", "status", "sent", "every byte right"], *rows]
+    return [["answer", "kept after the cut", "range asked for", "status", "sent again", "every byte right"], *rows]
+
+
+def _path_key(record: Record) -> Table:
+    """Of the smallest budget and the largest."""
+    trips = grouped(record["summary"]["cases"], lambda case: case["round_trip_seconds"])
+    ends = {round_trip: [some[0], *some[1:][-1:]] for round_trip, some in trips.items()}
+    rows = [
+        [seconds(round_trip), *(rate(case["gb_per_second"]["median"] * 1e9) + _mark(case) for case in some)]
+        for round_trip, some in ends.items()
+    ]
+    return [["round trip", *(format_size(case["size_bytes"]) for case in next(iter(ends.values())))], *rows]
+
+
+def _path(record: Record) -> Table:
+    settings = record["settings"]
+    window, line_rate = settings["window_bytes"], settings["bytes_per_second"]
+    rows = [
+        [
+            *(seconds(case["round_trip_seconds"]), format_size(case["size_bytes"])),
+            _range(case["gb_per_second"], lambda value: rate(value * 1e9)) + _mark(case),
+            rate(window_rate(window, case["round_trip_seconds"], line_rate)),
+            _range(case["kernel_bytes"], memory),
+            memory(line_rate * case["round_trip_seconds"]),
+        ]
+        for case in record["summary"]["cases"]
+    ]
+    allowed = f"a window of {format_size(window)} allows"
+    return [["round trip", "--memory", "speed", allowed, "kernel, at most", "bandwidth-delay product"], *rows]
 
 
 def _range(spread: Mapping[str, float], said: Callable[[float], str]) -> str:
-    """The median, and in brackets the least and the most where they differ from it."""
+    """The median, and in brackets the least and the most if they look different from it."""
     middle, least, most = (said(spread[name]) for name in ("median", "least", "most"))
     return middle if least == most else f"{middle} ({least} to {most})"
 
 
+def _mark(case: Record) -> str:
+    """A mark for a case in which other programs kept the clients from a processor in every measurement."""
+    return "*" if case["rounds"]["starved"] == case["rounds"]["all"] else ""
+
+
+KEYS: Mapping[str, Callable[[Record], Table]] = {
+    "memory": _memory_key,
+    "strategies": _strategies_key,
+    "buffer": _buffer_key,
+    "stalled": _stalled_key,
+    "crowd": _crowd_key,
+    "budget": _budget_key,
+    "length": _length_key,
+    "path": _path_key,
+}
 TABLES: Mapping[str, Callable[[Record], Table]] = {
     "memory": _memory,
     "strategies": _strategies,
@@ -106,4 +233,5 @@ TABLES: Mapping[str, Callable[[Record], Table]] = {
     "crowd": _crowd,
     "budget": _budget,
     "length": _length,
+    "path": _path,
 }

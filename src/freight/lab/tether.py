@@ -1,4 +1,4 @@
-"""Processes that end when we do, whatever ends us."""
+"""Start processes that end when this one ends, whatever the reason."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _GRACE_SECONDS, _PATIENCE_SECONDS = 2.0, 10.0
 
 
 def start(command: Sequence[str], environment: Mapping[str, str] | None = None, **more: Any) -> subprocess.Popen[bytes]:
-    """Start a command that is killed with us (prctl(2), PR_SET_PDEATHSIG), even by what we cannot catch.
+    """Start a command that the kernel kills when this process ends (prctl(2), PR_SET_PDEATHSIG).
 
-    It finds this same freight, and none of the user's FREIGHT_* settings: what is measured is what the command says.
+    It imports this same freight, and gets none of the user's FREIGHT_* settings: the command alone decides.
     """
     parent = os.getpid()
 
     def tie() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # we ended before it was tied
+        if os.getppid() != parent:  # the parent ended before the call
             os._exit(1)
 
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("FREIGHT_")}
@@ -37,7 +37,7 @@ def start(command: Sequence[str], environment: Mapping[str, str] | None = None, 
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process that :func:`start` started: asked first, then killed."""
+    """End a process that :func:`start` started: SIGTERM first, then SIGKILL."""
     for end, seconds in ((process.terminate, _GRACE_SECONDS), (process.kill, _PATIENCE_SECONDS)):
         end()
         try:
@@ -48,7 +48,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def raise_descriptor_limit() -> int:
-    """Lift our soft limit, and so that of what we start, to the hard one; that many descriptors (getrlimit(2))."""
+    """Raise the soft limit of descriptors to the hard one, also for child processes; return it (getrlimit(2))."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard if hard != resource.RLIM_INFINITY else sys.maxsize

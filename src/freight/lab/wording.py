@@ -1,10 +1,16 @@
-"""PURE. Numbers as they are read: three figures, and a unit that suits."""
+"""PURE. Numbers as people read them: three digits, and a unit that suits."""
 
 from __future__ import annotations
 
+import re
+
+from freight.quantities import brief_size
+
+NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+
 
 def figures(value: float) -> str:
-    """At most three significant figures, whole from a hundred on, with commas: ``0.031``, ``3.42``, ``1,234``."""
+    """At most three significant digits, whole from 100 on, with commas: ``0.031``, ``3.42``, ``1,234``."""
     if value != value or abs(value) >= 99.95:
         return f"{value:,.0f}"
     if abs(value) >= 9.995:
@@ -14,16 +20,19 @@ def figures(value: float) -> str:
 
 
 def memory(size_bytes: float) -> str:
-    """Bytes in powers of 1024: ``95 KiB``, ``15.2 MiB``, ``1.23 GiB``."""
-    for unit, scale in (("GiB", 1 << 30), ("MiB", 1 << 20)):
-        if abs(size_bytes) >= 0.9995 * scale:
-            return f"{figures(size_bytes / scale)} {unit}"
-    return f"{figures(size_bytes / 1024)} KiB" if abs(size_bytes) >= 1024 or not size_bytes else f"{size_bytes:.0f} B"
+    """Bytes in powers of 1000, with a no-break space: ``97.3 kB``, ``15.2 MB``, ``1.00 GB``."""
+    text = re.sub(r"(?=[a-zA-Z])", NO_BREAK_SPACE, brief_size(abs(size_bytes)), count=1)
+    return f"-{text}" if size_bytes < 0 and not text.startswith("0") else text
 
 
 def seconds(value: float) -> str:
-    """``420 ms``, ``3.42 s``."""
-    return f"{figures(value * 1000)} ms" if abs(value) < 1 else f"{figures(value)} s"
+    """``420 ms``, ``3.42 s``, with a no-break space."""
+    return f"{figures(value * 1000)}{NO_BREAK_SPACE}ms" if abs(value) < 1 else f"{figures(value)}{NO_BREAK_SPACE}s"
+
+
+def rate(bytes_per_second: float) -> str:
+    """``25.0 MB/s``, with a no-break space."""
+    return f"{memory(bytes_per_second)}/s"
 
 
 def times(value: float) -> str:

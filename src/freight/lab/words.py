@@ -1,99 +1,258 @@
-"""PURE. What is said of each scenario: a few sentences, with the numbers that were just measured in them."""
+"""PURE. What the report says of each scenario: one verdict, then sentences, with the numbers just measured in them.
+
+A sentence gives a reason only where the numbers agree with it. Where they do not, another sentence says just that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from string import Formatter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
-from freight.lab.facts import FACTS
+from freight.lab.busy import remark
+from freight.lab.facts import FACTS, Facts
+from freight.lab.sums import clearly_less, window_rate
+from freight.lab.wording import count, memory
 
 Record = Mapping[str, Any]
 
+_STRAIGHT = 0.99  # r² from which on points are said to lie on a line
+_MEBIBYTE = 1 << 20
+
 
 def sentences(name: str, record: Record) -> list[str]:
-    """The sentences of a scenario whose every fact there is: one about others is left out where there are none."""
-    facts = FACTS[name](record)
-    texts = [" ".join(paragraph.split()) for paragraph in _SENTENCES[name].split("\n\n")]
-    return [text.format_map(facts) for text in texts if _needs(text) <= facts.keys()]
+    """The verdict, and then what explains it."""
+    return list(_SAYERS[name](record, FACTS[name](record)))
 
 
-def finding(name: str, record: Record) -> str:
-    """The one sentence that says it."""
-    return sentences(name, record)[1 if name == "memory" else 0]
+def verdict(name: str, record: Record) -> str:
+    """The one sentence that answers the scenario's question."""
+    return sentences(name, record)[0]
 
 
-def _needs(text: str) -> set[str]:
-    return {field for _, field, _, _ in Formatter().parse(text) if field}
+def remarks(record: Record) -> list[str]:
+    """What is to be known before the numbers are believed: other programs that disturbed the measurement."""
+    found = [remark(record.get("load") or {})]
+    rounds = [case["rounds"] for case in record["summary"].get("cases", ()) if isinstance(case, Mapping)]
+    whole = sum(each["all"] for each in rounds)
+    marked = sum(each["starved"] for each in rounds if each["starved"] == each["all"])
+    dropped = sum(each["starved"] for each in rounds) - marked
+    why = "because other programs kept the clients from a processor"
+    if dropped:
+        found.append(f"{dropped} of {count(whole, 'measurement')} of speed left out, {why}.")
+    if marked:
+        found.append(f"{marked} of {count(whole, 'measurement')} of speed marked with *, {why}, every time.")
+    if any(row.get("settled") is False for row in record.get("samples", ())):
+        found.append("Some memory was still changing when it was read, after waiting for it for 6 s.")
+    return [text for text in found if text]
 
 
-_SENTENCES: Mapping[str, str] = {
-    "memory": """
-        The process had {start} when nobody had asked for anything.
+def _undisturbed(cases: Iterable[Record]) -> bool:
+    """Whether each speed was measured at least once while the clients had a processor."""
+    return all(case["rounds"]["starved"] < case["rounds"]["all"] for case in cases)
 
-        While a file of {file} went out in {flight_seconds} the process grew by at most {growth}, and at the
-        worst moment the kernel held {kernel} for it.
 
-        Afterwards the process has {after}, {left}: {verdict}.
+def _memory(record: Record, facts: Facts) -> Iterator[str]:
+    summary = record["summary"]
+    if not summary["returned"]:
+        yield "After the download of {file} the process has {left}; {verdict}.".format_map(facts)
+    elif summary["growth_bytes"] <= _MEBIBYTE:
+        yield (
+            "A download of {file} needs almost no memory: the process grew by at most {growth}, and {verdict}."
+        ).format_map(facts)
+    else:
+        yield "A download of {file} made the process grow by at most {growth}; {verdict}.".format_map(facts)
+    yield (
+        "The process had {start} before the first request. While the file was sent, in {flight_seconds}, the kernel's "
+        "send queue held at most {kernel}. Afterwards the process had {after}."
+    ).format_map(facts)
+    if summary["moments"]["after"]["cached_bytes"]["median"] >= 0.9 * record["settings"]["file_bytes"]:
+        yield "The file is now in the page cache. The kernel frees that as soon as a program needs memory."
 
-        The file's bytes are in the page cache. That is the kernel's, and it gives it to whoever needs
-        memory.
-    """,
-    "strategies": """
-        With {clients} in mid-download of a file of {file}, the server that reads it all has {whole}, the
-        one with a buffer {chunks}, the one without {zero_copy}, and freight {freight}.
 
-        A client more adds {whole_per_client}, {chunks_per_client}, {zero_copy_per_client} and
-        {freight_per_client}: the first is the file, the others do not depend on it.
+def _strategies(record: Record, facts: Facts) -> Iterator[str]:
+    slopes, size = record["summary"]["process_bytes_per_client"], record["settings"]["file_bytes"]
+    yield (
+        "With {clients} in mid-download of a file of {file}, the server that reads the whole file needs {whole}, and "
+        "freight {freight}."
+    ).format_map(facts)
+    copies = 0.75 * size <= slopes["read it all"] <= 1.5 * size
+    small = all(slopes[name] <= 0.1 * size for name in ("32KiB chunks", "zero-copy", "freight"))
+    if copies and small:
+        yield (
+            "Reading the whole file costs {whole_per_client} for each client, because each has a copy of the file. "
+            "The others cost less than a tenth of that, because they never hold more than a part of it."
+        ).format_map(facts)
+    else:
+        yield (
+            "These numbers do not show what each client should cost: reading the whole file took {whole_per_client} "
+            "for each client and a file of {file}, chunks {chunks_per_client}, zero-copy {zero_copy_per_client}, "
+            "freight {freight_per_client}."
+        ).format_map(facts)
+    if "others" in facts:
+        yield "Other servers, for each client: {others}.".format_map(facts)
 
-        A gigabyte in such files takes them {whole_cpu}, {chunks_cpu}, {zero_copy_cpu} and {freight_cpu} CPU-seconds.
 
-        Others add, a client: {others}.
-    """,
-    "buffer": """
-        With a buffer of {first} the server sends {first_speed} GB a CPU-second, with {knee} it sends
-        {knee_speed}: the least buffer with {share} of the best that was seen, {best}.
+def _buffer(record: Record, facts: Facts) -> Iterator[str]:
+    summary = record["summary"]
+    first, knee, largest = summary["cases"][0], summary["knee"], summary["largest"]
+    speeds = [case["gb_per_cpu_second"] for case in (first, knee, largest)]
+    if knee["size_bytes"] == largest["size_bytes"]:
+        yield "The largest buffer, {largest}, is the fastest here: {largest_speed} GB per CPU-second.".format_map(facts)
+    elif facts["knee_speed"] == facts["best"]:
+        yield "A buffer of {knee} is enough: with {best} GB per CPU-second it is the fastest here.".format_map(facts)
+    else:
+        yield (
+            "A buffer of {knee} is enough: with {knee_speed} GB per CPU-second it reaches {share} of the best speed, "
+            "{best}."
+        ).format_map(facts)
+    if clearly_less(speeds[0], speeds[1]) and _undisturbed(summary["cases"]):
+        yield (
+            "A small buffer is slow, because each buffer takes two system calls: {first} gives {first_speed}."
+        ).format_map(facts)
+    else:
+        yield "These numbers do not show that a small buffer is slow: {first} gives {first_speed}.".format_map(facts)
+    if knee["size_bytes"] != largest["size_bytes"] and not clearly_less(speeds[1], speeds[2]):
+        yield (
+            "A larger one only costs memory: {largest} gives {largest_speed}, and takes {largest_per_client} for each "
+            "client instead of {knee_per_client}."
+        ).format_map(facts)
 
-        That is the knee. A buffer of {largest} gives {largest_speed}, and costs {largest_per_client} a
-        client instead of {knee_per_client}.
-    """,
-    "stalled": """
-        {clients} took {taken} each and stopped reading: without a window the kernel holds {free} for them,
-        with a budget of 20 MB it holds {bound}, {effect} less.
 
-        That is {free_per_client} a client, and {bound_per_client}.
+def _stalled(record: Record, facts: Facts) -> Iterator[str]:
+    summary = record["summary"]
+    effect = summary["window_effect"]
+    if effect is None:
+        name, case = next(iter(summary["cases"].items()))
+        held, clients = memory(case["kernel_bytes"]["median"]), count(case["clients"], "client")
+        yield f"{clients} that stop reading hold {held} in the kernel with {name}."
+    elif effect >= 2:
+        yield (
+            "{clients} that stop reading hold {bound} in the kernel with a budget of 20MB, and {free} where the kernel "
+            "decides: {effect} as much."
+        ).format_map(facts)
+        yield (
+            "freight limits what the kernel queues for each connection: {bound_per_client} instead of "
+            "{free_per_client} for a client that has read {taken} and then stopped."
+        ).format_map(facts)
+    else:
+        yield (
+            "These numbers do not show what a budget saves: {clients} that stop reading hold {bound} in the kernel "
+            "with a budget of 20MB, and {free} where the kernel decides."
+        ).format_map(facts)
+    if effect is not None:
+        free = summary["cases"]["zero-copy"]
+        yield (
+            "The memory of the process does not show it, because the bytes are in the kernel: the process grew by "
+            "{free_process} where the kernel decides, and by {bound_process} with a budget."
+            if abs(free["growth_bytes"]["median"]) <= 0.1 * free["kernel_bytes"]["median"]
+            else "The process itself grew by {free_process} where the kernel decides, and by {bound_process} with a "
+            "budget."
+        ).format_map(facts)
+    if "others" in facts:
+        yield "Other servers that leave the limit to the kernel hold, for each client: {others}.".format_map(facts)
 
-        The process grew by {free_process} and {bound_process}: who looks at the process only sees nothing
-        of it.
 
-        Servers that leave it to the kernel pin, a client: {others}.
-    """,
-    "crowd": """
-        From 1 to {clients} in mid-download, the process of {server} grows by {per_client} a client, from
-        {intercept}: a straight line (r² = {r_squared}).
+def _crowd(record: Record, facts: Facts) -> Iterator[str]:
+    ours = next(iter(record["summary"]["servers"].values()))
+    if ours["r_squared"] >= _STRAIGHT:
+        yield (
+            "One more client costs {per_client} of process memory, from the first to {clients}: the points lie on a "
+            "straight line (r² = {r_squared})."
+        ).format_map(facts)
+    else:
+        yield (
+            "Up to {clients}, one more costs {per_client} of process memory on average, but the points do not lie on "
+            "a straight line (r² = {r_squared})."
+        ).format_map(facts)
+    yield (
+        "The process grew by {growth}. Some seconds after the last client had gone it had returned {given_back} of it."
+    ).format_map(facts)
+    if "others" in facts:
+        yield "Other servers, for each client: {others}.".format_map(facts)
 
-        Some seconds after all of them had gone it had given back {given_back} of the {growth} it had grown
-        by.
 
-        Others grow by, a client: {others}.
-    """,
-    "budget": """
-        {clients} get {least_speed} GB a CPU-second of the server from a budget of {least}, and {most_speed}
-        from {most}: a smaller one means smaller windows, so more calls for the same bytes.
+def _budget(record: Record, facts: Facts) -> Iterator[str]:
+    summary = record["summary"]
+    speeds = [case["gb_per_cpu_second"] for case in summary["cases"]]
+    grows = all(more["median"] >= 0.9 * less["median"] for less, more in pairwise(speeds))
+    yield (
+        "With {clients}, the server sends {least_speed} GB per CPU-second from a budget of {least}, and {most_speed} "
+        "from {most}."
+    ).format_map(facts)
+    if grows and clearly_less(speeds[0], speeds[-1]) and _undisturbed(summary["cases"]):
+        yield "A smaller budget is slower, because smaller windows need more system calls for the same bytes."
+    else:
+        yield "These numbers do not show that a smaller budget is slower."
+    if summary["queue"]:
+        yield (
+            "{crowd} came at the same time for {slots}: {whole} received the whole file, {lost}. Half of them waited "
+            "at most {half}, the last one {last}."
+        ).format_map(facts)
 
-        {crowd} came at once for {slots}: half of them waited at most {half}, the last {last}; {whole} had
-        the whole file, {lost}.
-    """,
-    "length": """
-        Where the length is stated wget knows how far it is, “{stated_shown}”; where it is not, only how
-        much it has, “{unstated_shown}”.
 
-        Both were cut in the midst of {file} and taken up again: with a length the answer was
-        {stated_status} and {stated_sent}, what was missing; without one it was {unstated_status} and
-        {unstated_sent}, all of it again.
+def _length(record: Record, facts: Facts) -> Iterator[str]:
+    cases = record["summary"]["cases"]
+    stated, unstated = cases["length stated"], cases["length not stated"]
+    size = record["settings"]["file_bytes"]
+    if stated["answered"] == 206 and unstated["answered"] == 200 and unstated["sent_again_bytes"] >= size:
+        yield (
+            "A download that was cut resumes only if its length was stated: then the missing {stated_sent} were sent, "
+            "otherwise all {unstated_sent} again."
+        ).format_map(facts)
+        yield (
+            "A client that does not know where a file ends can neither ask for the rest of it nor tell a complete file "
+            "from one that was cut."
+        )
+    else:
+        yield (
+            "These numbers do not show what a stated length saves: after the cut {stated_sent} were sent with it, and "
+            "{unstated_sent} without it."
+        ).format_map(facts)
+    yield (
+        "After the cut the server answered {stated_status} with a stated length, and {unstated_status} without. "
+        "wget showed “{stated_shown}” with a length, and “{unstated_shown}” without."
+    ).format_map(facts)
 
-        Who does not know where a body ends can neither promise a part of it, nor tell a whole one from one
-        that was cut.
-    """,
+
+def _path(record: Record, facts: Facts) -> Iterator[str]:
+    settings, cases = record["settings"], record["summary"]["cases"]
+    far, line_rate = cases[-1]["round_trip_seconds"], settings["bytes_per_second"]
+    speeds = [case["gb_per_second"]["median"] * 1e9 for case in cases if case["round_trip_seconds"] == far]
+    yield (
+        "Over a round trip of {far} one client gets {least_speed} from a budget of {least} and {most_speed} from "
+        "{most}; over {near} it gets {near_speed}."
+    ).format_map(facts)
+    yield (
+        "A window is what a server may have in flight before it must wait for an acknowledgement, which comes a round "
+        "trip later: so a download gets at most one window in each round trip, and {window} in {far} are "
+        "{window_speed}."
+    ).format_map(facts)
+    yield (
+        "A line is full only while its bandwidth-delay product is in flight, which is its rate times its round trip: "
+        "{product} for {line} and {far}."
+    ).format_map(facts)
+    if min(speeds) >= 2 * window_rate(settings["window_bytes"], far, line_rate):
+        yield (
+            "freight's windows grow with the path: at {far} every budget here gives at least {times} what {window} "
+            "would allow, and of {least} the kernel holds {least_kernel} for it."
+        ).format_map(facts)
+    else:
+        yield "These numbers do not show that windows grow with the path."
+    if max(speeds) < 0.9 * line_rate and settings["largest_send_buffer_bytes"] < line_rate * far:
+        yield (
+            "No budget fills the line at {far}, because the host allows no larger send buffer than {send_buffer} "
+            "(tcp_wmem)."
+        ).format_map(facts)
+
+
+_SAYERS: Mapping[str, Callable[[Record, Facts], Iterator[str]]] = {
+    "memory": _memory,
+    "strategies": _strategies,
+    "buffer": _buffer,
+    "stalled": _stalled,
+    "crowd": _crowd,
+    "budget": _budget,
+    "length": _length,
+    "path": _path,
 }
-"""Of each scenario, a paragraph a sentence."""

@@ -6,12 +6,11 @@ answers needs a slot, and only the dashboard's files a disk: it answers while th
 
 from __future__ import annotations
 
-import asyncio
 import re
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from freight import __version__
 from freight.core import accept as negotiation
@@ -20,7 +19,9 @@ from freight.errors import Unservable
 from freight.heap import private_bytes
 from freight.kinds import PORT_MAX, Address
 from freight.model import Fields, Plan, Request, Snapshot
+from freight.observe.outlet import run_here
 from freight.observe.status import status
+from freight.observe.unread import Shared, Unread
 from freight.ports import Clock, Sink
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Admin:
 
     ``look`` takes a snapshot; ``ready`` says whether downloads are taken; ``send`` sends a plan without spans,
     ``write`` bytes to who watches; ``host`` is where the listener is, by the operator's name for it. ``pardon`` is told
-    what the process has grown by for the sake of all this.
+    what the process has grown by for the sake of all this. ``run`` does what may take longer than a turn of the loop.
     """
 
     def __init__(
@@ -65,14 +66,18 @@ class Admin:
         clock: Clock,
         host: str,
         pardon: Callable[[int], None] = lambda grown_bytes: None,
+        run: Callable[[Callable[[], Any]], Awaitable[Any]] = run_here,
     ) -> None:
         self._look = look
         self._ready = ready
-        self._send = send
+        self._unread = Unread(send)
+        self._send = self._unread.send
+        self._status = Shared(self._make_status)
         self._write = write
         self._clock = clock
         self._host = host
         self._pardon = pardon
+        self._run = run
         self._expose: Expose | None = None
         self._dashboard: Dashboard | None = None
 
@@ -87,6 +92,10 @@ class Admin:
         if request.method == "HEAD":
             plan = replace(plan, parts=(), content=False)
         await self._send(plan, sink)
+
+    def make_room(self) -> None:
+        """End some answers that were not taken: others wait for their connections."""
+        self._unread.make_room()
 
     def close(self) -> None:
         """End what has no end of its own: the streams of who watches."""
@@ -105,27 +114,32 @@ class Admin:
                     return answer(_TEXT, b"ready\n")
                 return refuse(503, "No downloads are taken: the server is starting or stopping.", accept)
             case "/status":
-                return answer("application/json", status(await self._look()))
+                return answer("application/json", await self._status.wait())
             case "/metrics":
                 expose = await self._wait_expose()
                 return answer(*expose(await self._look(), accept), (("Vary", "Accept"),))
             case _:
                 return refuse(404, "There is nothing here; / lists what there is.", accept)
 
+    async def _make_status(self) -> bytes:
+        return status(await self._look())
+
     async def _wait_expose(self) -> Expose:
         """What writes metrics. A thread imports it: what it needs takes longer than a turn of the loop may."""
         if self._expose is None:
             before = private_bytes()
-            self._expose = await asyncio.get_running_loop().run_in_executor(None, _import_expose)
+            self._expose = await self._run(_import_expose)
             self._pardon(private_bytes() - before)
         return self._expose
 
     def _shown(self) -> Dashboard:
         """What a browser is shown. Imported here: it takes 3 ms, and a thread's own heap would be half a MiB for it."""
         if self._dashboard is None:
+            before = private_bytes()
             from freight.observe.dashboard import Dashboard
 
-            self._dashboard = Dashboard(self._look, self._send, self._write, self._clock)
+            self._dashboard = Dashboard(self._look, self._send, self._write, self._clock, self._run)
+            self._pardon(private_bytes() - before)
         return self._dashboard
 
 
@@ -136,11 +150,11 @@ def _import_expose() -> Expose:
 
 
 def _is_shown(request: Request) -> bool:
-    """Whether the dashboard has the answer: its page for who likes HTML better than text, its files, its stream."""
+    """Whether the dashboard has the answer: its page for clients that prefer HTML to text, its files, its stream."""
     path = request.target.partition("?")[0]
     if path == "/":
         return negotiation.choose(request.field("accept"), ("text/plain", "text/html")) == "text/html"
-    return path == "/events" or path.startswith("/dashboard/")
+    return path in ("/events", "/favicon.ico") or path.startswith("/dashboard/")
 
 
 def answer(media_type: str, content: bytes, fields: Fields = ()) -> Plan:
@@ -158,7 +172,8 @@ def refuse_asking(request: Request, host: str) -> Plan | None:
     """
     accept, named = request.field("accept"), request.field("host")
     if named is not None and not is_own(named, host):
-        return refuse(421, "Ask by address, as localhost, or by the name that --admin has.", accept)
+        detail = "Open this page by IP address or as localhost, or start freight with --admin NAME:PORT."
+        return refuse(421, detail, accept)
     if request.method not in ("GET", "HEAD"):
         return refuse(405, f"Only {_ALLOW} are allowed here.", accept, (("Allow", _ALLOW),))
     return None
@@ -184,8 +199,8 @@ def listen_admin(
 ) -> socket.socket | None:
     """The admin listener's socket for a server of files at ``port``; None where there is to be none.
 
-    ``listen`` opens a socket, or raises Unservable. Where the operator chose the address that is the end; else ``warn``
-    is told, and the files are served without.
+    ``listen`` opens a socket, or raises Unservable. Where the operator chose the address, so does this; where not,
+    ``warn`` gets a message, and files are served without an admin listener.
     """
     address = admin_address(setting, port)
     if address is None:
@@ -194,6 +209,6 @@ def listen_admin(
         return listen(address.host, address.port)
     except Unservable as error:
         if setting != "auto":
-            raise Unservable(f"admin: {error}") from error
-        warn(f"no admin listener: {error}; --admin takes another place, or none")
+            raise
+        warn(f"no admin listener: {error.why}; choose another address with --admin, or --admin none")
         return None

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from freight import __version__
 from freight.core import conditions
 from freight.core.decide import refuse
 from freight.model import Plan, Request, Snapshot
 from freight.observe.events import Events
+from freight.observe.outlet import run_here
 from freight.ports import Clock, Sink
 
 _FOLDER = Path(__file__).with_name("assets")
@@ -26,9 +29,10 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 _PAGE = "dashboard.html"
-_OWN = ("charts.js", "dashboard.css", "dashboard.js", "icon.svg", "table.js", "words.js")
+_OWN = ("charts.js", "dashboard.css", "dashboard.js", "icon.svg", "queue.js", "table.js", "words.js")
 _FILES = {
     "/": _PAGE,
+    "/favicon.ico": "icon.svg",  # which browsers ask for beside /status and /metrics
     **{f"/dashboard/{name}": name for name in _OWN},
     **{f"/dashboard/{name}": f"uplot/{name}" for name in ("uPlot.iife.min.js", "uPlot.min.css")},
 }
@@ -53,7 +57,9 @@ _AT_ONCE = 4  # files on their way: each is held until the kernel has it
 
 
 class Dashboard:
-    """Answers what a browser asks for. ``send`` sends a plan without spans; for the others see Events."""
+    """Answers what a browser asks for. ``send`` sends a plan without spans, ``run`` reads files; for the others see
+    Events.
+    """
 
     def __init__(
         self,
@@ -61,10 +67,12 @@ class Dashboard:
         send: Callable[[Plan, Sink], Awaitable[None]],
         write: Callable[[bytes, Sink], Awaitable[None]],
         clock: Clock,
+        run: Callable[[Callable[[], Any]], Awaitable[Any]] = run_here,
     ) -> None:
         self.events = Events(look, write, clock)
         self._send = send
         self._clock = clock
+        self._run = run
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def respond(self, request: Request, sink: Sink) -> None:
@@ -81,7 +89,7 @@ class Dashboard:
             await self._send(without_content(request, plan), sink)
             return
         async with self._turns:
-            plan = await asyncio.get_running_loop().run_in_executor(None, _read, name, request, self._clock.now())
+            plan = await self._run(partial(_read, name, request, self._clock.now()))
             await self._send(without_content(request, plan), sink)
 
     def close(self) -> None:

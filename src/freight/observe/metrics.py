@@ -47,6 +47,7 @@ class _Look(Collector):
         yield from _gate(self._snapshot)
         yield from _transfers(self._snapshot)
         yield from _time(self._snapshot)
+        yield _counter("log_lost", "Lines that the log has lost.", self._snapshot.log.lost_total)
         if self._snapshot.workers is not None:
             yield from _workers(self._snapshot.workers)
 
@@ -78,13 +79,26 @@ def _gate(snapshot: Snapshot) -> Iterator[Metric]:
     yield _gauge("gate_running", "Slots that are taken.", gate.running)
     yield _gauge("gate_express_running", "Small answers that run beside the slots.", gate.express_running)
     yield _gauge("gate_waiting", "Requests that wait for a slot.", gate.waiting)
+    waiting = GaugeMetricFamily(
+        "freight_gate_waiting_by_reason", "Those of them that wait for this reason.", labels=("reason",)
+    )
+    for reason, count in gate.waiting_by_reason.items():
+        waiting.add_metric((reason,), count)
+    yield waiting
     yield _gauge(
         "gate_oldest_wait_seconds",
-        "How long the one has waited who waits longest; 0 when nobody does.",
+        "Age of the oldest waiting request; 0 when none waits.",
         gate.oldest_wait_seconds,
         "seconds",
     )
     yield _counter("gate_refused", "Requests that got no slot.", gate.refused_total)
+    yield _counter("gate_expired", "Those of them that had waited as long as a request may.", gate.expired_total)
+    refused = CounterMetricFamily(
+        "freight_gate_refused_by_reason", "Requests that got no slot for this reason.", labels=("reason",)
+    )
+    for reason, count in gate.refused_by_reason_total.items():
+        refused.add_metric((reason,), count)
+    yield refused
 
 
 def _transfers(snapshot: Snapshot) -> Iterator[Metric]:

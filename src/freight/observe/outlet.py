@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from freight.flow.budget import Budget
 from freight.flow.rounds import Rounds
 from freight.flow.waiting import Writer
 from freight.ports import Sink
 
+T = TypeVar("T")
+
 VIEWERS = 64
 """How many may watch at once."""
+
+
+async def run_here(call: Callable[[], T]) -> T:
+    """Do what may take long at once; its result. For those who have no threads."""
+    return call()
 
 
 @dataclass(frozen=True, slots=True)

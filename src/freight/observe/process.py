@@ -13,14 +13,19 @@ _PROC = Path("/proc/self")
 
 
 def parse_rollup(text: bytes) -> int:
-    """The private bytes in ``smaps_rollup``, proc(5): what would come back if the process ended.
+    """Return the process's own bytes by ``smaps_rollup``, proc(5): private dirty pages, and what is swapped out.
 
-    Raises ValueError when they are not in it.
+    Clean pages are left out: the text of programs and libraries is private only while no other process runs the same
+    program. A program's file that was just installed has dirty pages too, until it is on the disk, so the anonymous
+    pages are an upper bound.
+
+    Raises ValueError when ``text`` does not say.
     """
-    sizes = [int(line.split()[1]) for line in text.splitlines() if line.startswith(b"Private_")]
-    if not sizes:
+    sizes = {name: int(rest.split()[0]) for line in text.splitlines() for name, _, rest in [line.partition(b":")]}
+    dirty = sizes.get(b"Private_Dirty")
+    if dirty is None:
         raise ValueError("no private memory in smaps_rollup")
-    return sum(sizes) * 1024
+    return (min(dirty, sizes.get(b"Anonymous", dirty)) + sizes.get(b"Swap", 0)) * 1024
 
 
 class ProcessMemory:
@@ -33,7 +38,7 @@ class ProcessMemory:
         self._bytes = 0
 
     def private_bytes(self) -> int:
-        """Memory that is the process's own (USS), in bytes, as it was within the last second; 0 where nobody says."""
+        """Return the bytes that are the process's own, as they were within the last second; 0 where nobody says."""
         now = self._clock.monotonic()
         if now - self._at >= _FRESH_SECONDS:
             self._at, self._bytes = now, self._look()

@@ -8,22 +8,29 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from freight.model import Running, Snapshot
+from freight.legible import legible
+from freight.model import Running, Snapshot, Waiting
+from freight.quantities import chosen_size
 
 KEPT = 600
 """How many samples are kept: ten minutes of them."""
 
 ROWS = 50
-"""How many running downloads a frame has, those that have run longest."""
+"""How many running downloads a frame has, those that have run longest, and how many waiting requests."""
 
-FRAME_BYTES = 24 * 1024
+CLIENTS = 10
+"""How many clients a frame has, those with the most requests."""
+
+FRAME_BYTES = 32 * 1024
 """No frame and no piece of history is longer, in bytes."""
 
-_TARGET_CHARACTERS = 100
+_TARGET_BYTES = 100
+_PATH_CHARACTERS = 120
 _PIECE = 60  # samples of history in an event: some 4 KiB
 
 
@@ -43,34 +50,44 @@ def sample(at_ms: int, snapshot: Snapshot) -> list[float]:
 
 
 def frame(at_ms: int, snapshot: Snapshot) -> bytes:
-    """The event ``now``: a sample, the totals, and the downloads that have run longest."""
-    transfers = snapshot.transfers
+    """The event ``now``: a sample, the totals, the downloads that have run longest, and what waits."""
+    transfers, gate, identity = snapshot.transfers, snapshot.gate, snapshot.identity
     rows = sorted(transfers.running, key=lambda each: each.began)
+    clients = _clients(snapshot)
     told = {
         "sample": sample(at_ms, snapshot),
         "version": snapshot.version,
-        "started": round(snapshot.started_at),
+        "started": round(snapshot.started_at, 3),
         "draining": snapshot.draining,
+        "pid": identity.pid,
+        "path": _cut_front(identity.path),
+        "urls": list(identity.urls),
+        "memory": chosen_size(snapshot.memory.budget_bytes),
+        "workers": identity.workers,
         "process": snapshot.memory.process_bytes,
-        "slots": snapshot.gate.slots,
+        "slots": gate.slots,
         "connections": snapshot.connections.open,
         "completed": transfers.completed_total,
-        "refused": snapshot.gate.refused_total,
+        "refused": gate.refused_total,
+        "refused_for": _some(gate.refused_by_reason_total),
         "aborted": dict(transfers.aborted_total),
         "rows": [_row(each) for each in rows[:ROWS]],
         "omitted": max(0, len(rows) - ROWS) + transfers.running_omitted,
+        "waiting": [_waiting(each) for each in snapshot.waiting[:ROWS]],
+        "waiting_omitted": max(0, len(snapshot.waiting) - ROWS) + snapshot.waiting_omitted,
+        "waiting_for": _some(gate.waiting_by_reason),
+        "log_lost": snapshot.log.lost_total,
+        "clients": clients[:CLIENTS],
+        "clients_omitted": max(0, len(clients) - CLIENTS),
     }
     return _event("now", at_ms, told)
 
 
 def _row(each: Running) -> list[Any]:
-    target = each.target
-    if len(target) > _TARGET_CHARACTERS:
-        target = f"{target[: _TARGET_CHARACTERS - 1]}\u2026"
     return [
-        round(each.began * 1_000_000),
+        each.number,
         each.client,
-        target if target.isprintable() else "".join(one if one.isprintable() else "\ufffd" for one in target),
+        _cut(each.target),
         each.sent_bytes,
         each.of_bytes,
         round(each.rate_bytes_per_second),
@@ -79,6 +96,45 @@ def _row(each: Running) -> list[Any]:
         round(each.seconds),
         each.blocked_on,
     ]
+
+
+def _waiting(each: Waiting) -> list[Any]:
+    return [each.client, _cut(each.target), round(each.seconds, 1), each.place, each.reason.value]
+
+
+def _clients(snapshot: Snapshot) -> list[list[Any]]:
+    """Each client, what it runs, how many of its requests wait, and its rate; those with the most first."""
+    found: dict[str, list[Any]] = {}
+    for one in snapshot.transfers.running:
+        row = found.setdefault(one.client, [one.client, 0, 0, 0])
+        row[1] += 1
+        row[3] += round(one.rate_bytes_per_second)
+    for each in snapshot.waiting:
+        found.setdefault(each.client, [each.client, 0, 0, 0])[2] += 1
+    return sorted(found.values(), key=lambda row: (-row[1] - row[2], row[0]))
+
+
+def _cut(target: str) -> str:
+    """The beginning of a target, as it can be shown."""
+    text = _shown(target[: _TARGET_BYTES + 1])
+    data = text.encode()
+    if len(data) <= _TARGET_BYTES:
+        return text
+    return data[: _TARGET_BYTES - len("\u2026".encode())].decode("utf-8", "ignore") + "\u2026"
+
+
+def _cut_front(path: str) -> str:
+    """The end of a path, as it can be shown."""
+    return _shown(path if len(path) <= _PATH_CHARACTERS else f"\u2026{path[1 - _PATH_CHARACTERS :]}")
+
+
+def _shown(text: str) -> str:
+    return text if text.isprintable() else "".join(one if one.isprintable() else "\ufffd" for one in legible(text))
+
+
+def _some(numbers: Mapping[str, int]) -> dict[str, int]:
+    """Those that are not 0."""
+    return {name: number for name, number in numbers.items() if number}
 
 
 def _event(kind: str, at_ms: int, told: object) -> bytes:

@@ -1,4 +1,4 @@
-"""``freight plan`` on the command line. What reckons is loaded when it is asked."""
+"""``freight plan`` on the command line. The calculation is loaded when it is needed."""
 
 from __future__ import annotations
 
@@ -16,45 +16,55 @@ _MANY = 1_000_000_000
 
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    short_help="Reckon how many clients a budget carries.",
+    short_help="Calculate how many clients fit in an amount of memory.",
     epilog="""\b
 Examples:
-  freight plan                                       what the default carries
-  freight plan --memory 20MB,64MiB,1GiB              what these carry
+  freight plan                                       clients that fit in the default memory
+  freight plan 500                                   memory for 500 clients (the same as --clients 500)
+  freight plan --memory 20MB,64MiB,1GiB              clients that fit in each of these
   freight plan --clients 500 --rtt 40ms --rate 1Gbit/s
-  freight plan --clients 100000 --memory 256MiB      how many nodes
-  freight plan --memory 64MiB --mix tls=1            what it carries by HTTPS
+  freight plan --clients 100000 --memory 256MiB      number of nodes
+  freight plan --memory 64MiB --mix tls=1            clients with HTTPS
   freight plan --clients 500 --json | jq '.rows[] | select(.asked).memory_bytes'""",
 )
-@click.option("--clients", multiple=True, metavar="N,...", help="How many download at once, on all nodes together.")
-@click.option("--memory", multiple=True, metavar="SIZE,...", help="What one node is given by its --memory.")
-@click.option("--rtt", metavar="TIME", help="How long a round trip to a client takes, such as 40ms.")
-@click.option("--rate", metavar="RATE", help="What the link of one node carries, such as 1Gbit/s or 100MB/s.")
+@click.argument("numbers", nargs=-1, metavar="[CLIENTS]...")
+@click.option(
+    "--clients", multiple=True, metavar="N,...", help="Downloads at the same time, on all nodes (servers) together."
+)
+@click.option("--memory", multiple=True, metavar="SIZE,...", help="The --memory of one node.")
+@click.option("--rtt", metavar="TIME", help="Round-trip time to a client, such as 40ms.")
+@click.option("--rate", metavar="RATE", help="Speed of one node's network link, such as 1Gbit/s or 100MB/s.")
 @click.option(
     "--mix",
     metavar="KIND=PART,...",
     default="clear=1",
     show_default=True,
-    help="Which part of the connections is of which kind. Kinds are clear, HTTP/1 without TLS; tls; and h2 and h2c, "
-    "connections of HTTP/2 with one download, over TLS and without.",
+    help="Kinds of connections, and their parts of the whole: clear (HTTP/1.1 without TLS), tls (HTTP/1.1 with TLS), "
+    "h2 and h2c (HTTP/2 with and without TLS, one download on each connection).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object, in bytes and seconds.")
 def plan(
-    clients: Sequence[str], memory: Sequence[str], rtt: str | None, rate: str | None, mix: str, as_json: bool
+    numbers: Sequence[str],
+    clients: Sequence[str],
+    memory: Sequence[str],
+    rtt: str | None,
+    rate: str | None,
+    mix: str,
+    as_json: bool,
 ) -> None:
-    """Reckon how many clients a budget carries, or which budget so many clients need.
+    """Calculate how many clients fit in an amount of memory, or how much memory a number of clients needs.
 
-    With --clients: the least memory in which so many run at once. With --memory: how many clients that carries. With
-    both: how many nodes it takes. With neither: what a server's default memory carries, on this host. Of one number
-    alone the table has the neighbours too, and marks what was asked.
+    With --clients: the least memory in which that many downloads run at the same time. With --memory: how many
+    downloads fit. With both: how many nodes are needed. With neither: how many fit in a server's default memory on this
+    host. A single number is shown beside half, twice and four times as much, and marked with ">".
 
-    Nothing is served. The figures come from the budget that "freight serve" itself runs with.
+    Nothing is served. The numbers come from the memory budget that "freight serve" itself uses.
     """
     from freight.flow.limits import default_memory, largest_send_queue
     from freight.plan import reckon, show
 
     question = reckon.Question(
-        clients=_several("--clients", clients, _count),
+        clients=(*_several("CLIENTS", numbers, _count), *_several("--clients", clients, _count)),
         memory_bytes=_several("--memory", memory, parse_size),
         largest_bytes=largest_send_queue(),
         mix=reckon.parse_mix(mix),
@@ -68,7 +78,7 @@ def plan(
 
 
 def _several(option: str, texts: Sequence[str], read: Callable[[str], _T]) -> tuple[_T, ...]:
-    """The values of an option that may be given again, and has commas between them."""
+    """The values of an option that can be repeated, and can have several values separated by commas."""
     return tuple(_read(option, word, read) for word in _words(texts))
 
 
@@ -78,7 +88,7 @@ def _words(texts: Sequence[str]) -> Iterator[str]:
 
 
 def _read(option: str, text: str, read: Callable[[str], _T]) -> _T:
-    """One value, which must be more than nothing. Raises Unservable."""
+    """One value, which must be more than 0. Raises Unservable."""
     try:
         value = read(text)
     except ValueError as error:
@@ -91,5 +101,15 @@ def _read(option: str, text: str, read: Callable[[str], _T]) -> _T:
 def _count(text: str) -> int:
     digits = text.strip()
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= len(str(_MANY)) and int(digits) <= _MANY):
-        raise ValueError(f"{text!r} is not a number of clients; write 500, or 50,500,5000")
+        memory = _is_size(digits)
+        instead = f"--memory {digits}, or a number such as 500" if memory else "500, or 50,500,5000"
+        raise ValueError(f"{text!r} is not a number of clients; write {instead}")
     return int(digits)
+
+
+def _is_size(text: str) -> bool:
+    """Whether it is a size with a unit, which somebody meant for --memory."""
+    try:
+        return parse_size(text) > 0 and not text.isdecimal()
+    except ValueError:
+        return False

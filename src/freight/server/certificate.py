@@ -14,12 +14,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from freight.errors import Unservable
+from freight.regular import read_regular
 from freight.server.tls import TlsSocket
 
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; all of those of 1.3 are as good
 _PROTOCOLS = ["h2", "http/1.1"]  # by ALPN, RFC 7301: the client's order does not count, but what it offers
 _OUT_OF_DATE = {9: "is not valid yet", 10: "has expired"}  # X509_V_ERR_*, by a verification's code
 _SELF_SIGNED_DAYS = 30
+_PEM_BYTES_MAX = 1 << 20  # a chain has some kilobytes
 
 Contexts = Callable[[], ssl.SSLContext]
 """What makes a context of what the files have now. Raises Unservable."""
@@ -50,8 +52,8 @@ def self_signed(host: str) -> tuple[Contexts, str]:
             subprocess.run(command, check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError):
             raise Unservable(
-                "tls-self-signed: openssl, the program, is needed to make a certificate, and did not; install it, or "
-                "give --tls-cert and --tls-key"
+                "the program openssl did not make a certificate; install it, or give --tls-cert and --tls-key",
+                "tls-self-signed",
             ) from None
         context = load(cert, key)
         digest = sha256(ssl.PEM_cert_to_DER_cert(cert.read_text())).digest()
@@ -68,17 +70,17 @@ def load(cert: Path, key: Path) -> ssl.SSLContext:
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     for name, path in (("tls-cert", cert), ("tls-key", key)):
         try:
-            path.read_bytes()
+            read_regular(path, _PEM_BYTES_MAX)
         except OSError as error:
-            raise Unservable(f"{name}: cannot read {path}: {error.strerror}") from None
+            raise Unservable(f"cannot read {path}: {error.strerror}", name) from None
     try:
         context.load_cert_chain(cert, key, password=_refuse_passphrase)
     except _Locked:
         raise Unservable(
-            f"tls-key: {key} needs a passphrase; give a key without, readable by the server only"
+            f"{key} needs a passphrase; give a key without one, in a file that only the server can read", "tls-key"
         ) from None
     except ssl.SSLError as error:
-        raise Unservable(_unusable(cert, key, error)) from None
+        raise _unusable(cert, key, error) from None
     _try_out(context, cert)
     return context
 
@@ -91,17 +93,19 @@ def _refuse_passphrase() -> str:
     raise _Locked
 
 
-def _unusable(cert: Path, key: Path, error: ssl.SSLError) -> str:
+def _unusable(cert: Path, key: Path, error: ssl.SSLError) -> Unservable:
     match error.reason:
         case "KEY_VALUES_MISMATCH":
-            return f"tls-key: {key} is not the key of the certificate in {cert}"
+            return Unservable(f"{key} is not the key of the certificate in {cert}", "tls-key")
         case "EE_KEY_TOO_SMALL" | "CA_KEY_TOO_SMALL" | "CA_MD_TOO_WEAK":
-            return f"tls-cert: the key or signature of {cert} is too weak: take ECDSA P-256, or RSA of 2048 bits"
+            return Unservable(
+                f"the key or signature of {cert} is too weak; use ECDSA P-256, or RSA of at least 2048 bits", "tls-cert"
+            )
     for name, path, kind in (("tls-cert", cert, b"CERTIFICATE-----"), ("tls-key", key, b"PRIVATE KEY-----")):
-        if kind not in path.read_bytes():
-            return f"{name}: {path} has no {kind.decode().strip('-').lower()} in PEM"
+        if kind not in read_regular(path, _PEM_BYTES_MAX):
+            return Unservable(f"{path} has no {kind.decode().strip('-').lower()} in PEM", name)
     why = (error.reason or str(error)).replace("_", " ").lower()
-    return f"tls-cert: {cert} and {key} are not a key pair in PEM: {why}"
+    return Unservable(f"{cert} and {key} are not a key pair in PEM: {why}", "tls-cert")
 
 
 def _try_out(context: ssl.SSLContext, cert: Path) -> None:
@@ -120,6 +124,6 @@ def _try_out(context: ssl.SSLContext, cert: Path) -> None:
             continue
         except ssl.SSLCertVerificationError as error:
             if error.verify_code in _OUT_OF_DATE:
-                raise Unservable(f"tls-cert: the certificate in {cert} {_OUT_OF_DATE[error.verify_code]}") from None
+                raise Unservable(f"the certificate in {cert} {_OUT_OF_DATE[error.verify_code]}", "tls-cert") from None
         except ssl.SSLError as error:
-            raise Unservable(f"tls-cert: {cert} cannot be used: {(error.reason or '').lower()}") from None
+            raise Unservable(f"{cert} cannot be used: {(error.reason or '').lower()}", "tls-cert") from None

@@ -9,6 +9,7 @@ Nothing here waits, so that who has no loop can hand over too: both sides look n
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -25,6 +26,9 @@ READY = b"ready\n"
 _START_SECONDS = 60.0  # a start takes half a second; this is for a machine in trouble
 _FIRST_PROCESS = 1
 _NOT_STARTED = 127  # a shell's convention: there is no such command
+_FAILED = b"failed: "  # what the new process says in place of READY where the program cannot be started, and why
+_SAID_BYTES = 256
+_INSTEAD = "to upgrade, stop this server and start it again"
 
 
 class Successor:
@@ -32,10 +36,9 @@ class Successor:
 
     def __init__(self, sockets: Mapping[str, socket.socket]) -> None:
         if os.getpid() == _FIRST_PROCESS:
-            raise Unservable(
-                "it is process 1 of its container, which ends with it; have a new container take its place"
-            )
+            raise Unservable("it is process 1 of a container, which ends with it; start a new container instead")
         self._stream, self.process = _begin(sockets)
+        self._said = b""
         self._patient_until = time.monotonic() + _START_SECONDS
 
     def accepts(self) -> bool:
@@ -43,13 +46,15 @@ class Successor:
         if time.monotonic() > self._patient_until:
             os.kill(self.process, signal.SIGKILL)
         ended, status = os.waitpid(self.process, os.WNOHANG)
+        try:
+            self._said += self._stream.recv(_SAID_BYTES)
+        except OSError:
+            pass  # nothing, or it has ended
         if ended:
             self.close()
-            raise Unservable(f"its successor was not ready; {_ending(os.waitstatus_to_exitcode(status))}")
-        try:
-            return self._stream.recv(len(READY)) == READY
-        except BlockingIOError:
-            return False
+            ending = _ending(os.waitstatus_to_exitcode(status), self._said)
+            raise Unservable(f"the new process did not start serving; {ending}")
+        return self._said.startswith(READY)
 
     def end(self) -> None:
         """End it: we are to have none."""
@@ -94,14 +99,25 @@ def _begin(sockets: Mapping[str, socket.socket]) -> tuple[socket.socket, int]:
     try:
         ours, theirs = socket.socketpair()
     except OSError as error:
-        raise Unservable(f"no process could be started: {error.strerror}") from None
+        raise _refused(error) from None
     ours.setblocking(False)
     try:
         with theirs:
             return ours, _start({**sockets, PREDECESSOR: theirs})
     except OSError as error:
         ours.close()
-        raise Unservable(f"no process could be started: {error.strerror}") from None
+        raise _refused(error) from None
+
+
+def _refused(error: OSError) -> Unservable:
+    match error.errno:
+        case errno.EMFILE | errno.ENFILE:
+            advice = "raise ulimit -n"
+        case errno.EAGAIN | errno.ENOMEM:
+            advice = "raise ulimit -u, pids.max of the cgroup, or its memory"
+        case _:
+            advice = _INSTEAD
+    return Unservable(f"no new process could be started: {error.strerror}; {advice}")
 
 
 def _start(passed: Mapping[str, socket.socket]) -> int:
@@ -111,20 +127,25 @@ def _start(passed: Mapping[str, socket.socket]) -> int:
     process = os.fork()
     if process:
         return process
+    told = passed[PREDECESSOR].fileno()
     try:
         signal.set_wakeup_fd(-1)  # it is our parent's loop that would be told of our signals
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a supervisor waits for those that it blocks
         for at, fd in enumerate([fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, above) for fd in descriptors], FIRST):
             os.dup2(fd, at)
+        told = FIRST + names.index(PREDECESSOR)
         own = variables(names, os.getpid())
         if "WATCHDOG_PID" in os.environ:
             own["WATCHDOG_PID"] = own["LISTEN_PID"]
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | own)
+    except OSError as error:
+        os.write(told, _FAILED + os.strerror(error.errno or 0).encode())
     finally:
         os._exit(_NOT_STARTED)
 
 
-def _ending(status: int) -> str:
-    if status == _NOT_STARTED:
-        return f"{sys.executable} could not be started"
+def _ending(status: int, said: bytes) -> str:
+    if said.startswith(_FAILED):
+        why = said.removeprefix(_FAILED).decode(errors="replace")
+        return f"{sys.executable} could not be started: {why}; {_INSTEAD}"
     return f"it ended with status {status}" if status >= 0 else f"it was ended by signal {-status}"

@@ -38,10 +38,12 @@ def take(environment: MutableMapping[str, str]) -> dict[str, socket.socket]:
         given = named[at] if at < len(named) else FILES
         name = given if given in _OTHERS else FILES
         if name in taken:
-            raise Unservable(f"two sockets were passed for {name}; name them by FileDescriptorName=, one for each use")
+            raise Unservable(
+                f"two sockets were passed for {name}; name each with FileDescriptorName=, one for each use"
+            )
         taken[name] = _adopt(FIRST + at, name)
     if FILES not in taken and taken.keys() - {PREDECESSOR}:
-        raise Unservable("sockets were passed, and none for files")
+        raise Unservable("sockets were passed, but none for files; name one with FileDescriptorName=files")
     return taken
 
 
@@ -55,10 +57,10 @@ def _adopt(fd: int, name: str) -> socket.socket:
         os.set_inheritable(fd, False)
         found = socket.socket(fileno=fd)
     except OSError as error:
-        raise Unservable(f"the socket that was passed for {name} (descriptor {fd}): {error.strerror}") from None
+        raise Unservable(f"the socket passed for {name} (descriptor {fd}) cannot be used: {error.strerror}") from None
     if name != PREDECESSOR and not _listens(found):
         raise Unservable(
-            f"the socket that was passed for {name} does not listen for TCP; in a unit: ListenStream=, Accept=no"
+            f"the socket passed for {name} does not listen for TCP; in its unit, use ListenStream= and Accept=no"
         )
     return found
 

@@ -4,13 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from typing import Protocol
 
 from freight.errors import ProtocolError
+from freight.guard import Guard
+from freight.wire import costs
 from freight.wire.events import Preface
 from freight.wire.http1 import Head, Inbound
 
 _RECEIVE_BYTES = 16 * 1024
+_ESTABLISHED = 1  # of the states of TCP
+_ACKED_AT, _RECEIVED_AT = 120, 128  # where tcpi_bytes_acked and _received are in struct tcp_info, linux/tcp.h
+
+
+def is_deserted(connected: socket.socket) -> bool:
+    """Whether the peer of a TCP connection has closed its end: ``tcpi_state``, tcp(7)."""
+    return connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _ESTABLISHED
+
+
+def look_at(connected: socket.socket) -> tuple[bool, int]:
+    """Whether the peer has closed its end, and how many bytes have come: ``tcpi_bytes_received``, tcp(7)."""
+    info = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RECEIVED_AT + 8)
+    return info[0] != _ESTABLISHED, int.from_bytes(info[_RECEIVED_AT:], sys.byteorder)
+
+
+def is_unheard(connected: socket.socket) -> bool:
+    """Whether the peer of a TCP connection has acknowledged no byte (``tcpi_bytes_acked``, which counts a SYN too)."""
+    info = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKED_AT + 8)
+    return int.from_bytes(info[_ACKED_AT:], sys.byteorder) <= 1
 
 
 class Patience(Protocol):
@@ -39,6 +61,8 @@ class Inlet:
 
     __slots__ = (
         "_begin_by",
+        "_given_up",
+        "_grace",
         "_head",
         "_in_head",
         "_patience",
@@ -48,18 +72,22 @@ class Inlet:
         "deadline",
         "draining",
         "evicted",
+        "guard",
         "inbound",
     )
 
-    def __init__(self, connected: socket.socket, inbound: Inbound, patience: Patience) -> None:
+    def __init__(self, connected: socket.socket, inbound: Inbound, patience: Patience, guard: Guard) -> None:
         self._socket = connected
         self._patience = patience
         self._waiter: asyncio.Future[bool] | None = None  # true: bytes may have come; false: time is up, or given up
+        self._given_up = False  # while something was waited for
         self._watching = False  # the loop tells us when bytes come
         self._in_head = False  # what is waited for is the rest of a head
         self._head: Head | Preface | None = None  # which came while that was waited for
         self.inbound = inbound
+        self.guard = guard
         self._begin_by = 0.0  # while draining, in seconds of the loop's clock
+        self._grace = 0.0  # seconds that a request had to begin when the drain began
         self.deadline = 0.0
         self.draining = False
         self.evicted = False
@@ -70,10 +98,20 @@ class Inlet:
 
     def drain(self, grace_seconds: float) -> None:
         """Let no request begin from now on, but for one within ``grace_seconds``: it may be on its way."""
-        self.draining = True
+        self.draining, self._grace = True, grace_seconds
         self._begin_by = self._patience.loop.time() + grace_seconds
         if self.inbound.idle:
             self.deadline = min(self.deadline, self._begin_by)
+
+    def begin_within(self, seconds: float) -> float:
+        """Let one more request begin, though all drains, within so many seconds, or the grace of the drain if that is
+        longer. How many seconds that are.
+        """
+        seconds = max(seconds, self._grace)
+        self._begin_by = self._patience.loop.time() + seconds
+        if self.inbound.idle:
+            self.deadline = self._begin_by
+        return seconds
 
     @property
     def over(self) -> bool:
@@ -86,6 +124,7 @@ class Inlet:
 
     def give_up(self) -> None:
         """Wait no longer, if anything is waited for."""
+        self._given_up = self._waiter is not None
         self._wake(False)
 
     async def read_head(self) -> Head | Preface | None:
@@ -151,6 +190,7 @@ class Inlet:
             return True
         if not data:
             return True
+        self.guard.charge(costs.READ)
         self.inbound.feed(data)
         try:
             self._head = self.inbound.next()
@@ -160,12 +200,21 @@ class Inlet:
 
     async def receive(self, most: int = _RECEIVE_BYTES) -> bytes | None:
         """What has come: b"" at the end of the stream, None when the deadline passed first."""
+        self._given_up = False
         while True:
             try:
-                return self._socket.recv(most)
+                data = self._socket.recv(most)
+                self.guard.charge(costs.READ)
+                return data
             except BlockingIOError:
-                if not await self.wait_readable():
+                # The loop may tell of bytes that were taken before it did. Who gives up just then is not told later.
+                if self._given_up or not await self.wait_readable():
                     return None
+
+    @property
+    def deserted(self) -> bool:
+        """Whether the peer has closed its end of the connection."""
+        return is_deserted(self._socket)
 
     def turn_to(self, connected: socket.socket) -> None:
         """Read another socket from now on, which has the same descriptor."""

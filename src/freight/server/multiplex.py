@@ -84,10 +84,13 @@ class Multiplex:
         del self._sinks[stream.fileno()]
         self._rounds.unshare(stream.fileno())
 
-    def lose(self, stream: StreamSink) -> None:
-        """Its client wants it no more."""
+    def lose(self, stream: StreamSink) -> bool:
+        """Its client wants it no more: end what waits for it, if anything does. False: nothing did."""
         stream.gone = True
-        self._rounds.tell(stream.fileno(), select.EPOLLHUP)
+        if stream.waits:
+            self._rounds.tell(stream.fileno(), select.EPOLLHUP)
+            return True
+        return False
 
     def opened(self, stream: StreamSink | None) -> None:
         """The client's window has grown, of one stream or of all."""
@@ -100,17 +103,19 @@ class Multiplex:
 
     def register(self, fd: int, eventmask: int) -> None:
         """See :class:`freight.flow.rounds.Poller`."""
+        self._sinks[fd].waits = True
+        self.modify(fd, eventmask)
+
+    def modify(self, fd: int, eventmask: int) -> None:
+        """See :class:`freight.flow.rounds.Poller`."""
         self._sinks[fd].wants = bool(eventmask & select.EPOLLOUT)
         self._sort(fd)
         self._watch()
 
-    def modify(self, fd: int, eventmask: int) -> None:
-        """See :class:`freight.flow.rounds.Poller`."""
-        self.register(fd, eventmask)
-
     def unregister(self, fd: int) -> None:
         """See :class:`freight.flow.rounds.Poller`."""
-        self.register(fd, 0)
+        self._sinks[fd].waits = False
+        self.modify(fd, 0)
 
     def _sort(self, number: int) -> None:
         """Whether a stream is to have turns now."""

@@ -1,4 +1,4 @@
-"""This server as others manage it: what the service manager is told, and who comes after it.
+"""This server as others manage it: what the service manager is told, and the process that takes over from this one.
 
 What tells a manager is loaded where there is one. What hands over is loaded from the start: by the time that it is
 wanted, another version of it may be installed.
@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from freight.errors import Unservable
+from freight.model import Level
+from freight.ports import Say
 from freight.server.handover import Predecessor, Successor
 
 if TYPE_CHECKING:
@@ -24,10 +26,11 @@ _LOOK_SECONDS = 0.01  # while one hands over to another
 
 
 class Service:
-    """``sockets`` are those that a successor gets, by name; ``predecessor`` is the stream to who hands over to us.
+    """``sockets`` are those that a successor gets, by name; ``predecessor`` is the stream to the process that hands
+    over to this one, if any.
 
-    ``look`` says in a line what goes on, ``warn`` logs one for the operator; ``stop`` is called when another process
-    accepts in our place. It has neither loop nor thread, and never waits: :meth:`turn` does what is due.
+    ``look`` says in a line what goes on, ``say`` logs a message to the operator; ``stop`` is called when another
+    process accepts in our place. It has neither loop nor thread, and never waits: :meth:`turn` does what is due.
     """
 
     def __init__(
@@ -35,12 +38,12 @@ class Service:
         sockets: Mapping[str, socket.socket],
         predecessor: socket.socket | None,
         look: Callable[[], str],
-        warn: Callable[[str], None],
+        say: Say,
         stop: Callable[[], None],
     ) -> None:
         self._sockets = sockets
         self._predecessor = None if predecessor is None else Predecessor(predecessor)
-        self._warn = warn
+        self._say = say
         self._stop = stop
         self._begun = False
         self._stopping = False
@@ -92,7 +95,7 @@ class Service:
     def succeed(self) -> None:
         """Begin to hand over. Where that fails we go on."""
         if not self._begun or self._stopping or self.succeeded or self._successor is not None:
-            self._warn("SIGUSR2 is passed over: this server is starting, handing over already, or stopping")
+            self._say(Level.WARNING, "ignoring SIGUSR2: this server is starting, stopping, or handing over already")
             return
         self.reloading()
         try:
@@ -130,10 +133,10 @@ class Service:
             self._notifier.succeeded(successor.process)
         self.close()
         self._stop()
-        self._warn(f"handed over to process {successor.process}")
+        self._say(Level.INFO, f"handed over to process {successor.process}")
 
     def _go_on(self, why: Unservable) -> None:
-        self._warn(f"this server goes on: {why}")
+        self._say(Level.WARNING, f"upgrade failed, this process goes on serving: {why}")
         self.ready()
 
 

@@ -22,9 +22,10 @@ _QUEUED = struct.Struct("I").unpack_from
 _QUEUED_AT = 5 * 4  # SK_MEMINFO_WMEM_QUEUED
 _SO_BUF_LOCK = 72
 _QUIET, _QUIET_AT, _QUIET_STOP = struct.Struct("=I").unpack_from, 56, 60  # of struct tcp_info: in milliseconds
-_LINK = struct.Struct("=IIIQ").unpack_from  # of struct tcp_info: the least delay in us, two more, bytes a second
-_LINK_AT, _LINK_STOP = 148, 168
-_OFFERED, _OFFERED_AT, _OFFERED_STOP = struct.Struct("=I").unpack_from, 228, 232  # of struct tcp_info
+_PATH = struct.Struct("=16xI60xI64xI76xI").unpack_from  # of struct tcp_info: snd_mss, snd_cwnd, min_rtt in us, snd_wnd
+_PATH_STOP = 232
+_UNKNOWN = 0xFFFFFFFF  # no acknowledgement has been timed yet
+_SEGMENT_OVERHEAD = 256  # what the kernel keeps for a segment besides its bytes
 MARK_MOST = 1 << 30
 """A mark beyond all that a host allows, in bytes."""
 
@@ -46,6 +47,7 @@ class ClearSink:
         "body_at",
         "closes",
         "promised",
+        "refused",
         "status",
         "taken",
     )
@@ -64,6 +66,7 @@ class ClearSink:
         self._version = (1, 1)
         self._keep_alive = False
         self.status = 0  # of the present exchange; 0: its head has not been made
+        self.refused = ""  # why it got no slot
         self.promised: int | None = 0  # its content's length
         self.body_at = 0  # what ``taken`` is where its content begins
         self.closes = True  # whether the connection ends behind it
@@ -76,7 +79,7 @@ class ClearSink:
     def begin(self, version: tuple[int, int], keep_alive: bool) -> None:
         """The next exchange: what the request said about versions and connections."""
         self._version, self._keep_alive = version, keep_alive
-        self.status, self.promised, self.body_at, self.closes = 0, 0, self.taken, True
+        self.status, self.refused, self.promised, self.body_at, self.closes = 0, "", 0, self.taken, True
 
     def refuse_next(self) -> None:
         """Let this exchange be the connection's last."""
@@ -86,7 +89,7 @@ class ClearSink:
         """See :class:`freight.ports.Sink`."""
         date = dates.format(int(self._clock.now()))
         head = http1.head(plan, date=date, version=self._version, keep_alive=self._keep_alive)
-        self.status = plan.status
+        self.status, self.refused = plan.status, plan.refused
         self.promised = plan.length if plan.content else 0
         self.body_at = self.taken + len(head)
         self.closes = http1.will_close(plan, self._version, self._keep_alive)
@@ -131,15 +134,18 @@ class ClearSink:
         found = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _QUIET_STOP)
         return float(_QUIET(found, _QUIET_AT)[0] / 1000)
 
-    def under_way(self) -> int:
-        """See :class:`freight.ports.Sink`: ``tcpi_min_rtt`` times ``tcpi_delivery_rate``, tcp(7)."""
-        delay, _, _, rate = _LINK(self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LINK_STOP), _LINK_AT)
-        return int(delay * rate // 1_000_000)
+    def path(self) -> tuple[float, int, int]:
+        """See :class:`freight.ports.Sink`: ``tcpi_min_rtt``, twice ``tcpi_snd_cwnd``, and ``tcpi_snd_wnd``; tcp(7).
 
-    def offered(self) -> int:
-        """See :class:`freight.ports.Sink`: ``tcpi_snd_wnd``, since Linux 5.4; plenty where that is not told."""
-        found = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _OFFERED_STOP)
-        return int(_OFFERED(found, _OFFERED_AT)[0]) if len(found) == _OFFERED_STOP else MARK_MOST
+        The least round trip, as ``tcpi_rtt`` has the time in it that a busy client takes to acknowledge, however near
+        it is. Before Linux 5.4 the room is not told, and there is plenty.
+        """
+        found = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _PATH_STOP)
+        if len(found) < _PATH_STOP:
+            found = found.ljust(_PATH_STOP, b"\x7f")
+        segment, segments, microseconds, room = _PATH(found)
+        each = segment + _SEGMENT_OVERHEAD
+        return (0.0 if microseconds == _UNKNOWN else microseconds / 1e6), 2 * segments * each, room * each // segment
 
     def acknowledged(self) -> int:
         """See :class:`freight.ports.Sink`."""

@@ -31,9 +31,11 @@ class StreamSink:
         "mark",
         "priority",
         "promised",
+        "refused",
         "status",
         "stream",
         "taken",
+        "waits",
         "wants",
         "wire",
     )
@@ -48,10 +50,12 @@ class StreamSink:
         self.wire = "h2c" if multiplex.way.zero_copy else "h2"
         self.priority = priority.DEFAULT
         self.mark: int | None = 0  # none of its own yet
+        self.waits = False  # somebody is called back for it, for whatever reason
         self.wants = False  # somebody waits to send
         self.gone = False  # the client has reset it
         self.taken = self.body_at = 0
         self.status = 0  # 0: its head has not been made
+        self.refused = ""
         self.promised: int | None = 0
         self._through = 0  # how far the connection's bytes are with the last of this stream's
         self._acknowledged = 0
@@ -63,7 +67,7 @@ class StreamSink:
         self._check()
         body = http1.framed(b"", plan, size, version=(1, 0))  # bare, as it ends with the stream
         ends = not plan.content or not plan.parts
-        self.status = plan.status
+        self.status, self.refused = plan.status, plan.refused
         self.promised = plan.length if plan.content else 0
         self._multiplex.session.head(self.stream, plan, self.date(), ends)
         return body
@@ -108,13 +112,9 @@ class StreamSink:
         """See :class:`freight.ports.Sink`."""
         return self._multiplex.way.quiet_seconds()
 
-    def under_way(self) -> int:
+    def path(self) -> tuple[float, int, int]:
         """See :class:`freight.ports.Sink`."""
-        return self._multiplex.way.under_way()
-
-    def offered(self) -> int:
-        """See :class:`freight.ports.Sink`."""
-        return self._multiplex.way.offered()
+        return self._multiplex.way.path()
 
     def acknowledged(self) -> int:
         """See :class:`freight.ports.Sink`. At least: what is under way may be another stream's."""

@@ -14,14 +14,15 @@ from dataclasses import replace
 from freight.core import priority
 from freight.core.client import Networks, true_client
 from freight.core.decide import refuse
-from freight.errors import Drained, Stalled, TooSlow, TransferError, Violation
+from freight.errors import Drained, PeerGone, ProtocolError, Stalled, TooSlow, TransferError, Violation
+from freight.guard import Guard
 from freight.model import Plan, Request
-from freight.server.house import NOTHING, Exchange, House, ending, entry
+from freight.server.house import NOTHING, Exchange, House, asked, ending, entry
 from freight.server.inlet import Inlet
 from freight.server.multiplex import OUT_BYTES, Multiplex
 from freight.server.sink import ClearSink
 from freight.server.stream import StreamSink
-from freight.wire import events
+from freight.wire import costs, events
 from freight.wire.frames import LAST_STREAM, Code
 from freight.wire.http2 import Session
 
@@ -33,19 +34,21 @@ _OWED_SECONDS = 1.0  # how long a client may take to see that it is answered, an
 class Stream:
     """One request and its answer."""
 
-    __slots__ = ("asked", "client", "request", "sink", "task")
+    __slots__ = ("asked", "began", "client", "guard", "request", "sink", "task")
 
     def __init__(self, sink: StreamSink, client: str) -> None:
         self.sink = sink
         self.client = client
+        self.guard: Guard | None = None  # charged for the request, where its client is behind a proxy
         self.request: Request | None = None  # read, and not yet answered
         self.asked = NOTHING
+        self.began = False  # its task has had its first turn
         self.task: asyncio.Task[None] | None = None
 
 
 class Streams:
     """Serves a connection whose bytes are HTTP/2. ``busy`` and ``rest`` are called when the first stream begins, and
-    when none is left. ``trusted`` may say who a request's client is.
+    when none is left. ``trusted`` may say who a request's client is; ``guard`` is charged.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Streams:
         inlet: Inlet,
         client: str,
         trusted: Networks,
+        guard: Guard,
         busy: Callable[[], None],
         rest: Callable[[], None],
     ) -> None:
@@ -64,11 +68,13 @@ class Streams:
         self._trusted = trusted
         self._busy = busy
         self._rest = rest
-        self._session = Session(client, house.limits)
+        self._guard = guard
+        self._session = Session(client, house.limits, guard)
         self._multiplex = Multiplex(way, self._session, house.loop, house.transfers.rounds)
         self._streams: dict[int, Stream] = {}
         self._context = copy_context()  # one for all: nothing here sets context variables
         self._deserted = False  # the client will ask no more
+        self._opened = False  # all streams may send more, and have not been told
         self._left = False  # we have said which request was the last that is looked at
         self._over = False  # nothing more is read
         self._since = house.loop.time()  # when the last stream ended,
@@ -133,19 +139,21 @@ class Streams:
     async def _read(self, data: bytes | None) -> None:
         house, session = self._house, self._session
         while data and not self._over:
+            session.take(data)
             try:
-                for event in session.feed(data, house.clock.monotonic()):
-                    self._hear(event)
+                await self._step()
             except Violation:
                 self._lose()
                 return
-            self._multiplex.push()
+            self._say()
             if len(session.out) > OUT_BYTES and not await self._multiplex.wait_drained(OUT_BYTES, house.idle_seconds):
                 return
-            if self._over:
+            if self._over or self._inlet.evicted:
                 return
             self._partial_since = None if session.idle else self._partial_since or house.loop.time()
             self._set_deadline()
+            if house.pace.waited_for:
+                await asyncio.sleep(0)  # more may have come already, without end: others have their turns first
             try:
                 data = await self._inlet.receive()
             except OSError:
@@ -155,11 +163,63 @@ class Streams:
         if data is None and not self._over and not self._inlet.evicted:
             session.go_away()
 
+    async def _step(self) -> None:
+        """Handle all frames that have come whole, a quantum at a time. Nothing is read from the client meanwhile.
+
+        Raises Violation.
+        """
+        session, guard, pace = self._session, self._guard, self._house.pace
+        guard.settle(self._house.loop.time())
+        spent, left = pace.spent, guard.left
+        while not self._over and (cost := session.due()) is not None:
+            if guard.left < cost or spent:
+                self._say()
+                pace.note(left - guard.left)
+                await pace.turn(guard, cost, self._is_deserted)
+                if self._is_deserted():
+                    self._over = True  # the rest would be done for nobody
+                    self._lose()
+                    return
+                spent, left = False, guard.left
+                continue
+            for event in session.step():
+                self._hear(event)
+        pace.note(left - guard.left)
+
+    def _is_deserted(self) -> bool:
+        """Whether the client has closed its end. A client of HTTP/2 that waits for answers does not."""
+        return self._inlet.deserted
+
+    def _say(self) -> None:
+        """Tell the streams, and the client, what has come of the frames so far."""
+        if self._opened:
+            self._opened = False
+            self._multiplex.opened(None)
+        self._multiplex.push()
+
     def _lose(self) -> None:
         """Nobody is there any more for what runs."""
         for stream in list(self._streams.values()):
             self._multiplex.lose(stream.sink)
         self._multiplex.push()
+
+    def _drop(self, number: int, stream: Stream) -> None:
+        """End a stream whose client does not want the answer: its task, its slot and its place in line go at once.
+
+        A task that waits at its socket or in line is told. One that waits for something else, such as a disk, is
+        cancelled in the next step of the loop. One that has not begun never begins.
+        """
+        assert stream.task is not None
+        if not stream.began:
+            stream.sink.gone = True
+            stream.task.cancel()
+            self._end(number, stream, self._house.clock.monotonic(), PeerGone.reason)
+        elif self._multiplex.lose(stream.sink):
+            self._house.loop.call_soon(
+                stream.task.cancel, PeerGone.reason
+            )  # which means nothing where that was the end
+        else:
+            stream.task.cancel(PeerGone.reason)
 
     def _set_deadline(self) -> None:
         deadline = math.inf if self._streams else self._since + self._house.idle_seconds
@@ -173,10 +233,11 @@ class Streams:
             case events.Asked() | events.Declined():
                 self._begin(event)
             case events.Gone() if stream is not None:
-                self._multiplex.lose(stream.sink)
-            case events.Opened():
-                if stream is not None or not event.stream:
-                    self._multiplex.opened(None if stream is None else stream.sink)
+                self._drop(event.stream, stream)
+            case events.Opened() if not event.stream:
+                self._opened = True  # told once for all frames that say so
+            case events.Opened() if stream is not None:
+                self._multiplex.opened(stream.sink)
             case events.Reprioritized() if stream is not None:
                 stream.sink.priority = priority.parse(event.priority)
                 self._multiplex.prioritized(stream.sink)
@@ -196,25 +257,45 @@ class Streams:
         house.budget.shared(0, 1)
         sink = StreamSink(event.stream, self._multiplex, house.clock)
         stream = self._streams[event.stream] = Stream(sink, self._client)
+        if isinstance(event, events.Asked) and self._trusted:
+            event = self._attribute(event, stream)
         if isinstance(event, events.Asked):
             request = event.request
-            if self._trusted:
-                stream.client = true_client(self._client, request.fields, self._trusted)
-                request = replace(request, client=stream.client)
             sink.priority = priority.parse(request.field("priority"))
             stream.request = request
-            stream.asked = (request.method, request.target, request.version, request.field("range") or "")
+            stream.asked = asked(request)
             answer = self._answer(event.stream, stream)
         else:
             stream.asked = (event.method, "-", (2, 0), "")
             answer = self._decline(event, stream)
         stream.task = house.loop.create_task(answer, context=self._context)
 
+    def _attribute(self, event: events.Asked, stream: Stream) -> events.Asked | events.Declined:
+        """Attribute a request to the client that a trusted proxy names, and charge that client's account.
+
+        The request of a client that owes too much is declined. The connection is the proxy's, and goes on.
+        """
+        request = event.request
+        stream.client = true_client(self._client, request.fields, self._trusted)
+        if stream.client == self._client:
+            return event
+        guard = stream.guard = Guard(self._house.account(stream.client))
+        guard.settle(self._house.loop.time())
+        self._guard.pay(event.cost)
+        guard.charge(event.cost)
+        if guard.account.exhausted:
+            error = ProtocolError(429, "too much work was asked for")
+            return events.Declined(event.stream, error, request.method, request.field("accept"))
+        return replace(event, request=replace(request, client=stream.client))
+
     # Out
 
     async def _answer(self, number: int, stream: Stream) -> None:
         started, ended = self._house.clock.monotonic(), "complete"
+        stream.began = True
         try:
+            if stream.guard is not None and stream.guard.account.pause:
+                await self._house.pace.turn(stream.guard)
             await self._house.files.respond(_take(stream), stream.sink)
         except BaseException as error:
             ended = ending(error)
@@ -224,6 +305,7 @@ class Streams:
 
     async def _decline(self, event: events.Declined, stream: Stream) -> None:
         started, ended, why = self._house.clock.monotonic(), "refused", str(event.error)
+        stream.began = True
         try:
             await self._refuse(stream, event.error.status, f"{why[0].upper()}{why[1:]}.", event.accept)
         except BaseException as error:
@@ -270,6 +352,8 @@ class Streams:
 
     def _end(self, number: int, stream: Stream, started: float, ended: str) -> None:
         house = self._house
+        if stream.guard is not None:
+            _settle(stream, stream.guard, ended)
         self._session.end(number)
         if self._session.owed(number):
             self._owe(number)
@@ -294,7 +378,18 @@ class Streams:
         if tasks:
             await asyncio.wait(tasks)
         for number, stream in list(self._streams.items()):  # cancelled before they had begun
+            self._session.reset(number, Code.CANCEL)
             self._end(number, stream, self._house.clock.monotonic(), Drained.reason)
+
+
+def _settle(stream: Stream, guard: Guard, ended: str) -> None:
+    """Charge or pay what a stream came to, for a client behind a proxy. The session knows only the proxy."""
+    if ended == "complete":
+        guard.finish()
+    elif stream.sink.gone:
+        guard.charge(costs.RESET)
+    guard.pay(stream.sink.taken * costs.DELIVERED_BYTE)
+    guard.close()
 
 
 def _take(stream: Stream) -> Request:

@@ -200,6 +200,11 @@ class Tls:
         """The way out of a connection that has shaken hands."""
         return TlsSink(stream, clock, self._buffer)
 
+    @staticmethod
+    def answered(stream: TlsSocket) -> bool:
+        """Whether the client's first message was whole, so that we have answered it: its ciphers are known."""
+        return bool(stream.shared_ciphers())
+
     async def step(self, stream: TlsSocket) -> bool:
         """Go on with a handshake as far as bytes have come; whether it is done.
 

@@ -1,7 +1,8 @@
-"""A directory's listing as a producer of bytes: as HTML (:mod:`freight.sources.page`) or as JSON."""
+"""A directory's listing as a producer of bytes: as HTML (:mod:`freight.sources.page`), whole or a page, or as JSON."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import threading
@@ -12,11 +13,14 @@ from typing import Self
 
 from freight.core.target import encode
 from freight.errors import Changed, ShortRead
+from freight.legible import IN_JSON
 from freight.sources import page
 from freight.sources.beneath import Root
-from freight.sources.entries import Directory, Entries, Item
+from freight.sources.entries import Directory, Entries
 
 HTML, JSON = "text/html", "application/json"
+PAGES = "text/html; pages"
+"""What a browser has in place of :data:`HTML`: one page of the listing, not all of it."""
 
 PIECE = 64 * 1024
 # Long enough for the kernel to run another thread: without it the loop would wait for the interpreter's switch interval
@@ -33,7 +37,7 @@ class ListingReader:
     listing; bytes of a name that are not UTF-8 are spelt ``\\xNN`` in the name and true in the link.
     """
 
-    __slots__ = ("_fd", "_left", "_pieces", "_reading", "size")
+    __slots__ = ("_fd", "_left", "_pieces", "_reading", "device", "size")
 
     size: int | None
 
@@ -43,8 +47,14 @@ class ListingReader:
         self._fd = fd
         self._left = False
         self._reading = threading.Lock()
+        self.device = os.fstat(fd).st_dev
         entries = Entries(fd, directory, root, hidden, self._pause, at_once)
-        texts = _html(directory, entries) if media_type == HTML else _json(directory, entries)
+        if media_type == JSON:
+            texts = _json(directory, entries)
+        else:
+            # What came by a link to a page has a page; who asks for the listing has all of it, unless by a browser.
+            paged = media_type == PAGES or directory.start is not None
+            texts = _html(directory, entries, page.ENTRIES if paged else None)
         self._pieces = _gathered(texts, piece)
         self.size = None
 
@@ -93,35 +103,38 @@ class ListingReader:
 
 
 def _gathered(texts: Iterable[str], most: int) -> Iterator[bytes]:
-    """Texts joined to pieces of at most ``most`` bytes, or of one text that is longer."""
+    """Texts joined to pieces of at most ``most`` bytes."""
     piece = bytearray()
     for text in texts:
-        data = text.encode()
-        if piece and len(piece) + len(data) > most:
-            yield bytes(piece)
-            piece.clear()
-        piece += data
+        piece += text.encode()
+        while len(piece) > most:
+            yield bytes(piece[:most])
+            del piece[:most]
     yield bytes(piece)
 
 
-def _html(directory: Directory, entries: Iterable[Item]) -> Iterator[str]:
-    directories = files = size = 0
-    yield page.head(directory.names, directory.order)
-    for item in entries:
-        if item.size is None:
-            directories += 1
-        else:
-            files += 1
-            size += item.size
-        yield page.row(item)
-    yield page.foot(directories, files, size)
+def _html(directory: Directory, entries: Entries, most: int | None) -> Iterator[str]:
+    windows = entries.windows(most)
+    first = next(windows)
+    size = None
+    if not first.ahead and not first.behind:  # all that there is: its size is said in front of the names
+        size = sum(item.size or 0 for item in entries.items(first))
+    yield page.head(directory, first, most, size)
+    edges = first.keys[:1]
+    shown = 0
+    for window in itertools.chain((first,), windows):
+        for item in entries.items(window):
+            yield page.row(item)
+        shown += len(window.keys)
+        edges[1:] = window.keys[-1:]
+    yield page.foot(directory, first, edges, shown)
 
 
-def _json(directory: Directory, entries: Iterable[Item]) -> Iterator[str]:
+def _json(directory: Directory, entries: Entries) -> Iterator[str]:
     path = _legible("/" + "".join(name + "/" for name in directory.names))
     separator = "\n"
-    yield f'{{"path": {json.dumps(path, ensure_ascii=False)}, "entries": ['
-    for item in entries:
+    yield f'{{"path": {json.dumps(path, ensure_ascii=False).translate(IN_JSON)}, "entries": ['
+    for item in (item for window in entries.windows() for item in entries.items(window)):
         entry = {
             "name": _legible(item.name),
             "type": "directory" if item.size is None else "file",
@@ -129,7 +142,7 @@ def _json(directory: Directory, entries: Iterable[Item]) -> Iterator[str]:
             "modified": page.utc(item.mtime_ns),
             "href": "." + encode((item.name,), item.size is None),
         }
-        yield separator + json.dumps(entry, ensure_ascii=False)
+        yield separator + json.dumps(entry, ensure_ascii=False).translate(IN_JSON)
         separator = ",\n"
     yield "\n]}\n"
 

@@ -11,19 +11,23 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
+from freight.core.client import client_key
 from freight.core.target import Target, encode, parse
+from freight.disk import DiskPool, Work
 from freight.errors import Changed, Unservable
 from freight.model import Absence, Missing, Resource
 from freight.ports import Reader
+from freight.sources import page
 from freight.sources.beneath import Root
-from freight.sources.entries import WINDOW, Directory, Order
-from freight.sources.listing import HTML, JSON, PIECE, ListingReader
+from freight.sources.entries import WINDOW, Directory
+from freight.sources.listing import HTML, JSON, PAGES, PIECE, ListingReader
 from freight.sources.types import media_type
+from freight.threads import OutOfThreads
 
 _LOOK = os.O_PATH | os.O_CLOEXEC
 # O_NONBLOCK: should a FIFO or a device have taken the file's place since it was located, the open must not wait for it.
@@ -63,12 +67,13 @@ class FileReader:
     descriptor. Each leaves the context once; the last one closes it. Used on the loop only.
     """
 
-    __slots__ = ("_fd", "_mtime_ns", "_on_close", "_users", "size")
+    __slots__ = ("_fd", "_mtime_ns", "_on_close", "_users", "device", "size")
 
     size: int | None
 
-    def __init__(self, fd: int, size: int, mtime_ns: int | None) -> None:
+    def __init__(self, fd: int, size: int, mtime_ns: int | None, device: int) -> None:
         self._fd = fd
+        self.device = device
         self.size = size
         self._mtime_ns = mtime_ns
         self._users = 1
@@ -132,7 +137,7 @@ class LocalSource:
         follow_links: bool = False,
         hidden: bool = False,
         no_length: bool = False,
-        pool: Executor,
+        pool: DiskPool,
         stepwise: bool = False,
         entries_at_once: int = WINDOW,
         piece_bytes: int = PIECE,
@@ -143,24 +148,28 @@ class LocalSource:
         self._piece_bytes = piece_bytes
         self._no_length = no_length
         self._pool = pool
+        self._served = os.path.basename(whole) or "freight"
         self._only = ""
+        self._absent = _ABSENT
         self._open_files: dict[_Identity, FileReader] = {}
         try:
             # Opened for reading, to say now rather than to the first client that it cannot be.
             probe = os.open(whole, _READ)
             try:
-                mode = os.fstat(probe).st_mode
+                found = os.fstat(probe)
             finally:
                 os.close(probe)
+            self.device, mode = found.st_dev, found.st_mode
             if stat.S_ISDIR(mode):
                 self._root = Root(whole, "beneath" if follow_links else "refused", stepwise=stepwise)
             elif stat.S_ISREG(mode):
                 above, self._only = os.path.split(whole)
+                self._absent = Absence(Missing.ABSENT, only=self._only)
                 self._root = Root(above, "anywhere", stepwise=stepwise)
             else:
-                raise Unservable(f"cannot serve {os.fspath(path)}: neither a file nor a directory")
+                raise Unservable(f"{os.fspath(path)} is neither a file nor a directory", "path")
         except OSError as error:
-            raise Unservable(f"cannot serve {os.fspath(path)}: {error.strerror}") from error
+            raise Unservable(f"cannot serve {os.fspath(path)}: {error.strerror}", "path") from error
 
     def close(self) -> None:
         """Give back the root's descriptor; readers that are open stay so."""
@@ -170,16 +179,16 @@ class LocalSource:
         """From now on listings hold so many entries, and are made in pieces of so many bytes."""
         self._entries_at_once, self._piece_bytes = entries_at_once, piece_bytes
 
-    async def locate(self, target: str) -> Resource | Absence:
+    async def locate(self, target: str, client: str) -> Resource | Absence:
         """What is at a request target (:class:`freight.ports.Source`). Raises OSError for a failing disk."""
         parsed = parse(target)
         if parsed is None:
             return _MALFORMED
         if parsed.nowhere or not self._shown(parsed):
-            return _ABSENT
-        return await self._now_or_in_pool(lambda cached: self._look(parsed, target, cached))
+            return self._absent
+        return await self._now_or_in_pool(client, lambda cached: self._look(parsed, target, cached))
 
-    async def open(self, resource: Resource, media_type: str) -> Reader | Absence:
+    async def open(self, resource: Resource, media_type: str, client: str) -> Reader | Absence:
         """Open what :meth:`locate` found, in one of its media types.
 
         Raises :class:`~freight.errors.Changed` when it is gone or another by now, OSError for a failing disk.
@@ -188,17 +197,23 @@ class LocalSource:
         shared = self._open_files.get(key.identity) if isinstance(key, _File) else None
         if shared is not None:
             return shared.share()
-        reader = await self._now_or_in_pool(lambda cached: self._open(resource, media_type, cached))
+        reader = await self._now_or_in_pool(client, lambda cached: self._open(resource, media_type, cached))
         if isinstance(reader, FileReader) and isinstance(key, _File) and key.identity not in self._open_files:
             self._open_files[key.identity] = reader
             reader.call_when_closed(lambda: self._open_files.pop(key.identity))
         return reader
 
-    async def _now_or_in_pool(self, call: Callable[[bool], _Found]) -> _Found | Absence:
+    async def _now_or_in_pool(self, client: str, call: Callable[[bool], _Found]) -> _Found | Absence:
         try:
             return call(True)
         except BlockingIOError:
-            future = self._pool.submit(_unless_busy, call)
+            pass
+        try:
+            future = self._pool.submit(
+                lambda: _unless_busy(call), work=Work.LOOKUP, device=self.device, client=client_key(client)
+            )
+        except OutOfThreads:
+            return _BUSY
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
@@ -229,12 +244,15 @@ class LocalSource:
                 found.st_mtime_ns,
                 (media_type(names[-1]),),
                 _File(names, size, _identity(found)),
+                only=self._only,
             )
         if stat.S_ISDIR(found.st_mode) and not self._only:
             if not target.directory:
                 return Absence(Missing.MOVED, encode(names, True) + _query(raw))
-            return Resource("", None, None, (HTML, JSON), Directory(names, Order.asked(target.query)), produced=True)
-        return _ABSENT
+            key = Directory.asked(names, target.query, self._served)
+            offered, policy = (HTML, JSON), page.POLICY
+            return Resource("", None, None, offered, key, produced=True, browser_type=PAGES, policy=policy)
+        return self._absent
 
     def _open(self, resource: Resource, media_type: str, cached: bool) -> Reader | Absence:
         key = resource.key
@@ -257,7 +275,7 @@ class LocalSource:
             if absence.why is Missing.ABSENT:
                 raise Changed("gone since it was located") from error
             return absence
-        reader = FileReader(fd, key.size, resource.mtime_ns)
+        reader = FileReader(fd, key.size, resource.mtime_ns, key.identity[0])
         try:
             found = os.fstat(fd)
             if stat.S_ISREG(found.st_mode) and _identity(found) == key.identity:

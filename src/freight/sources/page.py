@@ -1,134 +1,148 @@
-"""A directory listing as a page: one HTML document, written from top to bottom, its style within, no script.
+"""A directory listing as a page: one HTML document, written from top to bottom, its style and script within.
 
-Nothing in it depends on what comes later, so that it can be written as the directory is read; what is counted stands at
-the end. All links are relative: the page works behind a proxy that adds a prefix.
+What stands at the top is known from the first look at the directory, and what comes later can be written as it is read.
+All links are relative: the page works behind a proxy that adds a prefix. The script only adds to it: without one the
+listing is whole, its times are UTC, and the filter asks the server.
 """
 
 from __future__ import annotations
 
+import functools
+import os
 import time
 
+from freight.core.markup import BASE, BASE_HASH, ICON, policy, text
 from freight.core.target import encode
-from freight.sources.entries import Column, Item, Order
+from freight.quantities import spaced_size
+from freight.sources.entries import Column, Directory, Item, Key, Window, cursor
+from freight.sources.types import media_type
+
+ENTRIES = 1000
+"""Entries on a page for a browser."""
+
+STYLE_HASH = "sha256-rNlduV1E0v2KKlXmnFOD3+1gm5Tnz8teKUeuP3TU5JQ="
+SCRIPT_HASH = "sha256-4RC4iy/8O+CdSgDp6GerWmmR0w1k2Yqd03n0R0jqlug="
+POLICY = policy(BASE_HASH, STYLE_HASH, script=SCRIPT_HASH, form=True)[1]
+"""The Content-Security-Policy that a listing needs."""
 
 _CRUMBS_MAX = 8  # the last directories of a path shown as links; keeps the head small however deep the path is
+_TITLED = 100  # a name that is longer may be cut on the page, and then has itself as its title
 
-# Text is escaped for HTML; what would hide or rearrange a name (controls, bidirectional overrides, line ends) and bytes
-# that are not UTF-8 are spelt out.
-_SPELT = [*range(0x20), *range(0x7F, 0xA0), 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF]
-_TEXT = {
-    **{code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _SPELT},
-    **{0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)},
-    ord("&"): "&amp;",
-    ord("<"): "&lt;",
-    ord(">"): "&gt;",
-    ord('"'): "&quot;",
-    ord("'"): "&#39;",
-}
-
+_ASSETS = os.path.join(os.path.dirname(__file__), "assets")
 _HEAD = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<style>
-:root{color-scheme:light dark;--text:#1c2128;--quiet:#667080;--line:#e6e9ee;--hover:#f4f6f9;--page:#fff;--link:#1657b8}
-@media(prefers-color-scheme:dark){:root{--text:#d9dee6;--quiet:#8d97a5;--line:#262c35;--hover:#1b2129;--page:#14181e;\
---link:#84b4f7}}
-*{box-sizing:border-box}
-body{margin:0 auto;max-width:62rem;padding:2.5rem 1.5rem 4rem;background:var(--page);color:var(--text);\
-font:1rem/1.5 system-ui,sans-serif}
-h1{margin:0 .75rem 1.5rem;font-size:1.25rem;font-weight:600;overflow-wrap:anywhere}
-h1 i{margin:0 .35em;font-style:normal;font-weight:400;color:var(--quiet)}
-a{color:var(--link);text-decoration:none}
-a:hover{text-decoration:underline}
-a:focus-visible{outline:2px solid var(--link);outline-offset:2px;border-radius:2px}
-table{width:100%;border-collapse:collapse;font-variant-numeric:tabular-nums}
-th,td{padding:.45rem .75rem;border-bottom:1px solid var(--line);text-align:start;vertical-align:top}
-thead th{position:sticky;top:0;background:var(--page);font-size:.8125rem;font-weight:500;white-space:nowrap;\
-box-shadow:inset 0 -1px var(--line)}
-thead a{color:var(--quiet)}
-th[aria-sort] a{color:var(--text);font-weight:600}
-tbody th{font-weight:400;width:100%;overflow-wrap:anywhere}
-td,.n{white-space:nowrap;color:var(--quiet)}
-.n{text-align:end}
-tbody tr:hover>*{background:var(--hover)}
-tbody a{display:flex;align-items:baseline;gap:.7rem}
-tbody a::before{content:"";flex:none;width:.9rem;height:.85rem;background:var(--quiet);opacity:.45;translate:0 .1rem;\
-clip-path:polygon(10% 0,60% 0,90% 28%,90% 100%,10% 100%)}
-a.d{font-weight:500}
-a.d::before{background:var(--link);opacity:.75;\
-clip-path:polygon(0 6%,42% 6%,54% 22%,100% 22%,100% 94%,0 94%)}
-a.u::before{content:"\\2191";background:none;clip-path:none;opacity:1;line-height:1;translate:none;text-align:center}
-p{margin:1.25rem .75rem;font-size:.875rem;color:var(--quiet);font-variant-numeric:tabular-nums}
-@media(max-width:40rem){body{padding:1.25rem .5rem 3rem}h1{margin-inline:.5rem;font-size:1.1rem}\
-th,td{padding-inline:.5rem}td{font-size:.875rem;line-height:1.7}p{margin-inline:.5rem}.w{display:none}}
-</style>
 """
-
 _COLUMNS: tuple[tuple[Column, str, str], ...] = (
     ("name", "Name", ""),
     ("size", "Size", ' class="n"'),
-    ("date", 'Modified<span class="w"> (UTC)</span>', ""),
+    ("date", 'Modified<span class="zone"> (UTC)</span>', ""),
 )
-_UP = '<tr><th scope="row"><a class="u" href="../" rel="up">Parent directory</a></th><td></td><td></td></tr>\n'
+_UP = (
+    '<tr class="parent"><th scope="row"><a class="up" href="../" rel="up">Parent directory</a></th>'
+    '<td class="n"></td><td></td></tr>\n'
+)
+_TABLES = frozenset(
+    {
+        *("text/csv", "text/tab-separated-values", "application/x-ndjson", "application/vnd.apache.parquet"),
+        *("application/vnd.apache.arrow.file", "application/vnd.apache.arrow.stream", "application/vnd.sqlite3"),
+        *("application/geopackage+sqlite3", "application/vnd.oasis.opendocument.spreadsheet"),
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    }
+)
+_ARCHIVES = frozenset(
+    {
+        *("application/gzip", "application/zstd", "application/x-xz", "application/x-bzip2", "application/zip"),
+        *("application/x-7z-compressed", "application/x-tar", "application/vnd.efi.iso", "application/java-archive"),
+        "application/vnd.debian.binary-package",
+    }
+)
+_TEXTS = frozenset(
+    {
+        *("application/json", "application/geo+json", "application/xml", "application/yaml", "application/toml"),
+        *("application/sql", "application/pdf", "application/epub+zip", "application/x-ipynb+json"),
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        "application/vnd.oasis.opendocument.text",
+    }
+)
 
 
-def head(names: tuple[str, ...], order: Order) -> str:
-    """Everything before the first entry of the directory ``names``; less than 64 KiB."""
-    path = text("/" + "".join(name + "/" for name in names))
+def head(directory: Directory, first: Window, most: int | None, size: int | None) -> str:
+    """Everything before the first entry; less than 64 KiB.
+
+    ``first`` is the first window, of ``most`` entries on this page (None: all that follow); ``size`` is of all files
+    together, where that is known.
+    """
+    names = directory.names
     hidden = max(0, len(names) - _CRUMBS_MAX)
-    crumbs = [f'<a href="{"../" * len(names)}">root</a>' if names else '<span aria-current="page">root</span>']
+    served = f"<bdi>{text(directory.served)}</bdi>"
+    crumbs = [f'<a href="{"../" * len(names)}">{served}</a>' if names else f'<span aria-current="page">{served}</span>']
     if hidden:
         crumbs.append("\u2026")
     for up, name in zip(range(len(names) - hidden - 1, 0, -1), names[hidden:], strict=False):
         crumbs.append(f'<a href="{"../" * up}"><bdi>{text(name)}</bdi></a>')
     if names:
         crumbs.append(f'<span aria-current="page"><bdi>{text(names[-1])}</bdi></span>')
-    columns = "".join(_column(column, title, attributes, order) for column, title, attributes in _COLUMNS)
+    titled = text("/".join((directory.served, *names)))
     return (
-        f"{_HEAD}<title>Index of {path}</title>\n</head>\n<body>\n<h1>{'<i>/</i>'.join(crumbs)}</h1>\n<table>\n"
-        f"<thead><tr>{columns}</tr></thead>\n<tbody>\n{_UP if names else ''}"
+        f"{_HEAD}<title>{titled}</title>\n{ICON}\n<style>{BASE}</style>\n<style>{asset('listing.css')}</style>\n"
+        f"</head>\n<body>\n<h1>{'<i>/</i>'.join(crumbs)}</h1>\n"
+        f'<div class="bar">\n<p class="counts">{_counts(directory, first, most, size)}</p>\n'
+        f'<p id="found" role="status"></p>\n'
+        f"{_form(directory, first)}</div>\n<table>\n"
+        f"<thead><tr>{''.join(_column(*each, directory) for each in _COLUMNS)}</tr></thead>\n<tbody>\n"
+        f"{_UP if names else ''}"
     )
 
 
 def row(item: Item) -> str:
     """One entry."""
     target = "." + encode((item.name,), item.size is None)  # "./": a name with a colon is not a scheme
+    name = text(item.name)
+    titled = f' title="{name}"' if len(item.name) > _TITLED else ""
     if item.size is None:
-        name, size = f'<a class="d" href="{_quoted(target)}"><bdi>{text(item.name)}/</bdi></a>', ""
+        kind, slash, size = "dir", "/", '<td class="n"></td>'
     else:
-        name = f'<a href="{_quoted(target)}"><bdi>{text(item.name)}</bdi></a>'
-        size = f'<span title="{item.size:,} bytes">{amount(item.size)}</span>'
-    return f'<tr><th scope="row">{name}</th><td class="n">{size}</td><td>{_time(item.mtime_ns)}</td></tr>\n'
+        kind, slash = _kind(media_type(item.name)), ""
+        size = f'<td class="n" title="{item.size:,} bytes">{spaced_size(item.size)}</td>'
+    marked = f' class="{kind}"' if kind else ""
+    return (
+        f'<tr><th scope="row"><a{marked} href="{_quoted(target)}"{titled}><bdi>{name}{slash}</bdi></a></th>'
+        f"{size}<td>{_time(item.mtime_ns)}</td></tr>\n"
+    )
 
 
-def foot(directories: int, files: int, size: int) -> str:
-    """Everything behind the last entry: the counts, and the files' bytes together."""
-    counts = []
-    if directories:
-        counts.append(f"{directories:,} director{'y' if directories == 1 else 'ies'}")
-    if files:
-        counts.append(f"{files:,} file{'' if files == 1 else 's'} ({amount(size)})")
-    return f"</tbody>\n</table>\n<p>{', '.join(counts) or 'This directory is empty.'}</p>\n</body>\n</html>\n"
+def foot(directory: Directory, first: Window, edges: list[Key], shown: int) -> str:
+    """Everything behind the last entry: the way to other pages, if there are any, and the script.
+
+    ``first`` is the page's first window, ``edges`` are its first and its last key; ``shown``: how many entries it has.
+    """
+    ahead, entries = first.ahead, first.directories + first.files
+    nav = ""
+    if ahead or shown < entries:
+        ways = []
+        if ahead:
+            ways.append(f'<a href="{_query(directory)}">First</a>')
+        if ahead and edges:
+            ways.append(f'<a rel="prev" href="{_query(directory, before=edges[0])}">Previous</a>')
+        if shown:
+            ways.append(f"<span>{ahead + 1:,}\u2013{ahead + shown:,} of {entries:,}</span>")
+        if ahead + shown < entries and edges:
+            ways.append(f'<a rel="next" href="{_query(directory, after=edges[-1])}">Next</a>')
+            ways.append(f'<a href="{_query(directory, last=True)}">Last</a>')
+        nav = f'<nav id="pages" aria-label="Pages">{"".join(ways)}</nav>\n'
+    return f"</tbody>\n</table>\n{nav}<script>{asset('listing.js')}</script>\n</body>\n</html>\n"
 
 
-def text(name: str) -> str:
-    """A file name as HTML text, what cannot be seen in it spelt out."""
-    return name.translate(_TEXT)
-
-
-def amount(size: int) -> str:
-    """Bytes as people read them: three digits and a binary unit."""
-    if size < 1024:
-        return f"{size} B"
-    value = float(size)
-    for unit in ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB"):
-        value /= 1024
-        if value < 999.5 or unit == "EiB":
-            break
-    return f"{value:.0f} {unit}" if value >= 99.95 else f"{value:.1f} {unit}"
+@functools.cache
+def asset(name: str) -> str:
+    """A style or a script as it stands in the page: without what is there for its readers. Reads a file, once."""
+    with open(os.path.join(_ASSETS, name), encoding="utf-8") as file:
+        lines = [line.strip() for line in file]
+    return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
 def utc(mtime_ns: int) -> str | None:
@@ -140,22 +154,95 @@ def utc(mtime_ns: int) -> str | None:
     return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
 
 
+def _counts(directory: Directory, first: Window, most: int | None, size: int | None) -> str:
+    """How much there is, and how much of it is on this page."""
+    directories, files = first.directories, first.files
+    entries = directories + files
+    counts = []
+    if directories:
+        counts.append(f"{directories:,} director{'y' if directories == 1 else 'ies'}")
+    if files:
+        counts.append(f"{files:,} file{'' if files == 1 else 's'}")
+    if files and size is not None:
+        counts.append(spaced_size(size))
+    said = ", ".join(counts)
+    if directory.matching:
+        named = f"\u201c<bdi>{text(directory.matching)}</bdi>\u201d in the name"
+        everything = _query(Directory(directory.names, directory.order))
+        said = f'{f"{said} with" if said else "Nothing has"} {named}. <a href="{everything}">Show all</a>'
+    elif not entries:
+        said = "This directory is empty."
+    end = "" if directory.matching else "."
+    shown = entries - first.ahead if most is None else min(most, entries - first.ahead)
+    if not shown and entries:
+        said += f"{end} No entry follows here any more."
+    elif shown < entries:
+        said += (
+            f'{end} This page has {first.ahead + 1:,}\u2013{first.ahead + shown:,}. <a href="#pages">Other pages</a>'
+        )
+    return said
+
+
+def _form(directory: Directory, first: Window) -> str:
+    """The filter. It asks the server by itself; the script answers at once from what is on the page."""
+    if not first.directories + first.files and not directory.matching:
+        return ""
+    order = directory.order
+    kept = "" if order.by == "name" else f'<input type="hidden" name="sort" value="{order.by}">'
+    kept += '<input type="hidden" name="order" value="desc">' if order.descending else ""
+    return (
+        f'<form role="search" data-all="{first.directories + first.files}">{kept}<input type="search" name="filter" '
+        f'value="{text(directory.matching)}" placeholder="Filter" aria-label="Filter by name" title="Key: /" '
+        'autocomplete="off" autocapitalize="off" spellcheck="false"></form>\n'
+    )
+
+
+def _query(directory: Directory, *, after: Key | None = None, before: Key | None = None, last: bool = False) -> str:
+    """A link to another page of this listing, as an attribute's value."""
+    order = directory.order
+    pairs: list[tuple[str, str]] = [("sort", order.by)] if order.by != "name" else []
+    pairs += [("order", "desc")] if order.descending else []
+    pairs += [("filter", directory.matching)] if directory.matching else []
+    pairs += [("after", cursor(after, order))] if after else []
+    pairs += [("before", cursor(before, order) if before else "")] if before or last else []
+    return "?" + "&amp;".join(f"{name}={_escaped(value)}" for name, value in pairs) if pairs else "./"
+
+
+def _escaped(value: str) -> str:
+    """A value as a query has it, and as an attribute: without what is a sign of forms or of HTML."""
+    path = encode(value.split("/"), False)[1:]
+    return path.replace("&", "%26").replace("+", "%2B").replace("'", "%27")
+
+
+def _kind(media_type: str) -> str:
+    """The class that gives a file its icon; "" for the plain one."""
+    if media_type in _TABLES:
+        return "table"
+    if media_type in _ARCHIVES:
+        return "archive"
+    if media_type in _TEXTS:
+        return "text"
+    kind = media_type.partition("/")[0]
+    return kind if kind in ("text", "image", "audio", "video") else ""
+
+
 def _quoted(target: str) -> str:
     return target.replace("&", "&amp;").replace("'", "&#39;")
 
 
 def _time(mtime_ns: int) -> str:
     when = utc(mtime_ns)
-    if when is None:
-        return ""
-    return f'<time datetime="{when}">{when[:10]}<span class="w"> {when[11:16]}</span></time>'
+    return "" if when is None else f'<time datetime="{when}">{when[:10]} {when[11:16]}</time>'
 
 
-def _column(column: Column, title: str, attributes: str, order: Order) -> str:
+def _column(column: Column, title: str, attributes: str, directory: Directory) -> str:
+    order = directory.order
     current = column == order.by
     # Names are looked for from A on; sizes and dates mostly for the largest and the latest.
     descending = not order.descending if current else column != "name"
     sorting = f' aria-sort="{"descending" if order.descending else "ascending"}"' if current else ""
     arrow = f' <span aria-hidden="true">{"↓" if order.descending else "↑"}</span>' if current else ""
     link = f"?sort={column}&amp;order={'desc' if descending else 'asc'}"
+    if directory.matching:
+        link += f"&amp;filter={_escaped(directory.matching)}"
     return f'<th scope="col"{attributes}{sorting}><a href="{link}">{title}{arrow}</a></th>'

@@ -1,1 +1,1 @@
-"""``freight stamp``: the same times on every replica, by a manifest of what is right."""
+"""``freight stamp``: equal modification times on all replicas, by a manifest of the right ones."""

@@ -1,4 +1,4 @@
-"""``freight stamp`` on the command line. What walks and reads is loaded when it is wanted."""
+"""``freight stamp`` on the command line. The parts that walk and read are loaded when they are needed."""
 
 from __future__ import annotations
 
@@ -23,44 +23,46 @@ if TYPE_CHECKING:
     from freight.stamp.tree import Found
 
 DONE, DIFFER = 0, 1
+_OVER_THE_BAR = "\r\033[K"  # what is printed begins where the bar did
 _SIGNALLED = 128  # a shell's convention: 128 + the number of the signal that ended the command
 
 
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    short_help="Give the files of replicas equal times, by a manifest.",
+    short_help="Give the files of replicas equal modification times.",
     epilog="""\b
 Examples:
-  freight stamp /data --write data.manifest       on the node that has it right
-  freight stamp /data data.manifest --check       on each of the others
-  freight stamp /data data.manifest --dry-run     only say what differs
+  freight stamp /data --write data.manifest       on the node with the right files
+  freight stamp /data data.manifest --check       on each of the other nodes
+  freight stamp /data data.manifest --dry-run     only report the differences
   freight stamp /data data.manifest --json | jq -r 'select(.state=="missing").path'
 
 \b
 Exit status:
-  0    every file is there, agrees, and has its time
-  1    some differ, and are named
-  2    it could not be begun""",
+  0    all files agree with the manifest and have its times
+  1    some files differ, or could not be read; they are listed
+  2    the command is wrong, or DIR or the manifest cannot be read""",
 )
 @click.argument("directory", metavar="DIR", type=click.Path())
 @click.argument("manifest", required=False, metavar="[MANIFEST]", type=click.Path())
-@click.option("--write", metavar="MANIFEST", type=click.Path(), help="Write this manifest of what DIR has now.")
-@click.option("--check", is_flag=True, help="Compare contents too, by their digests, and not sizes only.")
-@click.option("--dry-run", "-n", is_flag=True, help="Set no times; say what would be set.")
-@click.option("--hidden", is_flag=True, help="Names that begin with a dot too.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line, and one that sums them up.")
+@click.option("--write", metavar="MANIFEST", type=click.Path(), help="Write a manifest of the files in DIR.")
+@click.option("--check", is_flag=True, help="Also compare contents, by their SHA-256, not only sizes.")
+@click.option("--dry-run", "-n", is_flag=True, help="Change nothing; report what would change.")
+@click.option("--hidden", is_flag=True, help="Include names that begin with a dot.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line, and one with the totals.")
 def stamp(
     directory: str, manifest: str | None, write: str | None, check: bool, dry_run: bool, hidden: bool, as_json: bool
 ) -> int:
-    """Give files the times that a manifest has for them, so that their entity tags are the same on every replica.
+    """Set the modification times of files from a manifest, so that their entity tags are equal on all replicas.
 
-    A tag is made of size and time of modification. DIR's files that agree with MANIFEST get its times; those that
-    differ, are missing, or are not in it are named and left as they are. Links are not followed.
+    freight makes an entity tag of a file's size and modification time. Files in DIR that agree with MANIFEST get its
+    times. Files that differ, are missing, or are not in the manifest are listed and left as they are. Links are not
+    followed.
     """
     if (manifest is None) == (write is None):
-        raise Unservable("stamp: give a MANIFEST to go by, or --write one; see freight stamp --help")
+        raise Unservable("stamp: give either a MANIFEST to compare with, or --write MANIFEST to make one")
     if write is not None and (check or dry_run):
-        raise Unservable("stamp: --check and --dry-run are for a MANIFEST to go by, not for --write")
+        raise Unservable("stamp: --check and --dry-run need a MANIFEST to compare with; they do not go with --write")
     from freight.sources.beneath import Root
 
     try:
@@ -81,7 +83,7 @@ def _write(root: Root, directory: str, write: str, hidden: bool, as_json: bool) 
     def found() -> Iterator[Found]:
         return walk(root, hidden, within(directory, write))
 
-    signal.signal(signal.SIGTERM, _end)  # by default it would end us without a chance to remove what is unfinished
+    signal.signal(signal.SIGTERM, _end)  # the default would end us before we could remove the unfinished file
     total = sum(each.size for each in found()) if _has_bar() else 0
     with _progress(f"reading {directory}", total) as read:
         count, size = write_manifest(root, found(), write, read)
@@ -101,7 +103,9 @@ def _apply(root: Root, directory: str, manifest: str, check: bool, change: bool,
     from freight.stamp.files import read_manifest, within
     from freight.stamp.tree import walk
 
-    total = sum(each.size for each in read_manifest(manifest))  # all of it makes sense before any of it is done
+    total = sum(
+        each.size for each in read_manifest(manifest)
+    )  # reports a mistake in the manifest before any file is changed
     states: Counter[State] = Counter()
     with _progress(f"reading {directory}", total if check else 0) as read:
         findings = compare(
@@ -115,6 +119,8 @@ def _apply(root: Root, directory: str, manifest: str, check: bool, change: bool,
         for finding in findings:
             states[finding.state] += 1
             if finding.state not in GOOD:
+                if _has_bar():
+                    click.echo(_OVER_THE_BAR, err=True, nl=False)
                 click.echo(_line(finding, as_json))
     counts = {state.value: states[state] for state in State}
     if as_json:
@@ -139,7 +145,7 @@ def _has_bar() -> bool:
 
 @contextmanager
 def _progress(label: str, total: int) -> Iterator[Callable[[int], object]]:
-    """What is told how many bytes were read, and shows that on a terminal."""
+    """Yield a function to call with the number of bytes read, which moves a progress bar on a terminal."""
     if not (_has_bar() and total):
         yield lambda _: None
         return
@@ -154,3 +160,4 @@ def _progress(label: str, total: int) -> Iterator[Callable[[int], object]]:
                 bar.update(count)
 
         yield read
+        bar.update(max(0, total - bar.pos))  # what was not there, or was of another size, was not read

@@ -1,6 +1,6 @@
-"""A directory against a manifest: files whose content agrees get the manifest's times, all else is told.
+"""Compare a directory with a manifest: files that agree get the manifest's times, all others are reported.
 
-Digests are made by threads, a few files at a time, and what is told comes in the order of the paths nevertheless.
+Threads make the digests, a few files at a time; results come in the order of the paths.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from freight.stamp.manifest import Names, Stamp, order
 from freight.stamp.tree import Found, digest, set_time
 
 THREADS = min(4, os.cpu_count() or 1)
-_AHEAD = 4 * THREADS  # files that are known and not yet told of
+_AHEAD = 4 * THREADS  # files that are begun and not yet reported
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -27,11 +27,11 @@ Read = Callable[[int], object]
 
 
 class State(Enum):
-    """What has become of a path."""
+    """The result for a path."""
 
     SAME = "same"  # it had its time already
     STAMPED = "stamped"  # it has it now
-    UNSTAMPED = "unstamped"  # it would have it, had we not been told to change nothing
+    UNSTAMPED = "unstamped"  # it agrees and has another time; nothing was to be changed
     DIFFERENT = "different"
     MISSING = "missing"  # it is in the manifest only
     EXTRA = "extra"  # it is in the directory only
@@ -39,12 +39,12 @@ class State(Enum):
 
 
 GOOD = frozenset({State.SAME, State.STAMPED})
-"""What needs nobody's attention."""
+"""The results that need no attention."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A path, what has become of it, and why where that does not say it."""
+    """A path, its result, and the reason if the result does not say it."""
 
     names: Names
     state: State
@@ -54,9 +54,9 @@ class Finding:
 def compare(
     root: Root, found: Iterable[Found], stamps: Iterable[Stamp], *, check: bool, change: bool, read: Read
 ) -> Iterator[Finding]:
-    """Every path of either, in order. ``check``: content is compared too; ``change``: times are set.
+    """Compare every path of either side, in order. ``check``: also compare content; ``change``: set times.
 
-    ``read`` is told, from any thread, how many bytes were read.
+    ``read`` is called, from any thread, with the number of bytes read.
     """
 
     def settle(pair: tuple[Found | None, Stamp | None], read: Read) -> Finding:
@@ -66,9 +66,10 @@ def compare(
 
 
 def side_by_side(work: Callable[[_T, Read], _R], items: Iterable[_T], read: Read) -> Iterator[_R]:
-    """``work`` of each, in order, done by THREADS; no more than a few are begun ahead.
+    """Do ``work`` for each item in THREADS, a few ahead, and yield the results in order.
 
-    It is given what tells ``read``, and ends it (InterruptedError) where we are ended: a file may have terabytes.
+    ``work`` gets a function to report the bytes that it read. When this generator ends early, that function raises
+    InterruptedError in the threads: a file may have terabytes.
     """
     ended = Event()
 
@@ -92,7 +93,7 @@ def side_by_side(work: Callable[[_T, Read], _R], items: Iterable[_T], read: Read
 
 
 def _pairs(found: Iterable[Found], stamps: Iterable[Stamp]) -> Iterator[tuple[Found | None, Stamp | None]]:
-    """Both sides, which are in order, path by path."""
+    """Pair the two sides, which are in order, path by path."""
     left, right = iter(found), iter(stamps)
     one, other = next(left, None), next(right, None)
     while one is not None or other is not None:
@@ -117,7 +118,7 @@ def _settle(root: Root, found: Found | None, stamp: Stamp | None, *, check: bool
         return Finding(found.names, State.DIFFERENT, f"{found.size} bytes, not {stamp.size}")
     try:
         if check and (seen := digest(root, found, read)) != stamp.digest:
-            return Finding(found.names, State.DIFFERENT, "other content" if seen else "it changed meanwhile")
+            return Finding(found.names, State.DIFFERENT, "other content" if seen else "it changed while it was read")
         if found.mtime_ns == stamp.mtime_ns:
             return Finding(found.names, State.SAME)
         if not change:
@@ -126,4 +127,4 @@ def _settle(root: Root, found: Found | None, stamp: Stamp | None, *, check: bool
             return Finding(found.names, State.STAMPED)
     except OSError as error:
         return Finding(found.names, State.FAILED, error.strerror or type(error).__name__)
-    return Finding(found.names, State.FAILED, "it changed meanwhile, or its file system does not keep nanoseconds")
+    return Finding(found.names, State.FAILED, "it changed, or its file system does not store nanoseconds")

@@ -1,13 +1,13 @@
-"""A manifest as a file: read line by line, and written so that it is there when it is whole, or not at all."""
+"""A manifest as a file: read line by line, and written completely or not at all."""
 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from freight.errors import Unservable
+from freight.regular import open_regular
 from freight.sources.beneath import Root
 from freight.stamp import manifest
 from freight.stamp.compare import Read, side_by_side
@@ -16,11 +16,9 @@ from freight.stamp.tree import Found, digest
 
 
 def read_manifest(path: str) -> Iterator[Stamp]:
-    """The files of a manifest. Raises Unservable for one that is none, with its path and the line."""
+    """Read the files of a manifest. Raises Unservable, with path and line, for a file that is no manifest."""
     try:
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise Unservable("is not a regular file")
+        with open_regular(path) as file:
             yield from manifest.read(_lines(file))
     except OSError as error:
         raise Unservable(f"{path}: {error.strerror}") from None
@@ -29,9 +27,9 @@ def read_manifest(path: str) -> Iterator[Stamp]:
 
 
 def write_manifest(root: Root, found: Iterable[Found], path: str, read: Read) -> tuple[int, int]:
-    """Read all that is ``found`` and write its manifest; how many files, and their bytes.
+    """Read all files in ``found`` and write their manifest. Return the number of files and of bytes.
 
-    Whatever is raised on the way leaves what was there before. Raises Unservable for a file that changes meanwhile.
+    An exception leaves the old manifest in place. Raises Unservable for a file that changes while it is read.
     """
     path = os.path.realpath(path)
     partial = os.path.join(os.path.dirname(path), f".freight-{os.urandom(8).hex()}.part")
@@ -59,7 +57,7 @@ def write_manifest(root: Root, found: Iterable[Found], path: str, read: Read) ->
 
 
 def within(directory: str, path: str) -> tuple[Names, ...]:
-    """The names of ``path`` beneath the directory, if it is there: a manifest is not one of the files."""
+    """The names of ``path`` below the directory, if it is there: a manifest is not one of the files."""
     relative = os.path.relpath(os.path.realpath(path), os.path.realpath(directory))
     names = tuple(relative.split(os.sep))
     return () if os.pardir in names else (names,)
@@ -72,7 +70,7 @@ def _stamp(root: Root, found: Found, read: Read) -> Stamp:
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from None
     if made is None:
-        raise Unservable(f"{path}: changed while it was read; begin again when it no longer does")
+        raise Unservable(f"{path}: changed while it was read; run this again when it is complete")
     return Stamp(found.names, found.size, found.mtime_ns, made)
 
 

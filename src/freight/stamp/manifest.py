@@ -1,7 +1,7 @@
-"""PURE: a manifest, which says of every file beneath a directory how long it is, when it was modified, and its digest.
+"""PURE: a manifest: size, modification time and digest of every file below a directory.
 
-It is lines of JSON (docs/reference/stamp.md): a head, then a file a line in the order of their paths, name by name and
-byte by byte. A walk meets files in the same order, so the two are compared as they come, and neither is ever held.
+It is lines of JSON (docs/reference/stamp.md): a head, then one file per line, in the order of their paths, name by name
+and byte by byte. A walk finds files in the same order, so both are compared as they come, and neither is held.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from freight.errors import Unservable
 
 ALGORITHM = "sha256"
 LINE_BYTES_MAX = 64 << 10
-"""The longest line that is read, in bytes: a path of 4096 bytes may be six times as long where it is escaped."""
+"""The longest line that is read, in bytes: a path of 4096 bytes may be six times as long when it is escaped."""
 
 _VERSION = 1
 _HEAD = {"freight_manifest": _VERSION, "digest": ALGORITHM}
@@ -37,7 +37,7 @@ class Stamp:
 
 
 def order(names: Names) -> tuple[bytes, ...]:
-    """What paths are compared by."""
+    """The sort key of a path."""
     return tuple(map(os.fsencode, names))
 
 
@@ -47,14 +47,14 @@ def head() -> str:
 
 
 def write(stamp: Stamp) -> str:
-    """A file's line, all ASCII."""
+    """The line of a file, all ASCII."""
     return json.dumps(
         {"path": "/".join(stamp.names), "size": stamp.size, "mtime_ns": stamp.mtime_ns, "digest": stamp.digest}
     )
 
 
 def read(lines: Iterable[bytes]) -> Iterator[Stamp]:
-    """The files of a manifest's lines. Raises Unservable, with the number of the line, for what is not one."""
+    """Read the files of a manifest's lines. Raises Unservable, with the line's number, for a line that is wrong."""
     before: tuple[bytes, ...] = ()
     number = 0
     for number, line in enumerate(lines, 1):
@@ -64,13 +64,13 @@ def read(lines: Iterable[bytes]) -> Iterator[Stamp]:
             found = None
         if number == 1:
             if found != _HEAD:
-                raise Unservable(f"line 1: is not a manifest's: {head()}")
+                raise Unservable(f"is not a manifest: its first line should be {head()}")
             continue
         stamp = _stamp(found)
         if stamp is None:
-            raise Unservable(f"line {number}: has not a path within the directory, size, mtime_ns and digest")
+            raise Unservable(f"line {number}: needs a path within the directory, size, mtime_ns and digest")
         if order(stamp.names) <= before:
-            raise Unservable(f"line {number}: is out of order, or there twice")
+            raise Unservable(f"line {number}: is out of order, or a duplicate")
         before = order(stamp.names)
         yield stamp
     if not number:
@@ -89,7 +89,7 @@ def _stamp(found: object) -> Stamp | None:
 
 
 def _names(path: str) -> Names | None:
-    """The names in a path, none of which leads anywhere but down; None where it is no such path."""
+    """The names in a path; None for a path that could leave the directory."""
     names = tuple(path.split("/"))
     if "\0" in path or {"", ".", ".."} & set(names):
         return None

@@ -1,4 +1,4 @@
-"""The files beneath a directory: found in order, read, given a time. Links are not followed, whoever swaps them in."""
+"""Find the files below a directory in order, read them, set their times. Links are never followed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PIECE_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A regular file as it was met; ``size`` in bytes, ``mtime_ns`` since the epoch."""
+    """A regular file as it was found; ``size`` in bytes, ``mtime_ns`` since the epoch."""
 
     names: Names
     size: int
@@ -25,9 +25,9 @@ class Found:
 
 
 def walk(root: Root, hidden: bool, but: Collection[Names] = ()) -> Iterator[Found]:
-    """All regular files in order, ``but`` these; names that begin with a dot only when ``hidden``.
+    """Yield all regular files in order, ``but`` these; names that begin with a dot only if ``hidden``.
 
-    Holds the names of one directory a level. Raises OSError for a directory that cannot be read.
+    Holds the names of one directory for each level. Raises OSError for a directory that cannot be read.
     """
     pending = [_entries(root, (), hidden)]
     while pending:
@@ -38,7 +38,7 @@ def walk(root: Root, hidden: bool, but: Collection[Names] = ()) -> Iterator[Foun
         try:
             fd = root.open(names, os.O_PATH | os.O_NOFOLLOW)
         except FileNotFoundError:
-            continue  # gone since
+            continue  # removed since
         try:
             about = os.fstat(fd)
         finally:
@@ -64,9 +64,9 @@ def _entries(root: Root, names: Names, hidden: bool) -> Iterator[Names]:
 
 
 def digest(root: Root, found: Found, read: Callable[[int], object]) -> str | None:
-    """The digest of a file, in hex; None when it is no longer the one that was found.
+    """The digest of a file, in hex; None if it is no longer the one that was found.
 
-    ``read`` is told the length of each piece. Raises OSError when it cannot be read.
+    ``read`` is called with the length of each piece. Raises OSError if the file cannot be read.
     """
     fd = root.open(found.names, _READ)
     try:
@@ -83,9 +83,9 @@ def digest(root: Root, found: Found, read: Callable[[int], object]) -> str | Non
 
 
 def set_time(root: Root, found: Found, mtime_ns: int) -> bool:
-    """Give a file this time of modification; False when it is no longer the one that was found, or has another after.
+    """Set the modification time of a file. False if it is no longer the one that was found, or did not keep the time.
 
-    Not every file system keeps nanoseconds. Raises OSError when it is not allowed.
+    Not every file system stores nanoseconds. Raises OSError if it is not allowed.
     """
     fd = root.open(found.names, _READ)
     try:

@@ -24,27 +24,22 @@ Examples:
 \b
 Keys:
   q                  quit
-  a r p e s c t      sort downloads by age, rate, progress, eta, how long they
-                     stand still, client, target; again: the other way round""",
+  ?                  what keys and columns mean
+  arrows PgUp PgDn   scroll; Tab: the waiting requests
+  a r p e s c t      sort downloads by age, rate, progress, eta, state, client,
+                     target; again: the other way round""",
 )
 @click.argument("place", required=False, default="9080", metavar="[URL|HOST:PORT|PORT]")
 @click.option("--interval", metavar="TIME", default="1s", show_default=True, help="How long between two looks.")
 @click.option("--once", is_flag=True, help="Print one look, of all downloads, and end; to a file or a pipe too.")
 def top(place: str, interval: str, once: bool) -> int | None:
-    """Watch a running server: memory against its budget, slots, who waits, and each running download.
+    """Watch a running server: memory against its budget, slots, each running download, and what waits and why.
 
     URL, HOST:PORT or PORT is where its admin listener is, as "freight serve" says when it starts. A server that goes
     away is asked again until it comes back. This is a process of its own, and costs the server an answer a look.
-
-    It needs "rich", which comes with freight[top].
     """
-    try:
-        from freight.top.terminal import show_once, watch
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "rich":
-            raise
-        raise Unservable("top needs rich, which is not installed: pip install 'freight[top]'") from None
     from freight.top.ask import Unseen, parse_place
+    from freight.top.terminal import show_once, watch
 
     try:
         address = parse_place(place)

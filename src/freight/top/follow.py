@@ -1,4 +1,4 @@
-"""What two looks say that one does not: how fast a server and each download is now, and who stands still.
+"""What two looks say that one does not: how fast a server and each download is now, and which have stalled.
 
 A server tells an average of up to its idle timeout, in which a client that has stopped is still as fast as it was. What
 was sent between two looks, and is not in the kernel any more, says more.
@@ -7,18 +7,14 @@ was sent between two looks, and is not in the kernel any more, says more.
 from __future__ import annotations
 
 import math
-from collections import defaultdict, deque
 from dataclasses import dataclass
 
 from freight.top.look import Download, Look
 
 STALLED_SECONDS = 3.0
-"""Who has taken nothing for so long stands still."""
+"""A download has stalled whose client has taken nothing for this time."""
 
-_SMOOTH_SECONDS = 3.0  # a rate follows what it is now so fast
-_SAME_SECONDS = 0.5  # two looks at one download may be so far apart about when it began
-
-_Kind = tuple[str, str, int | None]
+_SMOOTH_SECONDS = 3.0  # how fast a rate follows what it is now
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,25 +86,12 @@ def _first(download: Download) -> Progress:
 
 
 def _follow_all(before: View, look: Look, seconds: float) -> tuple[Progress, ...]:
-    """Each download with the one it was: of the same client and target, begun at the same time, and not further then.
-
-    A status has no name for a download. Of several that are alike in all of that it does not matter which is which.
-    """
-    known: dict[_Kind, deque[Progress]] = defaultdict(deque)
-    for each in sorted(before.downloads, key=lambda each: -each.download.seconds):
-        known[_kind(each.download)].append(each)
-    followed: dict[int, Progress] = {}
-    for number, download in sorted(enumerate(look.downloads), key=lambda pair: -pair[1].seconds):
-        alike = known[_kind(download)]
-        # The oldest first on both sides: who is older than this one has ended.
-        while alike and alike[0].download.seconds + seconds > download.seconds + _SAME_SECONDS:
-            alike.popleft()
-        is_known = alike and alike[0].download.seconds + seconds > download.seconds - _SAME_SECONDS
-        if is_known and alike[0].download.sent_bytes <= download.sent_bytes:
-            followed[number] = _follow(alike.popleft(), download, seconds)
-        else:
-            followed[number] = _first(download)
-    return tuple(followed[number] for number in range(len(look.downloads)))
+    """Each download with the one it was."""
+    known = {_name(each.download): each for each in before.downloads}
+    return tuple(
+        _first(each) if (was := known.get(_name(each))) is None else _follow(was, each, seconds)
+        for each in look.downloads
+    )
 
 
 def _follow(before: Progress, download: Download, seconds: float) -> Progress:
@@ -119,8 +102,8 @@ def _follow(before: Progress, download: Download, seconds: float) -> Progress:
     return Progress(download, rate, 0.0 if sent or queued else before.still_seconds + seconds)
 
 
-def _kind(download: Download) -> _Kind:
-    return download.client, download.target, download.of_bytes
+def _name(download: Download) -> tuple[int, int, str, str]:
+    return download.worker, download.number, download.client, download.target
 
 
 def _smooth(before: float, now: float, seconds: float) -> float:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from freight.legible import legible
+
 _MOST = 10**18  # of anything: no server has sent, holds or runs more
 
 
@@ -14,9 +16,12 @@ _MOST = 10**18  # of anything: no server has sent, holds or runs more
 class Download:
     """One running download; all text can be shown.
 
-    ``of_bytes`` is None where no length was stated; ``queue_bytes``: what the kernel still holds of what was sent.
+    ``number`` and ``worker`` (0: there is one process) tell it from all others of its server. ``of_bytes`` is None
+    where no length was stated; ``queue_bytes``: what the kernel still holds of what was sent.
     """
 
+    number: int
+    worker: int
     client: str
     target: str
     sent_bytes: int
@@ -28,10 +33,28 @@ class Download:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiter:
+    """One request that waits for a slot; all text can be shown. ``place`` is its place in the queue, from 1."""
+
+    client: str
+    target: str
+    seconds: float
+    place: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
-    """What a server says of itself. ``aborted`` has how many ended early, by reason, without the zeros."""
+    """What a server says of itself. ``aborted`` has how many ended early, ``waiting_for`` how many wait, by reason,
+    without the zeros. ``memory`` is the budget as it was given.
+    """
 
     version: str
+    pid: int
+    path: str
+    urls: tuple[str, ...]
+    workers: int
+    memory: str
     started_at: float
     draining: bool
     budget_bytes: int
@@ -43,6 +66,7 @@ class Look:
     running: int
     express_running: int
     waiting: int
+    waiting_for: tuple[tuple[str, int], ...]
     oldest_wait_seconds: float
     refused: int
     completed: int
@@ -50,8 +74,11 @@ class Look:
     sent_bytes: int
     downloads: tuple[Download, ...]
     omitted: int
+    waiters: tuple[Waiter, ...]
+    waiters_omitted: int
     client_seconds: float
     disk_seconds: float
+    log_lost: int = 0
 
     @property
     def grown_bytes(self) -> int:
@@ -66,8 +93,14 @@ def parse_look(content: bytes) -> Look:
     except (ValueError, RecursionError):
         raise ValueError("it is not an object of JSON") from None
     memory, gate, transfers, time = (_part(status, name) for name in ("memory", "gate", "transfers", "time"))
+    server = _part(status, "server")
     return Look(
         version=_text(status, "version"),
+        pid=_count(status, "pid"),
+        path=_text(server, "path"),
+        urls=tuple(_text({"urls": each}, "urls") for each in _list(server, "urls")),
+        workers=_count(server, "workers"),
+        memory=_text(server, "memory"),
         started_at=_number(status, "started_at"),
         draining=status.get("draining") is True,
         budget_bytes=max(1, _count(memory, "budget_bytes")),
@@ -79,6 +112,7 @@ def parse_look(content: bytes) -> Look:
         running=_count(gate, "running"),
         express_running=_count(gate, "express_running"),
         waiting=_count(gate, "waiting"),
+        waiting_for=tuple(_reasons(_part(gate, "waiting_by_reason"))),
         oldest_wait_seconds=_number(gate, "oldest_wait_seconds"),
         refused=_count(gate, "refused_total"),
         completed=_count(transfers, "completed_total"),
@@ -86,29 +120,31 @@ def parse_look(content: bytes) -> Look:
         sent_bytes=_count(transfers, "bytes_total"),
         downloads=tuple(_downloads(transfers)),
         omitted=_count(transfers, "running_omitted"),
+        waiters=tuple(_waiters(status)),
+        waiters_omitted=_count(status, "waiting_omitted"),
         client_seconds=_number(time, "blocked_on_client_seconds"),
         disk_seconds=_number(time, "blocked_on_disk_seconds"),
+        log_lost=_count(_part(status, "log"), "lost_total") if "log" in status else 0,  # older servers do not say
     )
 
 
 def printable(text: str) -> str:
-    """The text without what a terminal would obey: controls, escapes, marks that turn the direction."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+    """The text without what a terminal would obey: controls, escapes, marks that turn the direction are spelt out."""
+    return "".join(char if char.isprintable() else "?" for char in legible(text))
 
 
-def _reasons(aborted: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    for reason in aborted:
-        if count := _count(aborted, reason):
+def _reasons(numbers: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    for reason in numbers:
+        if count := _count(numbers, reason):
             yield printable(reason), count
 
 
 def _downloads(transfers: Mapping[str, Any]) -> Iterator[Download]:
-    running = transfers.get("running")
-    if not isinstance(running, list):
-        raise ValueError("it has no list 'running'")
-    for each in running:
+    for each in _list(transfers, "running"):
         row = _object(each, "'running'")
         yield Download(
+            number=_count(row, "id"),
+            worker=_count(row, "worker") if "worker" in row else 0,
             client=_text(row, "client"),
             target=_text(row, "target"),
             sent_bytes=_count(row, "sent"),
@@ -120,6 +156,18 @@ def _downloads(transfers: Mapping[str, Any]) -> Iterator[Download]:
         )
 
 
+def _waiters(status: Mapping[str, Any]) -> Iterator[Waiter]:
+    for each in _list(status, "waiting"):
+        row = _object(each, "'waiting'")
+        yield Waiter(
+            client=_text(row, "client"),
+            target=_text(row, "target"),
+            seconds=_number(row, "seconds"),
+            place=_count(row, "place"),
+            reason=_text(row, "reason"),
+        )
+
+
 def _object(value: Any, name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{name} is not an object")
@@ -128,6 +176,13 @@ def _object(value: Any, name: str) -> Mapping[str, Any]:
 
 def _part(of: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return _object(of.get(name), repr(name))
+
+
+def _list(of: Mapping[str, Any], name: str) -> list[Any]:
+    value = of.get(name)
+    if not isinstance(value, list):
+        raise ValueError(f"it has no list {name!r}")
+    return value
 
 
 def _text(of: Mapping[str, Any], name: str) -> str:

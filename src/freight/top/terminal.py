@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import select
 import signal
 import sys
@@ -25,10 +26,14 @@ from freight.kinds import Address
 from freight.quantities import brief_seconds
 from freight.top.ask import Asking, Outcome, Unseen, look_once
 from freight.top.follow import View, follow
-from freight.top.frame import SORTS, Style, frame
+from freight.top.frame import SORTS, Style, frame, rooms
 
 _SIGNALLED = 128
 _QUIT = "qQ\x04"  # the last is Ctrl-D
+_KEY = re.compile(r"\x1b[\[O][0-9;]*[A-Za-z~]|\x1b|.", re.DOTALL)  # as terminals send it: some are several characters
+_STEPS = {"\x1b[A": -1, "\x1bOA": -1, "\x1b[B": 1, "\x1bOB": 1}  # arrows up and down, by rows
+_PAGES = {"\x1b[5~": -1, "\x1b[6~": 1}  # PgUp, PgDn
+_ENDS = {"\x1b[H": 0, "\x1bOH": 0, "\x1b[1~": 0, "\x1b[F": 1, "\x1bOF": 1, "\x1b[4~": 1}  # Home, End
 _REDRAW_SECONDS = 1.0  # what is old must be seen to grow older
 
 
@@ -77,6 +82,7 @@ class _Screen:
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._view: View | None = None
         self._unseen: Unseen | None = None
+        self._scrolls_waiting = False  # the keys that scroll are about what waits
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def run(self, interval_seconds: float) -> None:
@@ -119,14 +125,46 @@ class _Screen:
 
     def _obey(self, typed: str) -> bool:
         """Do what keys say. False: it is to end, as it is when the terminal has gone."""
-        if not typed or any(char in _QUIT for char in typed):
+        if not typed:
             return False
-        for sort in SORTS if not typed.startswith("\x1b") else ():  # arrows and such are letters behind an escape
-            if sort.key in typed:
-                self._style = replace(
-                    self._style, sort=sort, turned=sort is self._style.sort and not self._style.turned
-                )
+        for key in _KEY.findall(typed):
+            if key in _QUIT:
+                return False
+            if self._style.help:
+                self._style = replace(self._style, help=False)
+            elif key == "?":
+                self._style = replace(self._style, help=True)
+            elif key == "\t":
+                self._scrolls_waiting = not self._scrolls_waiting
+            elif key in _STEPS or key in _PAGES or key in _ENDS:
+                self._scroll(key)
+            else:
+                self._sort(key)
         return True
+
+    def _sort(self, key: str) -> None:
+        for sort in SORTS:
+            if sort.key == key:
+                turned = sort is self._style.sort and not self._style.turned
+                self._style = replace(self._style, sort=sort, turned=turned, first=0)
+
+    def _scroll(self, key: str) -> None:
+        """Move the window of a table, within its rows."""
+        if self._view is None:
+            return
+        which = int(self._scrolls_waiting)
+        rows = (len(self._view.downloads), len(self._view.look.waiters))[which]
+        room = rooms(self._view, self._style)[which]
+        first = (self._style.first, self._style.first_waiting)[which]
+        if key in _ENDS:
+            first = _ENDS[key] * rows
+        else:
+            first += _STEPS.get(key, 0) + room * _PAGES.get(key, 0)
+        first = max(0, min(first, rows - room))
+        if self._scrolls_waiting:
+            self._style = replace(self._style, first_waiting=first)
+        else:
+            self._style = replace(self._style, first=first)
 
     def _told(self, outcome: Outcome) -> None:
         self._outcomes.put(outcome)

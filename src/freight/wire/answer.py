@@ -26,7 +26,7 @@ _BREAKS = re.compile("[\r\n\0]")
 LAST_CHUNK = b"0\r\n\r\n"
 """The end of chunked content, without trailers (RFC 9112 section 7.1)."""
 
-CHUNK_BYTES = 4 * 1024 * 1024  # as much as the pump hands to the kernel in one call when nothing bounds it
+CHUNK_BYTES = 4 * 1024 * 1024  # a chunk of a file in chunked content: its line and its CRLF are then nothing beside it
 
 
 class Delimitation(Enum):

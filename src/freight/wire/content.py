@@ -7,6 +7,7 @@ from enum import Enum
 from freight.errors import ProtocolError
 from freight.wire import syntax
 
+_MAX_LINES = 1024  # of chunked content; a chunk has two. A byte a chunk would make each byte cost what a line does
 _LINE_BYTES = 1024  # a chunk's size has 16 digits at most and extensions are hardly used; a trailer may hold a digest
 
 
@@ -23,17 +24,19 @@ class _Next(Enum):
 class Discard:
     """The content of one request, of ``length`` bytes or chunked (None).
 
-    At most ``limit`` bytes of a chunked one are taken, framing and trailers included: a client that wraps each byte in
-    a long chunk extension gains nothing. Whoever makes a Discard of a known length has checked it.
+    At most ``limit`` bytes and 1,024 lines of a chunked one are taken, framing and trailers included: a client that
+    wraps each byte in a long chunk extension gains nothing, nor does one that sends a byte a chunk. Whoever makes a
+    Discard of a known length has checked it.
     """
 
-    __slots__ = ("_chunked", "_left", "_next", "_room")
+    __slots__ = ("_chunked", "_left", "_lines", "_next", "_room")
 
     def __init__(self, length: int | None, limit: int) -> None:
         self._chunked = length is None
         self._left = length or 0
         self._next = _Next.SIZE if length is None else _Next.DATA
         self._room = limit
+        self._lines = _MAX_LINES
 
     def consume(self, buffer: bytearray) -> bool:
         """Drop from the front of ``buffer`` what belongs to this content; True when all of it has gone by.
@@ -61,6 +64,7 @@ class Discard:
         line = bytes(buffer[:end])
         del buffer[:end]
         self._spend(end)
+        self._lines -= 1
         if self._next is _Next.SIZE:
             self._begin_chunk(line)
         elif line == b"\r\n":
@@ -79,5 +83,5 @@ class Discard:
 
     def _spend(self, size: int) -> None:
         self._room -= size
-        if self._room < 0:
+        if self._room < 0 or self._lines < 0:
             raise ProtocolError(413, "more request content than is taken here")

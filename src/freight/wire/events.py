@@ -33,10 +33,11 @@ class Preface:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """HTTP/2: a request on a stream."""
+    """HTTP/2: a request on a stream. ``cost`` was charged for it, besides its frames, in microseconds."""
 
     stream: int
     request: Request
+    cost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Declined:
     error: ProtocolError
     method: str
     accept: str | None
+    cost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

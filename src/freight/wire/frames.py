@@ -74,6 +74,11 @@ class Frame(NamedTuple):
         """What stands behind the head."""
         return self.raw[HEAD_BYTES:]
 
+    @property
+    def size(self) -> int:
+        """How long the payload is, in bytes."""
+        return len(self.raw) - HEAD_BYTES
+
 
 class Splitter:
     """Cuts what is fed into frames, of at most FRAME_MIN bytes each. The preface comes before the first."""

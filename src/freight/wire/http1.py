@@ -50,14 +50,15 @@ class Limits:
     """How much of a request is taken, in bytes unless said otherwise.
 
     ``line``: the request line with its CRLF, beyond it 414. RFC 9112 section 3 asks for 8000 at least; Apache and nginx
-    take 8 KiB. ``section``: all field lines, beyond it 431. Four times nginx's 8 KiB a line, as cookies and tokens of
-    whole sites come along with a download. ``fields``: how many field lines, beyond it 431; Apache takes 100.
+    take 8 KiB. ``head``: the line and all field lines, beyond it 431: as much as Node takes, as cookies and tokens of
+    whole sites come along with a download. Over HTTP/2 the decoded section, each field with 32 bytes more (RFC 9113
+    section 6.5.2). ``fields``: how many field lines, beyond it 431; Apache takes 100.
     ``content``: request content passed over before the next head, beyond it 413. A file server wants none; 64 KiB pass
     a form sent by mistake without ending the connection.
     """
 
     line: int = 8 * 1024
-    section: int = 32 * 1024
+    head: int = 16 * 1024
     fields: int = 100
     content: int = 64 * 1024
 
@@ -80,8 +81,10 @@ class Inbound:
         "_count",
         "_ended",
         "_fresh",
+        "_head_bytes",
         "_limits",
         "_line",
+        "_line_bytes",
         "_method",
         "_refusal",
         "_scheme",
@@ -94,6 +97,8 @@ class Inbound:
         self._scheme = scheme
         self._buffer = bytearray()  # what has not been taken; the request line leaves it before the field section
         self._line: RequestLine | None = None
+        self._line_bytes = 0  # how long it was
+        self._head_bytes = 0  # how long the last whole head was
         self._method = ""
         self._accept: str | None = None
         self._blank_lines = 0
@@ -125,6 +130,11 @@ class Inbound:
     def accept(self) -> str | None:
         """The first Accept of a head that was refused, as far as it had come: which form its refusal may take."""
         return self._accept
+
+    @property
+    def head_bytes(self) -> int:
+        """How long the last head was that was whole."""
+        return self._head_bytes
 
     @property
     def skipping(self) -> bool:
@@ -181,7 +191,7 @@ class Inbound:
     def _refuse(self, error: ProtocolError) -> None:
         self._refusal = (error.status, str(error))
         if self._line is not None:  # what is left of the buffer begins with its field section
-            found = syntax.ACCEPT.search(bytes(self._buffer[: self._limits.section]))
+            found = syntax.ACCEPT.search(bytes(self._buffer[: self._limits.head]))
             self._accept = found[1].decode("latin-1") if found else None
         self._buffer.clear()
 
@@ -204,46 +214,48 @@ class Inbound:
             raise ProtocolError(400, "this is not an HTTP request")  # TLS sent to a clear port, say; it has no line end
         end = buffer.find(b"\n", self._searched) + 1
         if end > limit or (not end and len(buffer) >= limit):
-            raise ProtocolError(414, "request line too long")
+            raise ProtocolError(414, "the address is too long")
         if not end:
             self._searched = len(buffer)
             return
         self._fresh = False
         self._line = parse_request_line(bytes(buffer[:end]))
         self._method = self._line.method
+        self._line_bytes = end
         del buffer[:end]
         self._searched = 0
 
     def _read_section(self, line: RequestLine) -> Head | None:
-        buffer, limits = self._buffer, self._limits
+        buffer, fields, most = self._buffer, self._limits.fields, self._limits.head - self._line_bytes
         if buffer.find(b"\n", self._searched) < 0:
-            self._wait_section()
+            self._wait_section(most)
             return None
-        stop = min(len(buffer), limits.section + 2)
+        stop = min(len(buffer), most + 2)
         match = syntax.FIELD_LINES.match(buffer, self._checked, stop)
         end = match.end() if match is not None else self._checked
         del match  # it holds the buffer, which could not be cut then
         self._count += buffer.count(b"\n", self._checked, end)
         self._checked = end
-        if self._count > limits.fields or end > limits.section:
-            raise ProtocolError(431, "too many header fields")
+        if self._count > fields or end > most:
+            raise ProtocolError(431, "this request has too many header fields, or too large ones")
         if buffer.startswith(b"\r\n", end):
             return self._take(line, end)
         bad = buffer.find(b"\n", end) + 1
         if not bad:
-            self._wait_section()
+            self._wait_section(most)
             return None
-        if bad > limits.section or self._count == limits.fields:
-            raise ProtocolError(431, "too many header fields")
+        if bad > most or self._count == fields:
+            raise ProtocolError(431, "this request has too many header fields, or too large ones")
         raise ProtocolError(400, "malformed header field")
 
-    def _wait_section(self) -> None:
+    def _wait_section(self, most: int) -> None:
         self._searched = len(self._buffer)
-        if self._searched > self._limits.section + 1:
-            raise ProtocolError(431, "header section too large")
+        if self._searched > most + 1:
+            raise ProtocolError(431, "the header fields of this request are too large")
 
     def _take(self, line: RequestLine, end: int) -> Head:
         found = parse_head(line, bytes(self._buffer[:end]), self._client, self._scheme, self._limits.content)
+        self._head_bytes = self._line_bytes + end + 2
         del self._buffer[: end + 2]
         self._line = None
         self._searched = self._checked = self._count = self._blank_lines = 0

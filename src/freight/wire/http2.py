@@ -1,8 +1,8 @@
 """HTTP/2, one connection: bytes in, events out, and in ``out`` what is to be sent but content (RFC 9113). Sans-IO.
 
 h2 keeps the state of streams, HPACK and the windows, one frame at a time (:mod:`freight.wire.machine`). Around it
-stands what a server has to bear with: which frames cost the client nothing (:mod:`freight.wire.calm`), how much of a
-head is held, and the rules that h2 sees otherwise, each where it is kept. DATA is not made here, as that would copy it
+stands what a server has to bear with: what everything costs (:mod:`freight.wire.costs`), how much of a head is held,
+and the rules that h2 sees otherwise, each where it is kept. DATA is not made here, as that would copy it
 twice: :mod:`freight.wire.frames` lays it out, and :meth:`Session.spend` keeps the windows in step.
 """
 
@@ -13,9 +13,9 @@ import re
 from h2 import events as said
 
 from freight.errors import PeerGone, ProtocolError, Violation
+from freight.guard import Guard
 from freight.model import Plan
-from freight.wire import answer, events, frames
-from freight.wire.calm import RESET, Calm
+from freight.wire import answer, costs, events, frames
 from freight.wire.frames import Code, Frame, Kind
 from freight.wire.http1 import Limits
 from freight.wire.machine import STREAMS, Machine
@@ -26,24 +26,31 @@ _OWED = 8  # streams that have their answer, whose client is let finish
 _PRIORITIES_KEPT = 32  # of streams that have not begun
 _OPEN_BYTES = 16 * 1024  # content that has come and not been made up for in the connection's window
 _PING = b"freight\0"
+_PRIORITY_BYTES = 64  # of an update, which says a letter or two: 32 of them are kept, and that is memory
 _BREAKS = re.compile("[\r\n\0]")
-_CHEAP = frozenset((Kind.PRIORITY, Kind.SETTINGS, Kind.PING, Kind.CONTINUATION))
-_WORTH_BYTES = 1024  # a window opened by so much costs its client nothing: Go does so for each 4 KiB that it has read
+_SECTIONS = frozenset((Kind.HEADERS, Kind.CONTINUATION))
+_SETTING_BYTES = 6
+_DELIVERED_MOST = 1 << 26  # bytes: more than that nobody makes up for at once
 
 
 class Session:
-    """The server's side of one connection. ``client`` goes into each Request.
+    """The server's side of one connection. ``client`` goes into each Request; ``guard`` is charged for all work.
 
-    ``out`` holds frames to be sent, in order; who sends them takes them from its front. How long it is, is the caller's
-    to bound: it feeds nothing more while that is much. After a Violation was raised nothing more may be fed.
+    :meth:`take` takes bytes, and :meth:`step` handles one frame of them, so that other connections can have their turn
+    between two frames.
+
+    ``out`` holds frames to be sent, in order; the caller sends them and takes them from its front. How long it is, is
+    the caller's to bound: it takes nothing more while that is much. After a Violation was raised no step may follow.
     """
 
     __slots__ = (
         "_block",
         "_client",
         "_content",
+        "_delivered",
         "_ended",
         "_h2",
+        "_held",
         "_last",
         "_limits",
         "_live",
@@ -51,15 +58,17 @@ class Session:
         "_priorities",
         "_settled",
         "_splitter",
-        "calm",
+        "guard",
         "out",
     )
 
-    def __init__(self, client: str, limits: Limits) -> None:
+    def __init__(self, client: str, limits: Limits, guard: Guard | None = None) -> None:
+        self.guard = guard or Guard()
         self._client = client
         self._limits = limits
         self._splitter = frames.Splitter()
-        self._h2 = Machine(limits.section + limits.line)
+        self._held: Frame | None = None  # the next one, which has come whole
+        self._h2 = Machine(limits.head)
         self._live: set[int] = set()  # streams that were asked on, and have not ended
         self._ended: set[int] = set()  # of those, whose client will send no more
         self._owed: dict[int, None] = {}  # streams that have their answer, and whose client may still send
@@ -68,13 +77,13 @@ class Session:
         self._last = frames.LAST_STREAM  # streams beyond it are not looked at
         self._content = 0  # bytes of content dropped since the connection's window was last opened
         self._priorities: dict[int, str] = {}
-        self.calm = Calm()
+        self._delivered = 0  # bytes of content that the client may still make up for in its windows
         self.out = bytearray(self._h2.data_to_send())
 
     @property
     def idle(self) -> bool:
         """Nothing of an unfinished frame or head has come."""
-        return self._splitter.idle and self._block is None
+        return self._splitter.idle and self._held is None and self._block is None
 
     @property
     def settled(self) -> bool:
@@ -88,50 +97,88 @@ class Session:
 
     # In
 
-    def feed(self, data: bytes, now: float) -> list[events.Event]:
-        """Take what the socket gave at ``now``, in seconds that never go back; what it means.
-
-        Raises Violation: the connection is to be ended, and ``out`` has the GOAWAY. What was said before is lost then.
-        """
-        found: list[events.Event] = []
+    def take(self, data: bytes) -> None:
+        """Take what the socket gave."""
         self._splitter.feed(data)
+
+    def due(self) -> float | None:
+        """What the next frame that has come whole costs at least, in microseconds; None: there is none.
+
+        Raises Violation as :meth:`step` does.
+        """
+        if self._held is None:
+            try:
+                self._held = self._splitter.next()
+            except Violation as violation:
+                self._give_up(violation)
+                raise
+        return None if self._held is None else self._cost(self._held)
+
+    def step(self) -> list[events.Event]:
+        """Deal with the next frame, if one has come whole; what it means.
+
+        Raises Violation: the connection is to be ended, and ``out`` has the GOAWAY.
+        """
+        cost = self.due()
+        if cost is None or self._held is None:
+            return []
+        frame, self._held = self._held, None
+        self.guard.charge(cost)
         try:
-            while (frame := self._splitter.next()) is not None:
-                found += self._take(frame, now)
+            found = self._take(frame)
+            if self.guard.overdrawn:
+                raise Violation(Code.ENHANCE_YOUR_CALM, "too much work")
         except Violation as violation:
-            self.out += frames.goaway(self._h2.highest_inbound_stream_id, violation.code)
+            self._give_up(violation)
             raise
         return found
 
-    def _take(self, frame: Frame, now: float) -> list[events.Event]:
+    def _give_up(self, violation: Violation) -> None:
+        """End the connection: its streams are no more, and whatever is still done about them means nothing."""
+        self.out += frames.goaway(self._h2.highest_inbound_stream_id, violation.code)
+        for stream in [*self._live, *self._owed]:
+            self._forget(stream)
+
+    def _cost(self, frame: Frame) -> float:
+        """What is known of a frame's cost before it is looked into."""
+        kind, size = frame.kind, frame.size
+        cost = costs.FRAME.get(kind, costs.UNKNOWN) + size * costs.PAYLOAD_BYTE
+        if kind in _SECTIONS:
+            return cost + size * costs.BLOCK_BYTE
+        if kind == Kind.SETTINGS:
+            return cost + size / _SETTING_BYTES * costs.SETTING + len(self._h2.streams) * costs.STREAM
+        return cost
+
+    def _take(self, frame: Frame) -> list[events.Event]:
         kind = frame.kind
         self._check_order(frame)
-        if kind in _CHEAP or _is_idle(frame) or self._is_late(frame):
-            self.calm.spend(1, now)
         if kind == Kind.GOAWAY:  # h2 would end the connection, and streams with it
             _check_frame(frame, 8, at_least=True, of_stream=False)
             return [events.Leaving()]
         if kind == Kind.PRIORITY_UPDATE:
-            self.calm.spend(1, now)
             return self._prioritize(frame)
         if kind == Kind.RST_STREAM:
             _check_frame(frame, 4, of_stream=True)
             if frame.stream > self._h2.highest_inbound_stream_id:  # h2 passes over it; section 6.4
                 raise Violation(Code.PROTOCOL_ERROR, "a reset of a stream that has not begun")
-            if frame.stream in self._live:
-                self.calm.spend(RESET, now)
-        if kind == Kind.WINDOW_UPDATE and frame.stream and frame.payload[:4] == bytes(4):
-            return self._break(frame.stream, Code.PROTOCOL_ERROR, now)  # h2: of the connection; section 6.9
-        if kind not in Kind.__members__.values():
-            self.calm.spend(1, now)
+        if kind == Kind.WINDOW_UPDATE:
+            self._open(frame)
+            if frame.stream and frame.payload[:4] == bytes(4):
+                return self._break(frame.stream, Code.PROTOCOL_ERROR)  # h2: of the connection; section 6.9
+        if kind not in costs.FRAME:
             return []  # section 5.5
-        return self._tell(frame, now)
+        return self._tell(frame)
 
-    def _is_late(self, frame: Frame) -> bool:
-        """More of a request that is over, which h2 answers with a reset each time."""
-        if frame.kind not in (Kind.DATA, Kind.HEADERS) or frame.stream > self._h2.highest_inbound_stream_id:
-            return False
-        return frame.stream not in self._live and frame.stream not in self._owed
+    def _open(self, frame: Frame) -> None:
+        """Charge for a window that opens: for one that makes up for much that was delivered nothing."""
+        size = int.from_bytes(frame.payload[:4]) & frames.LAST_STREAM
+        cost = 0.0 if frame.stream else len(self._live) * costs.STREAM
+        self.guard.charge(cost)
+        if costs.UPDATE_BYTES <= size <= self._delivered:
+            self._delivered -= size
+            self.guard.pay(costs.FRAME[Kind.WINDOW_UPDATE] + cost)
+        elif size < costs.TINY_BYTES:
+            self.guard.charge(costs.TINY)
 
     def _check_order(self, frame: Frame) -> None:
         """What must come first, and what may not come between (sections 3.4 and 6.10)."""
@@ -144,7 +191,7 @@ class Session:
             if frame.kind != Kind.CONTINUATION or frame.stream != stream:
                 raise Violation(Code.PROTOCOL_ERROR, "another frame within a head")
             size += len(frame.raw)
-            if size > self._limits.section + self._limits.line or count >= _BLOCK_FRAMES:
+            if size > self._h2.head_bytes_most or count >= _BLOCK_FRAMES:
                 raise Violation(Code.ENHANCE_YOUR_CALM, "a head that is too long")
             self._block = None if frame.flags & frames.END_HEADERS else (stream, size, count + 1)
         elif frame.kind == Kind.HEADERS and not frame.flags & frames.END_HEADERS:
@@ -157,6 +204,8 @@ class Session:
         stream = int.from_bytes(frame.payload[:4]) & frames.LAST_STREAM
         if not stream:
             raise Violation(Code.PROTOCOL_ERROR, "a priority of no stream")
+        if len(frame.payload) > _PRIORITY_BYTES:
+            return []
         text = frame.payload[4:].decode("latin-1")
         if stream > self._h2.highest_inbound_stream_id:
             if len(self._priorities) < _PRIORITIES_KEPT:
@@ -165,17 +214,20 @@ class Session:
             return [events.Reprioritized(stream, text)]
         return []
 
-    def _tell(self, frame: Frame, now: float) -> list[events.Event]:
+    def _tell(self, frame: Frame) -> list[events.Event]:
         """Have h2 take a frame, and say in our words what it makes of it."""
         found: list[events.Event] = []
-        heard = self._h2.hear(frame)
-        self.out += self._h2.data_to_send()
+        h2 = self._h2
+        heard = h2.hear(frame)
+        self.out += h2.data_to_send()
+        size, h2.decoder.decoded_bytes = h2.decoder.decoded_bytes, 0
+        self.guard.charge(size * costs.DECODED_BYTE)
         for event in heard:
             match event:
                 case said.RequestReceived():
-                    found += self._ask(event, now)
+                    found += self._ask(event, size)
                 case said.TrailersReceived():
-                    found += self._end_content(event, now)
+                    found += self._end_content(event)
                 case said.DataReceived():
                     self._drop(event.flow_controlled_length or 0)
                 case said.StreamEnded() if event.stream_id in self._live:
@@ -185,50 +237,60 @@ class Session:
                 case said.StreamReset() if event.stream_id in self._live or event.stream_id in self._owed:
                     self._forget(event.stream_id)
                     found.append(events.Gone(event.stream_id))
+                    if event.remote_reset:
+                        self.guard.charge(costs.RESET)
                 case said.WindowUpdated():
                     found.append(events.Opened(event.stream_id or 0))
                 case said.RemoteSettingsChanged():
                     found.append(events.Opened(0))
                 case said.PingAckReceived() if event.ping_data == _PING:
                     found.append(events.Answered())
+        self._charge_resets()
         return found
 
-    def _end_content(self, event: said.TrailersReceived, now: float) -> list[events.Event]:
+    def _charge_resets(self) -> None:
+        """Charge for the resets that were made here since the last time, by h2 or by whomever else."""
+        if self._h2.resets:
+            self.guard.charge(self._h2.resets * costs.RESET)
+            self._h2.resets = 0
+
+    def _end_content(self, event: said.TrailersReceived) -> list[events.Event]:
         try:
             read_trailers(event.headers or ())
         except ProtocolError:
-            return self._break(event.stream_id or 0, Code.PROTOCOL_ERROR, now)
+            return self._break(event.stream_id or 0, Code.PROTOCOL_ERROR)
         return []
 
-    def _ask(self, event: said.RequestReceived, now: float) -> list[events.Event]:
+    def _ask(self, event: said.RequestReceived, size: int) -> list[events.Event]:
         stream, lines = event.stream_id or 0, event.headers or ()
-        ended = event.stream_ended is not None
+        ended, cost = event.stream_ended is not None, costs.REQUEST + size * costs.DECODED_BYTE
         priority = self._priorities.pop(stream, None)
         self._live.add(stream)
+        self.guard.run()
         if ended:
             self._ended.add(stream)
         if stream > self._last or len(self._live) > STREAMS:
-            self.calm.spend(RESET, now)
             self.reset(stream, Code.REFUSED_STREAM)
             return []
         try:
-            request = read_section(lines, ended, self._client, self._limits)
+            request = read_section(lines, size, ended, self._client, self._limits)
         except ProtocolError as error:
             if error.status == 400:
-                self._break(stream, Code.PROTOCOL_ERROR, now)
+                self._break(stream, Code.PROTOCOL_ERROR)
                 return []
+            self.guard.charge(costs.REQUEST)
             known = {bytes(name): bytes(value).decode("latin-1") for name, value in lines}
-            return [events.Declined(stream, error, known.get(b":method", "-"), known.get(b"accept"))]
-        found: list[events.Event] = [events.Asked(stream, request)]
+            return [events.Declined(stream, error, known.get(b":method", "-"), known.get(b"accept"), cost)]
+        self.guard.charge(costs.REQUEST)
+        found: list[events.Event] = [events.Asked(stream, request, cost)]
         return found if priority is None else [*found, events.Reprioritized(stream, priority)]
 
-    def _break(self, stream: int, code: Code, now: float) -> list[events.Event]:
+    def _break(self, stream: int, code: Code) -> list[events.Event]:
         """The client has broken a rule on one stream (section 5.4.2)."""
         if stream > self._h2.highest_inbound_stream_id:
             raise Violation(code, "a frame of a stream that has not begun")
         if stream not in self._live and stream not in self._owed:
             return []
-        self.calm.spend(RESET, now)
         self.reset(stream, code)
         return [events.Gone(stream)]
 
@@ -275,7 +337,8 @@ class Session:
         """
         self._h2.outbound_flow_control_window -= count
         self._h2.streams[stream].outbound_flow_control_window -= count
-        self.calm.sent(count)
+        self._delivered = min(self._delivered + 2 * count, _DELIVERED_MOST)
+        self.guard.pay(count * costs.DELIVERED_BYTE)
 
     def end(self, stream: int) -> None:
         """All of an answer has been sent."""
@@ -289,6 +352,7 @@ class Session:
         if stream in self._live or stream in self._owed:
             self._forget(stream)
             self.out += self._h2.cut(stream, code)
+            self._charge_resets()
 
     def owed(self, stream: int) -> bool:
         """A stream has its answer, and its client has not said yet that it has sent all."""
@@ -313,8 +377,8 @@ class Session:
             self.out += frames.pack(Kind.PING, 0, 0, _PING)
 
     def _finish(self, stream: int) -> None:
-        self.calm.finished()
         owed = stream not in self._ended
+        self.guard.finish()
         self._forget(stream)
         if owed:
             self._owed[stream] = None
@@ -322,16 +386,11 @@ class Session:
                 self.let_go(next(iter(self._owed)))
 
     def _forget(self, stream: int) -> None:
-        self._live.discard(stream)
+        if stream in self._live:
+            self._live.remove(stream)
+            self.guard.stop()
         self._ended.discard(stream)
         self._owed.pop(stream, None)
-
-
-def _is_idle(frame: Frame) -> bool:
-    """Content that is none, or a window that opens by next to nothing."""
-    if frame.kind == Kind.WINDOW_UPDATE:
-        return int.from_bytes(frame.payload) < _WORTH_BYTES
-    return frame.kind == Kind.DATA and not frame.payload and not frame.flags & frames.END_STREAM
 
 
 def _check_frame(frame: Frame, size: int, *, of_stream: bool, at_least: bool = False) -> None:

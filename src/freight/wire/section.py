@@ -6,7 +6,7 @@ What HTTP/1 has refused, :mod:`freight.wire.request`, is refused here too: a pro
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from freight.errors import ProtocolError
 from freight.model import Fields, Request
@@ -25,18 +25,23 @@ _OF_CONNECTIONS = frozenset((b"connection", b"proxy-connection", b"keep-alive", 
 _ENTRY_OVERHEAD = 32  # RFC 9113 section 6.5.2: what a field counts besides its text
 
 
-def read_section(lines: Iterable[tuple[bytes, bytes]], ended: bool, client: str, limits: Limits) -> Request:
-    """The request of a header section; ``ended``: no content follows it.
+def read_section(lines: Iterable[tuple[bytes, bytes]], size: int, ended: bool, client: str, limits: Limits) -> Request:
+    """The request of a header section of ``size`` bytes, by :func:`section_bytes`; ``ended``: no content follows it.
 
     Raises ProtocolError: 400 for a malformed one, which is to be a stream error (section 8.1.1), and 413, 414 or 431,
     which are to be answered.
     """
-    pseudo, fields, size = _sort(lines)
-    if len(fields) > limits.fields or size > limits.section + limits.line:
-        raise ProtocolError(431, "too many header fields")
+    pseudo, fields = _sort(lines)
+    if len(fields) > limits.fields or size > limits.head:
+        raise ProtocolError(431, "this request has too many header fields, or too large ones")
     method, target, authority = _control(pseudo, limits)
     _check_length([value for name, value in fields if name == "content-length"], ended, limits.content)
     return Request(method, target, _with_host(fields, authority), VERSION, client)
+
+
+def section_bytes(lines: Iterable[Sequence[bytes]]) -> int:
+    """How large a section is by the count of RFC 9113 section 6.5.2."""
+    return sum([len(name) + len(value) + _ENTRY_OVERHEAD for name, value in lines])
 
 
 def read_trailers(lines: Iterable[tuple[bytes, bytes]]) -> None:
@@ -45,14 +50,12 @@ def read_trailers(lines: Iterable[tuple[bytes, bytes]]) -> None:
         raise ProtocolError(400, "a pseudo-header field in trailers")
 
 
-def _sort(lines: Iterable[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], list[tuple[str, str]], int]:
-    """Pseudo-header fields, the others, and the size of all (sections 8.2 and 8.3)."""
+def _sort(lines: Iterable[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], list[tuple[str, str]]]:
+    """Pseudo-header fields, and the others (sections 8.2 and 8.3)."""
     pseudo: dict[bytes, bytes] = {}
     fields: list[tuple[str, str]] = []
     cookies: list[str] = []
-    size = 0
     for name, value in lines:
-        size += len(name) + len(value) + _ENTRY_OVERHEAD
         if name[:1] == b":":
             if name not in _PSEUDO or name in pseudo or fields or cookies:
                 raise ProtocolError(400, "a pseudo-header field out of place")
@@ -68,7 +71,7 @@ def _sort(lines: Iterable[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], lis
             fields.append((NAMES.get(name) or name.decode("ascii"), value.decode("latin-1")))
     if cookies:
         fields.append(("cookie", "; ".join(cookies)))
-    return pseudo, fields, size
+    return pseudo, fields
 
 
 def _control(pseudo: dict[bytes, bytes], limits: Limits) -> tuple[str, str, str | None]:
@@ -89,7 +92,7 @@ def _control(pseudo: dict[bytes, bytes], limits: Limits) -> tuple[str, str, str 
         raise ProtocolError(400, "no scheme that is spoken here")
     target = pseudo.get(b":path", b"").decode("latin-1")
     if len(target) > limits.line:
-        raise ProtocolError(414, "request target too long")
+        raise ProtocolError(414, "the address is too long")
     if not (target.startswith("/") and _TARGET.fullmatch(target)) and not (target == "*" and text == "OPTIONS"):
         raise ProtocolError(400, "invalid request target")
     return text, target, authority or None

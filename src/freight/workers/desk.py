@@ -7,16 +7,16 @@ import os
 import pickle
 import signal
 import socket
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from freight.disk import DiskPool
 from freight.flow.rows import COUNTED, COUNTS, DRAINING, METER, PID, READY, RESTARTS, SUCCEEDED, Rows
 from freight.model import ConnectionsUse, Snapshot, WorkersUse
 from freight.observe.log import Log
 from freight.observe.process import ProcessMemory
-from freight.overview import RUNNING_SHOWN
+from freight.overview import SHOWN
 from freight.ports import Clock
 from freight.settings import Settings
 from freight.watching import Watching
@@ -50,15 +50,16 @@ class Desk:
         self._own = [ProcessMemory(self.clock, Path(f"/proc/{pid}")) for pid in (os.getpid(), os.getppid())]
         loop.add_signal_handler(signal.SIGUSR1, stop.set)
         loop.add_signal_handler(signal.SIGTERM, _pass_over)
-        with ThreadPoolExecutor(1, thread_name_prefix="desk") as pool:
-            watching = Watching(watched, settings, loop, pool, self.clock, self.look, self._is_ready, _pardon, log.warn)
-            while not stop.is_set():
-                try:
-                    async with asyncio.timeout(_SWEEP_SECONDS):
-                        await stop.wait()
-                except TimeoutError:
-                    await watching.sweep()
-            await watching.drain(bool(self.rows.common[SUCCEEDED]))
+        pool = DiskPool()
+        watching = Watching(watched, settings, loop, pool, self.clock, self.look, self._is_ready, _pardon, log.warn)
+        while not stop.is_set():
+            try:
+                async with asyncio.timeout(_SWEEP_SECONDS):
+                    await stop.wait()
+            except TimeoutError:
+                await watching.sweep()
+        await watching.drain(bool(self.rows.common[SUCCEEDED]))
+        pool.close()
         return 0
 
     async def look(self) -> Snapshot:
@@ -77,13 +78,16 @@ class Desk:
             ConnectionsUse(0, *(sum(row[column] for row in self.rows) for column in _HTTP2)),
             draining=bool(self.rows.common[DRAINING]),
             besides_bytes=sum(each.private_bytes() for each in self._own),
-            most=RUNNING_SHOWN,
+            most=SHOWN,
         )
 
     async def _ask(self, number: int) -> Snapshot | None:
         loop, asking = asyncio.get_running_loop(), self.asking[number]
         question = next(self._numbers).to_bytes(ASKED_BYTES, "little")
-        file = os.memfd_create("look", os.MFD_CLOEXEC)
+        try:
+            file = os.memfd_create("look", os.MFD_CLOEXEC)
+        except OSError:  # out of descriptors, say: what was known is told again
+            return None
         try:
             socket.send_fds(asking, [question], [file])
             async with asyncio.timeout(_ANSWER_SECONDS):

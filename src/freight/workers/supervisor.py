@@ -1,13 +1,14 @@
-"""Who starts the workers, and another one in the place of one that has died. It has no loop and no thread, so that it
-can be forked at any time, and serves nobody itself.
+"""The process that starts the workers, and a new one when one has died. It has no loop and no thread, so that it can be
+forked at any time, and it serves no client itself.
 
 A worker that is killed gives back what it held: the kernel its sockets and locks, the supervisor its row. The workers
-accept from sockets that the supervisor has too, so that who stands in their queues is not lost with a worker.
+accept from sockets that the supervisor has too, so that a connection in their queues is not lost with a worker.
 """
 
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import signal
 import sys
@@ -16,14 +17,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from freight.flow.rows import COUNTED, COUNTS, DRAINING, METER, READY, RESTARTS, SUCCEEDED, Rows
+from freight.model import Level
+from freight.ports import Say
 from freight.server.service import Service
-from freight.workers.totals import add_cut
+from freight.stopping import LINGER_SECONDS, lingering, stopped, stopping
+from freight.workers.totals import add_cut, total
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _AT_ONCE_SECONDS = 1.0  # who lives no longer is started again a little later,
 _BACK_OFF_SECONDS, _BACK_OFF_MOST = 0.1, 5.0  # each time twice as late, to here
 _RETRY_SECONDS = 1.0  # where the system has no process for us
-_VAIN_MOST = 5  # as many that never came to serve, one after another, and none that does: it is no use
+_VAIN_MOST = 5  # deaths in a row before serving, while no worker serves: give up then
 _LOOK_SECONDS = 0.01  # while workers start, or come to their end
 _LONGEST_SECONDS = 60.0
 _SIGNALLED = 128
@@ -43,36 +47,40 @@ class _Place:
 
     @property
     def name(self) -> str:
-        """As an operator is told of it."""
+        """What the operator reads of it."""
         return "the process of the admin listener" if self.row is None else f"worker {self.row + 1}"
 
     @property
     def end(self) -> int:
-        """The signal by which it is to end. One that a manager may send to all is nothing to who answers to the end."""
+        """The signal by which it is to end. The desk answers to the end, so SIGTERM, sent to all, is not its signal."""
         return signal.SIGUSR1 if self.row is None else signal.SIGTERM
 
 
 @dataclass(slots=True)
 class Supervisor:
-    """Runs ``works``, a worker for each row, and ``desk``, if any, beside them; ``say`` is told what an operator should
-    know. ``service`` is who manages all of it. ``begun`` is called once, when all workers serve; ``read_again`` when
-    they read their settings, and has lines to be said; ``let_go`` when no more are to be started.
+    """Runs ``works``, a worker for each row, and ``desk``, if any, beside them; ``say`` logs a message to the operator.
+    ``service`` is what manages all of it. ``begun`` is called once, when all workers serve; ``reload`` on SIGHUP, and
+    returns messages; ``let_go`` when no more workers are to be started. ``drain`` says how long what runs may take when
+    it stops, and how long requests are accepted before that, in seconds.
     """
 
     rows: Rows
     works: Sequence[Callable[[], int]]
     desk: Callable[[], int] | None
-    say: Callable[[str], None]
+    say: Say
     service: Service
     begun: Callable[[], None]
-    read_again: Callable[[], list[str]] = list
+    reload: Callable[[], list[tuple[Level, str]]] = list
     let_go: Callable[[], None] = lambda: None
+    drain: Callable[[], tuple[float, float]] = lambda: (0.0, 0.0)
     _places: list[_Place] = field(default_factory=list)
-    _signals: int = 0  # that said stop
+    _signals: int = 0  # that asked to stop
+    _lingers_at: float = math.inf  # when to say that connections take their time
     _ceased: bool = False
     _status: int = 0
-    _vain: int = 0  # workers that died before they served, one after another
+    _vain: int = 0  # deaths in a row before serving
     _has_begun: bool = False
+    _number: int = 0  # of the signal that asked to stop
 
     def run(self) -> int:
         """Until all have ended; the exit status: 0, 128 + a signal that would not wait, 1 where no worker can live."""
@@ -83,6 +91,9 @@ class Supervisor:
             info = signal.sigtimedwait(_TOLD, self._patience())
             if info is not None:
                 self._hear(info.si_signo)
+            if time.monotonic() >= self._lingers_at:
+                self._lingers_at = math.inf
+                self._say(lingering(self._sum("connections"), self.drain()[0], self._number))
             self._bury()
             if self.desk is not None and len(self._places) == len(self.works) and any(row[READY] for row in self.rows):
                 self._places.append(_Place(self.desk, None))  # not before: it would answer that nobody serves
@@ -91,7 +102,18 @@ class Supervisor:
                 self.begun()
                 self.service.begun()
         self.service.close()
+        counts = total(row[METER:] for row in self.rows)
+        own = f"process {os.getpid()}, which has handed over: " if self.rows.common[SUCCEEDED] else ""
+        self._say(own + stopped(counts.completed, counts.aborted))
         return self._status
+
+    def _say(self, message: str) -> None:
+        if message:
+            self.say(Level.INFO, message)
+
+    def _sum(self, name: str) -> int:
+        """The sum of a column of COUNTS over all workers."""
+        return sum(row[COUNTED + COUNTS.index(name)] for row in self.rows)
 
     def give_way(self) -> None:
         """Another server accepts in the place of this one: what runs is finished."""
@@ -110,8 +132,8 @@ class Supervisor:
         if number == signal.SIGHUP:
             self.service.reloading()
             self._tell(signal.SIGHUP)
-            for line in self.read_again():  # as each worker does
-                self.say(line)
+            for level, message in self.reload():  # as each worker does, without a word
+                self.say(level, message)
             self.service.ready()
         elif number == signal.SIGUSR2:
             self.service.succeed()
@@ -120,8 +142,12 @@ class Supervisor:
             if not self._ceased:
                 self.rows.common[DRAINING] = 1
                 self.service.stopping()
+                self._number = number
+                message = stopping(self._sum("running"), *self.drain(), number)
+                self._say(message)
+                self._lingers_at = math.inf if message else time.monotonic() + LINGER_SECONDS
                 self._cease()
-            elif self._signals > 1:  # the first is nothing new to who drains because another is in its place
+            elif self._signals > 1:  # a first signal changes nothing where a hand-over has begun the drain
                 self._status = _SIGNALLED + number
                 self._tell(signal.SIGUSR1)
 
@@ -147,7 +173,7 @@ class Supervisor:
                     place.pid, place.due, place.since = self._fork(place), None, now
                 except OSError as error:  # a bound on processes, or want of memory: those that are there go on
                     place.due = now + _RETRY_SECONDS
-                    self.say(f"{place.name} could not be started: {error.strerror}; it is tried again")
+                    self.say(Level.WARNING, f"{place.name} could not be started: {error.strerror}; trying again")
 
     def _fork(self, place: _Place) -> int:
         sys.stdout.flush()
@@ -156,15 +182,15 @@ class Supervisor:
             return pid
         status = 1
         try:
-            # Whoever is left without us drains and ends: nobody would give its row back any more.
+            # Without its supervisor a worker drains and ends: nothing would clear its row any more.
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, place.end)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: it is the supervisor's to tell us
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process: the supervisor acts on it
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _TOLD)
             self.service.close()
             if os.getppid() == parent:
                 status = place.work()
         except BaseException as error:
-            self.say(f"a worker failed: {error or type(error).__name__}")
+            self.say(Level.ERROR, f"{place.name} failed: {str(error) or type(error).__name__}")
         finally:
             os._exit(status)
 
@@ -191,11 +217,12 @@ class Supervisor:
         place.deaths = place.deaths + 1 if now - place.since < _AT_ONCE_SECONDS else 0
         wait = min(_BACK_OFF_MOST, _BACK_OFF_SECONDS * 2**place.deaths) if place.deaths else 0.0
         place.due = now + wait
-        self.say(f"{place.name} (pid {pid}) {_ending(ended)}; another is started{f' in {wait:.1f} s' if wait else ''}")
+        again = f"in {wait:.1f} s" if wait else "now"
+        self.say(Level.WARNING, f"{place.name} (pid {pid}) {_ending(ended)}; a new one is started {again}")
         if place.row is not None:
             self.rows.common[RESTARTS] += 1
         if self._vain >= _VAIN_MOST and not any(row[READY] for row in self.rows):
-            self.say("no worker can live: see what they said; the server ends")
+            self.say(Level.ERROR, "every worker failed before it served; stopping (see the errors above)")
             self._status = 1
             self.rows.common[DRAINING] = 1
             self._cease()

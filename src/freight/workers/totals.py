@@ -9,23 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, MutableSequence, Sequence
 from dataclasses import replace
 
-from freight.flow.meter import OTHER, REASONS, Counts
-from freight.model import ConnectionsUse, GateUse, MemoryUse, Snapshot, TimeUse, TransfersUse, WorkersUse
+from freight.flow.meter import OTHER, REASONS, REFUSED_FOR, Counts
+from freight.model import ConnectionsUse, GateUse, LogUse, MemoryUse, Snapshot, TimeUse, TransfersUse, WorkersUse
 
 _SECOND = 1_000_000_000
-_FIXED = 7
+_FIXED = 8
 _ABORTED = {reason: _FIXED + at for at, reason in enumerate(REASONS)}
+_REFUSED = {reason: _FIXED + len(REASONS) + at for at, reason in enumerate(REFUSED_FOR)}
 
-COUNTERS = _FIXED + len(REASONS)
+COUNTERS = _FIXED + len(REASONS) + len(REFUSED_FOR)
 """How many numbers a worker's counters are."""
 
 
 def written(counts: Counts) -> list[int]:
     """Counters as numbers of a row."""
     aborted = [counts.aborted[reason] for reason in REASONS]
+    refused = [counts.refused[reason] for reason in REFUSED_FOR]
     seconds = (counts.blocked_on_client_seconds, counts.blocked_on_disk_seconds, counts.waiting_seconds)
-    fixed = (counts.completed, counts.refused, counts.sent_bytes, counts.zero_copy_bytes)
-    return [*fixed, *(int(each * _SECOND) for each in seconds), *aborted]
+    fixed = (counts.completed, counts.expired, counts.sent_bytes, counts.zero_copy_bytes)
+    return [*fixed, *(int(each * _SECOND) for each in seconds), counts.log_lost, *aborted, *refused]
 
 
 def add_cut(counters: MutableSequence[int] | memoryview[int], count: int) -> None:
@@ -37,8 +39,9 @@ def total(rows: Iterable[Sequence[int]]) -> Counts:
     """The counters of all rows together."""
     sums = [sum(column) for column in zip(*(row[:COUNTERS] for row in rows), strict=True)]
     aborted: Mapping[str, int] = {reason: sums[at] for reason, at in _ABORTED.items()}
-    client, disk, waiting = (each / _SECOND for each in sums[4:_FIXED])
-    return Counts(sums[0], aborted, sums[1], sums[2], sums[3], client, disk, waiting)
+    refused: Mapping[str, int] = {reason: sums[at] for reason, at in _REFUSED.items()}
+    client, disk, waiting = (each / _SECOND for each in sums[4:7])
+    return Counts(sums[0], aborted, refused, sums[1], sums[2], sums[3], client, disk, waiting, sums[7])
 
 
 def add_up(
@@ -52,13 +55,17 @@ def add_up(
     besides_bytes: int,
     most: int,
 ) -> Snapshot:
-    """What workers have ``said``, by pid, and counted together, as one server's; ``most`` running downloads of it.
+    """What workers have ``said``, by pid, and counted together, as one server's; ``most`` running downloads of it, and
+    as many waiting requests.
 
     ``http2`` is what their rows say of it: a worker that does nothing does not look at what the others have.
     ``besides_bytes``: memory of processes that serve nobody; whatever they take, it is not for clients.
     """
     each = list(said.values()) or [blank]
     running = [replace(one, worker=pid) for pid, look in said.items() for one in look.transfers.running]
+    waiting = [replace(one, worker=pid) for pid, look in said.items() for one in look.waiting]
+    waiting.sort(key=lambda one: (one.place, -one.seconds))
+    waits = sum(one.gate.waiting for one in each)
     return Snapshot(
         version=blank.version,
         started_at=blank.started_at,
@@ -74,9 +81,12 @@ def add_up(
             slots=each[0].gate.slots,
             running=sum(one.gate.running for one in each),
             express_running=sum(one.gate.express_running for one in each),
-            waiting=sum(one.gate.waiting for one in each),
+            waiting=waits,
             oldest_wait_seconds=max(one.gate.oldest_wait_seconds for one in each),
-            refused_total=counts.refused,
+            refused_total=counts.refused_total,
+            expired_total=counts.expired,
+            waiting_by_reason=_sums(one.gate.waiting_by_reason for one in each),
+            refused_by_reason_total=counts.refused,
         ),
         transfers=replace(
             as_transfers(counts),
@@ -84,8 +94,21 @@ def add_up(
             running_omitted=sum(one.transfers.running_omitted for one in each) + max(0, len(running) - most),
         ),
         time=as_time(counts),
+        log=LogUse(counts.log_lost),
         workers=workers,
+        identity=blank.identity,
+        waiting=tuple(waiting[:most]),
+        waiting_omitted=max(0, waits - len(waiting[:most])),
     )
+
+
+def _sums(each: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Numbers by name, added up."""
+    sums: dict[str, int] = {}
+    for one in each:
+        for name, number in one.items():
+            sums[name] = sums.get(name, 0) + number
+    return sums
 
 
 def as_transfers(counts: Counts) -> TransfersUse:

@@ -1,4 +1,4 @@
-"""Who comes when, for what: drawn from a seed, so that the same question has the same answer."""
+"""Draw arrivals from a seed: when a request comes, for which file, by which kind of client."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 Arrival = tuple[float, int, int]
-"""When, in seconds; which file, by its rank; which kind of client."""
+"""Time in seconds; rank of the file; kind of the client."""
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """``count`` files; ``exponent``: that of rank r is asked for 1 / r**exponent as often as the first one (Zipf).
+    """``count`` files; the file of rank r is requested 1 / r**exponent times as often as the first one (Zipf).
 
-    ``mean_bytes``: how long is what is asked for, on the average. ``spread``: the standard deviation of the logarithms
-    of their lengths, which are as they come, whatever the rank.
+    ``mean_bytes``: average size of the requested files. ``spread``: the standard deviation of the logarithms of the
+    sizes, which do not depend on the rank.
     """
 
     count: int
@@ -29,7 +29,7 @@ class Catalogue:
 
 
 def sizes_of(catalogue: Catalogue, seed: int) -> Sequence[int]:
-    """How long each file is, in bytes, by rank. The mean of a request is as it is to be, whatever was drawn."""
+    """The size of each file in bytes, by rank, scaled so that the mean over requests is that of the catalogue."""
     draw = random.Random(f"sizes {seed}")
     drawn = array("d", (draw.lognormvariate(0.0, catalogue.spread) for _ in range(catalogue.count)))
     asked = [(rank + 1) ** -catalogue.exponent for rank in range(catalogue.count)]
@@ -38,7 +38,7 @@ def sizes_of(catalogue: Catalogue, seed: int) -> Sequence[int]:
 
 
 class Draws:
-    """Files and clients, by their shares. ``parts``: how much of the clients is of each kind."""
+    """Draws of files and clients, by their shares. ``parts``: the part of the clients of each kind."""
 
     __slots__ = ("_draw", "_files", "_kinds")
 
@@ -48,11 +48,11 @@ class Draws:
         self._kinds = array("d", accumulate(parts))
 
     def file(self) -> int:
-        """The rank of a file that is asked for, from 0 on."""
+        """The rank of a requested file, from 0 on."""
         return bisect_left(self._files, self._draw.random() * self._files[-1])
 
     def arrivals(self, rate: float, count: int) -> Iterator[Arrival]:
-        """So many, ``rate`` in a second, each without regard to the others (Poisson)."""
+        """Yield ``count`` independent arrivals, ``rate`` per second on average (Poisson)."""
         now = 0.0
         for _ in range(count):
             now -= math.log(1.0 - self._draw.random()) / rate

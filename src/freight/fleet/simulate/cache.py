@@ -1,20 +1,20 @@
-"""PURE. The page cache of a node: which chunks of which files it has, the least recently used going first."""
+"""PURE. The page cache of a node: chunks of files, of which the least recently used is evicted first."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 
 _CHUNKS_BITS = 24
-"""So many bits of a key are a chunk's number in its file, the rest is the file's."""
+"""Bits of a key for the chunk's number in its file; the other bits are the file's number."""
 
 
 def key_of(file: int, chunk: int) -> int:
-    """One number for a chunk of a file; a file has fewer than 2**24."""
+    """The number of a chunk of a file; a file has fewer than 2**24 chunks."""
     return file << _CHUNKS_BITS | chunk
 
 
 class Cache:
-    """At most ``capacity_bytes`` of chunks. What is larger than all of it is never there."""
+    """At most ``capacity_bytes`` of chunks. A larger chunk is never cached."""
 
     __slots__ = ("_chunks", "capacity_bytes", "held_bytes")
 
@@ -24,7 +24,7 @@ class Cache:
         self._chunks: OrderedDict[int, int] = OrderedDict()
 
     def touch(self, key: int, size_bytes: int) -> bool:
-        """Use a chunk: whether it was there. From now on it is, as the one used last."""
+        """Use a chunk and cache it. Return whether it was cached before."""
         chunks = self._chunks
         if key in chunks:
             chunks.move_to_end(key)

@@ -1,4 +1,4 @@
-"""``freight fleet simulate`` on the command line. The model is loaded when it is asked."""
+"""``freight fleet simulate`` on the command line. The model is loaded when it is needed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _NODES_MAX = 20_000
 _COUNT_MAX = 10_000_000
-_CHUNKS_MAX = 1000  # of a file of mean size: each is an event
-_PIECES_MAX = 5_000_000  # in all page caches: each is 200 bytes here
+_CHUNKS_MAX = 1000  # of a file of mean size; each is an event
+_PIECES_MAX = 5_000_000  # in all page caches; each takes 200 bytes here
 _SPREAD_MAX = 5
 
 
@@ -37,7 +37,7 @@ def _policies(context: click.Context, parameter: click.Parameter, incomplete: st
 
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    short_help="Foretell what a fleet of any size does.",
+    short_help="Predict how a fleet of any size behaves.",
     epilog="""\b
 Examples:
   freight fleet simulate                                    1 to 1,000 nodes, all policies
@@ -45,69 +45,67 @@ Examples:
   freight fleet simulate --nodes 20 --memory 20MB --clients 2Mbit/s=9,100Mbit/s=1
   freight fleet simulate --nodes 1,10,100,1000,10000 --figure fleet.svg""",
 )
-@click.option("--nodes", metavar="N,...", default="1,10,100,1000", show_default=True, help="How many nodes there are.")
+@click.option(
+    "--nodes", metavar="N,...", default="1,10,100,1000", show_default=True, help="Number of nodes; one row each."
+)
 @click.option(
     "--policy",
     metavar="NAME,...",
     default="round-robin,least,consistent,bounded",
     show_default=True,
     shell_complete=_policies,
-    help="How the balancer picks a node: each in turn; the one with the fewest; the file's own; the file's own, unless "
-    "that has much more than the mean.",
+    help="How the balancer picks a node: in turns; the node with the fewest requests; the file's own node; the file's "
+    "own node unless it has much more load than the mean.",
 )
-@click.option("--files", metavar="N", default="10000", show_default=True, help="How many files there are.")
-@click.option(
-    "--size", metavar="SIZE", default="100MB", show_default=True, help="How long is what is asked for, on the average."
-)
+@click.option("--files", metavar="N", default="10000", show_default=True, help="Number of files.")
+@click.option("--size", metavar="SIZE", default="100MB", show_default=True, help="Average size of the requested files.")
 @click.option(
     "--spread",
     metavar="SIGMA",
     default="1",
     show_default=True,
-    help="How much sizes differ: the standard deviation of their logarithms. 0: all are equal.",
+    help="How much sizes differ: the standard deviation of their logarithms. 0: all sizes are equal.",
 )
 @click.option(
     "--zipf",
     metavar="EXPONENT",
     default="0.9",
     show_default=True,
-    help="How popularity falls: a file of rank R is asked for 1/R**EXPONENT as often as the first. 0: all alike.",
+    help="Popularity: the file of rank R is requested 1/R**EXPONENT times as often as the first. 0: all alike.",
 )
-@click.option("--arrivals", metavar="N", help="Requests a second for each node.  [default: 0.7 of its link]")
+@click.option("--arrivals", metavar="N", help="Requests per second for each node.  [default: 0.7 of its link]")
 @click.option(
     "--clients",
     metavar="RATE=PART,...",
     default="20Mbit/s=1,100Mbit/s=2,500Mbit/s=1",
     show_default=True,
-    help="How fast clients are, and how many of them are that fast.",
+    help="Speeds of clients, and the part of the clients with each.",
 )
+@click.option("--memory", metavar="SIZE", default="64MiB", show_default=True, help="The --memory of each node.")
+@click.option("--queue", metavar="N", default="1000", show_default=True, help="The --queue of each node.")
+@click.option("--max-wait", metavar="TIME", default="30s", show_default=True, help="The --max-wait of each node.")
+@click.option("--link", metavar="RATE", default="1Gbit/s", show_default=True, help="Speed of a node's network link.")
+@click.option("--disk", metavar="RATE", default="200MB/s", show_default=True, help="Speed of a node's disk.")
+@click.option("--cache", metavar="SIZE", default="8GiB", show_default=True, help="A node's page cache.")
 @click.option(
-    "--memory", metavar="SIZE", default="64MiB", show_default=True, help="What each node has by its --memory."
+    "--chunk", metavar="SIZE", default="64MiB", show_default=True, help="Size of the pieces that are read and cached."
 )
-@click.option("--queue", metavar="N", default="1000", show_default=True, help="How many may wait at a node.")
-@click.option("--max-wait", metavar="TIME", default="30s", show_default=True, help="How long one may wait.")
-@click.option("--link", metavar="RATE", default="1Gbit/s", show_default=True, help="What a node can send.")
-@click.option("--disk", metavar="RATE", default="200MB/s", show_default=True, help="What a node can read.")
-@click.option("--cache", metavar="SIZE", default="8GiB", show_default=True, help="A node's memory for the page cache.")
-@click.option(
-    "--chunk", metavar="SIZE", default="64MiB", show_default=True, help="Files are read, and cached, in such pieces."
-)
-@click.option("--requests", metavar="N", help="Simulate so many in each row.  [default: 20000, or 100 a node]")
+@click.option("--requests", metavar="N", help="Requests to simulate in each row.  [default: 20000, or 100 per node]")
 @click.option(
     "--seed",
     metavar="N,...",
     default="1",
     show_default=True,
-    help="The same seed gives the same answer; of several each has a row.",
+    help="Seed of the random numbers: the same seed gives the same result. One row for each.",
 )
-@click.option("--figure", metavar="FILE.svg", type=click.Path(dir_okay=False), help="Draw it too; needs freight[lab].")
+@click.option("--figure", metavar="FILE.svg", type=click.Path(dir_okay=False), help="Also draw the rows to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object, in bytes and seconds.")
 def simulate(figure: str | None, as_json: bool, **texts: Any) -> None:
-    """Foretell what a fleet of any size does: waiting, refusals, page caches, balance.
+    """Predict how a fleet of any size behaves: waits, refusals, page caches, balance.
 
-    Clients come at random to one balancer, for files of which some are more popular than others; each node has slots, a
-    line, a link, a disk and a page cache. The load grows with the nodes, the files stay the same. Slots come from the
-    budget that "freight serve" itself runs with. Nothing is served; the same question has the same answer.
+    Requests arrive at random at one balancer; some files are more popular than others. Each node has slots, a queue, a
+    network link, a disk and a page cache. The load grows with the number of nodes, the files stay the same. The slots
+    come from the memory budget that "freight serve" itself uses. Nothing is served.
     """
     from freight.fleet.simulate import show
     from freight.fleet.simulate.question import answer, machine_of, steps
@@ -115,7 +113,7 @@ def simulate(figure: str | None, as_json: bool, **texts: Any) -> None:
     if figure is not None:
         _check_figure(figure)
     question = question_of(texts)
-    machine_of(question)  # too little memory is said before anything is drawn
+    machine_of(question)  # reports too little memory before anything is simulated
     with (
         click.progressbar(length=steps(question), label="simulating", file=sys.stderr)
         if sys.stderr.isatty()
@@ -130,22 +128,17 @@ def simulate(figure: str | None, as_json: bool, **texts: Any) -> None:
 
 
 def _check_figure(figure: str) -> None:
-    from importlib.util import find_spec
+    from freight.extras import demand
 
     if not figure.endswith(".svg"):
-        raise Unservable(f"--figure: {figure!r} does not end in .svg, which is what is drawn")
+        raise Unservable(f"--figure: {figure!r} does not end in .svg; only SVG is drawn")
     if not Path(figure).absolute().parent.is_dir():
         raise Unservable(f"--figure: there is no directory {str(Path(figure).parent)!r}")
-    try:
-        missing = find_spec("matplotlib") is None
-    except ValueError:  # it is known not to be there
-        missing = True
-    if missing:
-        raise Unservable('--figure: it is drawn with matplotlib, which is not installed: pip install "freight[lab]"')
+    demand("matplotlib", "--figure")
 
 
 def question_of(texts: dict[str, str | None]) -> Question:
-    """What was typed, read. Raises Unservable with the option that is wrong."""
+    """Read the texts of the options. Raises Unservable, which names the option that is wrong."""
     from freight.fleet.simulate.arrivals import Catalogue
     from freight.fleet.simulate.question import LOAD, Question
     from freight.flow.limits import largest_send_queue
@@ -156,14 +149,17 @@ def question_of(texts: dict[str, str | None]) -> Question:
     link, size = read("link", parse_rate), read("size", parse_size)
     chunk, spread = read("chunk", parse_size), read("spread", _number, zero=True)
     if chunk < size // _CHUNKS_MAX:
-        raise Unservable(f"--chunk: {format_size(chunk)} is too little; the least for such files is a thousandth")
+        least = format_size(size // _CHUNKS_MAX)
+        raise Unservable(
+            f"--chunk: {format_size(chunk)} is too small for files of {format_size(size)}; the least is {least}"
+        )
     if spread > _SPREAD_MAX:
-        raise Unservable(f"--spread: {spread:g} is more than {_SPREAD_MAX}, which is more than files differ")
+        raise Unservable(f"--spread: {spread:g} is too large; the most is {_SPREAD_MAX}")
     nodes = _each("--nodes", texts["nodes"] or "", lambda text: _count(text, _NODES_MAX))
     cache = read("cache", parse_size, zero=True)
     if max(nodes) * cache // chunk > _PIECES_MAX:
         least = format_size(max(nodes) * cache // _PIECES_MAX)
-        raise Unservable(f"--chunk: {format_size(chunk)} is too little for so many page caches; give {least} or more")
+        raise Unservable(f"--chunk: {format_size(chunk)} is too small for so much page cache; the least is {least}")
     return Question(
         nodes=nodes,
         policies=_each("--policy", texts["policy"] or "", _policy),
@@ -184,7 +180,7 @@ def question_of(texts: dict[str, str | None]) -> Question:
 
 
 def _each(option: str, text: str, parse: Callable[[str], _T], *, zero: bool = False) -> Sequence[_T]:
-    """Several, with commas between them, each once."""
+    """Several values, separated by commas, each once."""
     return tuple(dict.fromkeys(_read(option, word, parse, zero=zero) for word in text.split(",")))
 
 

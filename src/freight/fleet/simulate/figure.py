@@ -1,4 +1,4 @@
-"""The rows as a figure: what page caches, disks, waits, refusals and balance become with the number of nodes."""
+"""Draw the rows: page caches, disks, waits, refusals and balance by number of nodes."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 
 _COLOURS = {"round-robin": FOURTH, "least": CACHE, "consistent": KERNEL, "bounded": PROCESS}
 _MARKS = {"round-robin": "o", "least": "x", "consistent": "s", "bounded": "D"}
-_FEW = 5  # nodes, or fewer, are each named on their axis
+_FEW = 5  # numbers of nodes, or fewer, are each named on the axis
 
 _PANELS: Mapping[str, Callable[[Row], float]] = {
-    "Bytes that were in a page cache": lambda row: row.hits,
-    "From the disk of a node, a second": lambda row: row.read_bytes / row.seconds / row.nodes,
-    "Busiest node, the mean being 1": lambda row: row.busiest,
-    "Slowed, 99 of 100 at most": lambda row: row.slowed_p99,
-    "Waited for a slot, 99 of 100 at most": lambda row: row.wait_p99_seconds,
+    "Bytes from a page cache": lambda row: row.hits,
+    "Read from a node's disk per second": lambda row: row.read_bytes / row.seconds / row.nodes,
+    "Load of the busiest node (mean: 1)": lambda row: row.busiest,
+    "Slowed: 99 of 100 at most": lambda row: row.slowed_p99,
+    "Wait for a slot: 99 of 100 at most": lambda row: row.wait_p99_seconds,
     "Requests refused": lambda row: row.refused,
 }
 
 
 def draw(rows: Sequence[Row]) -> str:
-    """SVG: six panels, a line a policy, the number of nodes from left to right.
+    """Draw SVG: six panels with a line for each policy, by number of nodes.
 
-    Of several seeds a line is the median, and a band reaches from the least to the most.
+    With several seeds, a line is the median, and a band reaches from the least to the most.
     """
     with canvas(7.6, 7.4) as figure:
         panels = [axes for line in figure.subplots(3, 2, sharex=True) for axes in line]
         for axes, (title, value) in zip(panels, _PANELS.items(), strict=True):
             _lines(axes, rows, value)
             axes.set(title=title, ylim=(0, axes.get_ylim()[1]))
-            if not any(map(value, rows)):  # of nothing there is no scale
+            if not any(map(value, rows)):  # without values there is no scale
                 axes.yaxis.set_major_locator(FixedLocator([0.0]))
                 axes.text(0.5, 0.5, "none", transform=axes.transAxes, ha="center", color=FAINT)
         _scales(*panels)
@@ -51,7 +51,7 @@ def draw(rows: Sequence[Row]) -> str:
         return svg(
             figure,
             f"A fleet of {nodes[0]:,} to {nodes[-1]:,} nodes, by policy",
-            "Bytes from page caches and from disks, balance, how much downloads are slowed, waits and refusals.",
+            "Bytes from page caches and disks, balance, how much downloads are slowed, waits and refusals.",
         )
 
 

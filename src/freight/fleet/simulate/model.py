@@ -1,7 +1,7 @@
-"""PURE. The fleet: requests come, a balancer picks a node for each, and nodes have their turns in the order of time.
+"""PURE. The fleet: requests arrive, a balancer picks a node for each, and nodes handle their events in time order.
 
-An event is an arrival, a chunk that is done, or a wait that is over. Between two of them rates do not change, so that
-nothing has to be looked at: a node says when it has something to do next.
+An event is an arrival, a chunk that is complete, or a wait that ends. Rates do not change between events, so nothing is
+calculated in between: a node says when its next event is.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _Bytes = tuple[float, float, int, int]  # of a node, in the order of Tally
 
 @dataclass(slots=True)
 class Tally:
-    """What was seen of the requests that count.
+    """The results of the requests that count.
 
-    ``outcomes``: how many ended how. Of those that were served, ``waits``: how long each had waited, in seconds, and
-    ``stretches``: how many times as long it then took as its client would have taken alone. ``sent``, ``read``,
-    ``touched`` and ``missed``: bytes of each node, and ``picked`` requests, while ``seconds`` went by.
+    ``outcomes``: the number of requests with each outcome. For each request that was served: ``waits``, in seconds, and
+    ``stretches``, its time divided by the time that its client alone would need. ``sent``, ``read``, ``touched`` and
+    ``missed``: bytes of each node, and ``picked``: its requests, during ``seconds``.
     """
 
     arrived: int = 0
@@ -43,7 +43,7 @@ class Tally:
 
 
 class Fleet:
-    """So many nodes, all alike, behind one balancer. ``sizes``: of the files, in bytes."""
+    """Equal nodes behind one balancer. ``sizes``: of the files, in bytes."""
 
     def __init__(
         self, nodes: int, machine: Machine, sizes: Sequence[int], policy_of: Callable[[Sequence[int]], Policy]
@@ -59,9 +59,9 @@ class Fleet:
         self._counted_from = 0.0
 
     def warm(self, arrivals: Iterable[tuple[float, int, int]]) -> None:
-        """Fill the page caches as these requests would, each as fast as its client takes it alone.
+        """Fill the page caches as these requests would, each at the speed of its client.
 
-        Who still runs when the last has come runs on from there, so that the fleet does not begin empty.
+        Downloads that still run at the last arrival go on from there, so that the fleet does not begin empty.
         """
         chunk_bytes, rates = self._machine.chunk_bytes, self._machine.client_rates
         running: list[tuple[float, int, int, int]] = []
@@ -82,9 +82,9 @@ class Fleet:
                 self._leave(node)
 
     def run(self, arrivals: Iterable[tuple[float, int, int]], counted_from: float = 0.0) -> Tally:
-        """Let them come (when, in seconds and in order; file; kind of client), and let all that have come end.
+        """Run these arrivals, which are in order, until the last of them has ended.
 
-        Only those from ``counted_from`` seconds on are counted, and bytes from then on until the last has come.
+        Only arrivals from ``counted_from`` seconds on are counted, and bytes from then until the last arrival.
         """
         self._tally, self._counted_from = Tally(), counted_from
         base: list[_Bytes] | None = None
@@ -125,9 +125,9 @@ class Fleet:
                 self._after(node, due)
 
     def _after(self, index: int, now: float) -> None:
-        """Something has happened at a node: who has left is counted, and its next turn is noted.
+        """Count the requests that have ended at a node, and note its next event.
 
-        One that is noted for an earlier time stays: it finds nothing due, and the next one is noted then.
+        An earlier event that was noted before stays: it will find nothing to do, and note the next one.
         """
         node, tally = self.nodes[index], self._tally
         for request, outcome in node.ended:

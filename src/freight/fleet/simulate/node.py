@@ -1,4 +1,4 @@
-"""PURE. One node: slots, a line, a page cache, a link and a disk. It knows the time only as it is told."""
+"""PURE. One node: slots, a queue, a page cache, a link and a disk. The time is an argument."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from freight.fleet.simulate.sharing import Stream, share
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What every node is. ``room[waiting]``: how many run beside so many that wait, the last being the most that may.
+    """The properties of every node. ``room[waiting]``: how many run while that many wait; its length limits the queue.
 
-    ``link`` and ``disk`` in bytes a second. ``client_rates``: how fast the kinds of clients are, in bytes a second.
-    ``chunk_bytes``: in such pieces a file is read, and is or is not in the page cache of ``cache_bytes``.
+    ``link`` and ``disk`` in bytes per second. ``client_rates``: speed of each kind of client, in bytes per second.
+    ``chunk_bytes``: size of the pieces that are read and cached, in a page cache of ``cache_bytes``.
     """
 
     room: Sequence[int]
@@ -29,7 +29,7 @@ class Machine:
 
 
 class Request:
-    """One download on its way: which file, by which kind of client, since when, and how far it is."""
+    """One download: its file, its kind of client, its arrival, and how far it is."""
 
     __slots__ = ("at", "began", "file", "kind", "since", "size")
 
@@ -43,7 +43,7 @@ class Request:
 
 
 class Outcome(Enum):
-    """What becomes of a request at a node."""
+    """How a request ends at a node."""
 
     SERVED = "served"
     FULL = "full"
@@ -51,8 +51,8 @@ class Outcome(Enum):
 
 
 class Node:
-    """What is at a node now. ``sent`` and ``read``: bytes that have gone, and that came from the disk; ``touched`` and
-    ``missed``: that were asked of the page cache, and were not there. What ends is in ``ended`` until it is taken.
+    """The state of a node. ``sent``: bytes sent; ``read``: bytes from the disk; ``touched``: bytes looked up in the
+    page cache; ``missed``: those of them that it did not have. Requests that end are in ``ended`` until taken out.
     """
 
     __slots__ = (
@@ -63,7 +63,7 @@ class Node:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._at = 0.0
-        self._together = self._from_disk = 0.0  # bytes a second
+        self._together = self._from_disk = 0.0  # bytes per second
         self._waiting: deque[Request] = deque()
         self._streams: list[Stream[Request]] = [
             Stream(rate, cold) for cold in (False, True) for rate in machine.client_rates
@@ -76,11 +76,11 @@ class Node:
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """The number of waiting requests."""
         return len(self._waiting)
 
     def arrive(self, request: Request) -> None:
-        """A request comes at ``request.since``: it runs, waits, or is refused."""
+        """Let a request arrive at ``request.since``: it runs, waits, or is refused."""
         self.run_until(request.since)
         room = self._machine.room
         if not self._waiting and self.running < room[0]:
@@ -92,7 +92,7 @@ class Node:
             self.ended.append((request, Outcome.FULL))
 
     def go_on(self, request: Request, left_bytes: int) -> bool:
-        """One that has begun before has so much left. False: nothing is, or there is no slot."""
+        """Continue a download that has this much left. Return False if it has nothing left, or there is no slot."""
         if not left_bytes or self.running >= self._machine.room[0]:
             return False
         request.at = max(0, request.size - left_bytes)
@@ -101,7 +101,7 @@ class Node:
         return True
 
     def turn(self, now: float) -> None:
-        """Whatever is due has its turn: chunks that are done, who waits for their slots, who has waited too long."""
+        """Handle what is due: chunks that are complete, requests that get a slot, requests that waited too long."""
         self.run_until(now)
         changed = False
         for stream in self._streams:
@@ -122,7 +122,7 @@ class Node:
             self._share()
 
     def next_turn(self) -> float:
-        """When something is due next."""
+        """The time of the next event."""
         left = float("inf")
         for stream in self._streams:
             if len(stream):
@@ -133,7 +133,7 @@ class Node:
         return soon
 
     def run_until(self, now: float) -> None:
-        """Bytes flow until now."""
+        """Let bytes flow until now."""
         seconds = now - self._at
         if seconds > 0:
             for stream in self._streams:
@@ -148,7 +148,7 @@ class Node:
         self._read_on(request)
 
     def _read_on(self, request: Request) -> None:
-        """The next chunk, from memory or from the disk."""
+        """Begin the next chunk, from memory or from the disk."""
         chunk_bytes = self._machine.chunk_bytes
         size = min(chunk_bytes - request.at % chunk_bytes, request.size - request.at)
         cold = not self.cache.touch(key_of(request.file, request.at // chunk_bytes), size)

@@ -1,7 +1,7 @@
-"""PURE. Which node a balancer sends a request to. It knows how many requests are at each, running or waiting.
+"""PURE. The policies by which a balancer picks a node. It knows how many requests each node has, running or waiting.
 
-Consistent hashing is HAProxy's own (``hash-type consistent sdbm avalanche``, ``hash-balance-factor``), to the point on
-the ring: where a file lives here is where it would live there, among servers in the order of their numbers.
+Consistent hashing is exactly HAProxy's (``hash-type consistent sdbm avalanche``, ``hash-balance-factor``): a file has
+the same node here as there, if the servers are in the same order.
 """
 
 from __future__ import annotations
@@ -16,43 +16,42 @@ POINTS = 128
 """Points of a node on the ring: HAProxy makes 16 for each unit of a server's weight, so this is its ``weight 8``."""
 
 FACTOR = 1.25
-"""How much of the mean a node may have at most, where loads are bounded."""
+"""The most load that a node may have, in times of the mean, if loads are bounded."""
 
 _WORD = 0xFFFFFFFF
 _POINTS_MAX = 4096  # of one server, in HAProxy
 
 
 class Policy(Protocol):
-    """How requests are spread. It is told of every change of ``loads``, the requests at each node."""
+    """How requests are spread. ``changed`` is called for every change of ``loads``, the requests at each node."""
 
     def pick(self, file: int) -> int:
-        """The node for a request of a file."""
+        """Pick the node for a request for a file."""
 
     def changed(self, node: int) -> None:
-        """One more or one less is at a node."""
+        """A node has one request more or less."""
 
 
 class RoundRobin:
-    """Each node in its turn, whatever is asked for."""
+    """Each node in its turn, whatever the file."""
 
     def __init__(self, loads: Sequence[int]) -> None:
         self._nodes = len(loads)
         self._next = -1
 
     def pick(self, file: int) -> int:
-        """The next one."""
+        """The next node."""
         self._next = (self._next + 1) % self._nodes
         return self._next
 
     def changed(self, node: int) -> None:
-        """It does not matter."""
+        """Ignore it: loads do not matter here."""
 
 
 class LeastConnections:
-    """The node with the fewest; of several the one that has been so for longest.
+    """The node with the fewest requests; of several, the one whose number changed first.
 
-    A heap with an entry for each change; those that are not true any more are passed over, and swept out when they are
-    most of it.
+    A heap with an entry for each change. Outdated entries are skipped, and removed when they are most of the heap.
     """
 
     def __init__(self, loads: Sequence[int]) -> None:
@@ -63,14 +62,14 @@ class LeastConnections:
         heapify(self._heap)
 
     def pick(self, file: int) -> int:
-        """The one on top, which stays there until it has changed."""
+        """The node on top of the heap, which stays there until its load changes."""
         heap = self._heap
         while heap[0][1] != self._at[heap[0][2]]:
             heappop(heap)
         return heap[0][2]
 
     def changed(self, node: int) -> None:
-        """It stands elsewhere now."""
+        """Add an entry for the new load."""
         self._change += 1
         self._at[node] = self._change
         heappush(self._heap, (self._loads[node], self._change, node))
@@ -92,21 +91,21 @@ class Ring:
         self.owners = array("L", ((mark & _WORD) - 1 for mark in marks))
 
     def nearest(self, key: int) -> int:
-        """The index in ``owners`` of the point that is nearest to a key, before or behind it."""
+        """The index in ``owners`` of the point that is nearest to a key, before or after it."""
         behind = bisect_left(self.places, key) % len(self.places)
         before = behind - 1
         return before if (key - self.places[before]) & _WORD <= (self.places[behind] - key) & _WORD else behind
 
 
 class Consistent:
-    """Each file has its node, by a ring, so that it is in one page cache only."""
+    """Each file has its own node, by a hash ring, so that only one page cache holds it."""
 
     def __init__(self, loads: Sequence[int], points: int = POINTS) -> None:
         self.ring = Ring(len(loads), points)
         self._homes: dict[int, int] = {}
 
     def home(self, file: int) -> int:
-        """Where on the ring a file is."""
+        """The place of a file on the ring."""
         place = self._homes.get(file)
         if place is None:
             place = self._homes[file] = self.ring.nearest(key_of_target(target_of(file)))
@@ -117,11 +116,11 @@ class Consistent:
         return self.ring.owners[self.home(file) % len(self.ring.owners)]
 
     def changed(self, node: int) -> None:
-        """It does not matter."""
+        """Ignore it: loads do not matter here."""
 
 
 class Bounded(Consistent):
-    """The same, but who has its share of all requests, times ``factor``, is passed over for the next on the ring.
+    """The same, but a node with ``factor`` times its share of all requests is skipped for the next on the ring.
 
     Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads" (2016).
     """
@@ -134,7 +133,7 @@ class Bounded(Consistent):
         self._total = sum(loads)
 
     def pick(self, file: int) -> int:
-        """The first from the file's place on that has room."""
+        """The first node with room, from the file's place on."""
         owners, loads, nodes = self.ring.owners, self._loads, len(self._loads)
         room = self.room()
         place = self.home(file)
@@ -145,11 +144,11 @@ class Bounded(Consistent):
         raise AssertionError("of all nodes together there is always one more than there are requests")
 
     def room(self) -> int:
-        """How many requests all nodes together may have, the one that is to be placed included."""
+        """How many requests all nodes together may have, including the new one."""
         return ((self._total + 1) * self._percent + 99) // 100
 
     def changed(self, node: int) -> None:
-        """The sum is another one."""
+        """Update the sum."""
         self._total += self._loads[node] - self._known[node]
         self._known[node] = self._loads[node]
 
@@ -163,7 +162,7 @@ POLICIES: Mapping[str, Callable[[Sequence[int]], Policy]] = {
 
 
 def target_of(file: int) -> str:
-    """What a file is called, by its rank."""
+    """The request target of a file, by its rank."""
     return f"/{file}.bin"
 
 

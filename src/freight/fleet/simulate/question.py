@@ -1,4 +1,4 @@
-"""What is asked of the model, and what it answers: a row for each number of nodes and each policy."""
+"""The question to the model, and its answer: one row for each number of nodes and each policy."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ from freight.fleet.simulate.policies import POLICIES
 from freight.fleet.simulate.room import room_of
 
 REQUESTS_MIN, REQUESTS_EACH = 20_000, 100
-"""How many requests are simulated, if it is not said: so many in all, or so many for each node."""
+"""Requests that are simulated by default: at least this many in all, and this many for each node."""
 
 LOAD = 0.7
-"""How much of the links is asked for, if no number of requests is said."""
+"""The load in parts of the links, if no number of requests is given."""
 
-_WARMED_TIMES = 3  # the bytes of a page cache, so that even the tail of what is asked for has come by
+_WARMED_TIMES = 3  # the bytes of a page cache, so that even rare files have been requested
 _WARMED_MOST = 3_000_000  # requests, so that ten thousand nodes are warm within half a minute
-_TOLD = 1000  # requests, between two words about progress
-_UNCOUNTED = 4  # one in so many requests comes first and is not counted
+_TOLD = 1000  # requests between two reports of progress
+_UNCOUNTED = 4  # the first quarter of the requests is not counted
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A fleet and its load. ``clients``: how fast the kinds of them are, in bytes a second, and their parts.
+    """A fleet and its load. ``clients``: speeds in bytes per second, and the part of the clients with each.
 
-    ``arrivals``: requests a second for each node. ``memory_bytes``, ``queue``, ``max_wait_seconds``: what each node is
-    told by the settings of these names; ``link`` and ``disk`` in bytes a second, ``cache_bytes`` of its page cache.
-    ``requests``: how many are simulated in a row, None: as many as suit. ``seeds``: each has a row of its own.
-    ``largest_bytes``: a kernel's largest queue.
+    ``arrivals``: requests per second for each node. ``memory_bytes``, ``queue``, ``max_wait_seconds``: the settings of
+    each node; ``link`` and ``disk``: in bytes per second; ``cache_bytes``: its page cache. ``requests``: to simulate in
+    each row, None for the default. ``seeds``: each has its own row. ``largest_bytes``: the kernel's largest queue.
     """
 
     nodes: Sequence[int]
@@ -52,12 +51,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one fleet did, of the requests that are counted, within ``seconds``.
+    """The result for one fleet: of the requests that are counted, within ``seconds``.
 
-    Refused are those who found the line full, and who waited in it for too long (``late``). Of those who were served,
-    waits are in seconds, and ``slowed`` is how many times as long a download took as its client would have taken alone.
-    ``hits``: the part of the bytes that was in a page cache; ``busiest``: what the busiest node has sent, the mean
-    being 1; ``most_running`` and ``most_waiting``: at one node at once. Bytes are of all nodes together.
+    Refused requests found the queue ``full``, or waited in it for too long (``late``). Of the others: waits in seconds,
+    and ``slowed``, the time of a download divided by the time that its client alone would need. ``hits``: the part of
+    the bytes that came from a page cache; ``busiest``: bytes of the busiest node, divided by the mean;
+    ``most_running`` and ``most_waiting``: at one node at the same time. Bytes are those of all nodes together.
     """
 
     nodes: int
@@ -83,12 +82,12 @@ class Row:
 
     @property
     def refused(self) -> float:
-        """The part of those who came that was sent away."""
+        """The part of the requests that got 503."""
         return (self.full + self.late) / self.arrived if self.arrived else 0.0
 
 
 def machine_of(question: Question) -> Machine:
-    """A node, with the slots that its memory has. Raises :class:`~freight.errors.Unservable` for too little of it."""
+    """A node, with the slots of its memory. Raises :class:`~freight.errors.Unservable` for too little memory."""
     return Machine(
         room=room_of(question.memory_bytes, question.queue, question.largest_bytes),
         max_wait_seconds=question.max_wait_seconds,
@@ -101,24 +100,24 @@ def machine_of(question: Question) -> Machine:
 
 
 def steps(question: Question) -> int:
-    """How many requests all rows have together, those for warming the page caches included: for a progress bar."""
+    """Requests of all rows together, including those that warm the page caches; for a progress bar."""
     each = sum(requests_of(question, nodes) + warming_of(question, nodes) for nodes in question.nodes)
     return each * len(question.policies) * len(question.seeds)
 
 
 def requests_of(question: Question, nodes: int) -> int:
-    """How many come in a row of so many nodes."""
+    """How many requests are simulated in the row of a number of nodes."""
     return question.requests or max(REQUESTS_MIN, REQUESTS_EACH * nodes)
 
 
 def warming_of(question: Question, nodes: int) -> int:
-    """How many fill the page caches beforehand."""
+    """How many requests fill the page caches before."""
     each = -(-_WARMED_TIMES * question.cache_bytes // question.catalogue.mean_bytes)
     return min(_WARMED_MOST, each * nodes)
 
 
 def answer(question: Question, tell: Callable[[int], object] = lambda _: None) -> Iterator[Row]:
-    """The rows: for each number of nodes each policy, and of that each seed. ``tell``: how many more requests came."""
+    """The rows, by nodes, policy and seed. ``tell`` is called with the number of requests since the last call."""
     machine = machine_of(question)
     sizes = {seed: sizes_of(question.catalogue, seed) for seed in question.seeds}
     for nodes in question.nodes:
@@ -136,7 +135,7 @@ def _row(question: Question, fleet: Fleet, policy: str, seed: int, tell: Callabl
 
 
 def _told(arrivals: Iterable[Arrival], tell: Callable[[int], object]) -> Iterator[Arrival]:
-    """The same, and whenever a thousand have come that is told."""
+    """The same arrivals; ``tell`` is called after every thousand."""
     number = 0
     for number, arrival in enumerate(arrivals, 1):
         yield arrival
@@ -146,12 +145,12 @@ def _told(arrivals: Iterable[Arrival], tell: Callable[[int], object]) -> Iterato
 
 
 def machine_slots(question: Question) -> int:
-    """How many run at once at a node at most, when nobody waits."""
+    """How many downloads run at the same time at a node, while no request waits."""
     return room_of(question.memory_bytes, 0, question.largest_bytes)[0]
 
 
 def row_of(nodes: int, policy: str, seed: int, tally: Tally) -> Row:
-    """A tally in numbers."""
+    """The numbers of a tally."""
     waits, stretches = sorted(tally.waits), sorted(tally.stretches)
     sent, touched = sum(tally.sent), sum(tally.touched)
     return Row(
@@ -179,5 +178,5 @@ def row_of(nodes: int, policy: str, seed: int, tally: Tally) -> Row:
 
 
 def quantile(ordered: Sequence[float], part: float) -> float:
-    """The least of them that so large a part does not exceed; 0.0 of none."""
+    """The least value that this part of all values does not exceed; 0.0 if there is none."""
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0

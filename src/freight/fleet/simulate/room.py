@@ -1,4 +1,4 @@
-"""PURE. How many downloads run beside how many that wait, asked of the budget that a server itself runs with."""
+"""PURE. How many downloads run while a number of requests wait, from the budget that a server itself uses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from freight.ports import Sink
 
 
 class _Queue:
-    """What a budget needs of a :class:`~freight.ports.Sink`: a client with nothing in the kernel but its window."""
+    """The part of a :class:`~freight.ports.Sink` that a budget needs: a client whose window alone is in the kernel."""
 
     __slots__ = ("account",)
 
@@ -18,15 +18,15 @@ class _Queue:
         self.account = Account()
 
     def held(self) -> int:
-        """Nothing beyond what is promised."""
-        return self.account.pinned
+        """Only what is promised."""
+        return self.account.base
 
 
 def room_of(memory_bytes: int, queue: int, largest_bytes: int) -> tuple[int, ...]:
-    """``room[waiting]``: how many may run while so many wait, for 0 to ``queue`` of them.
+    """``room[waiting]``: how many may run while that many wait, for 0 to ``queue`` of them.
 
-    ``largest_bytes``: what a kernel lets one send queue grow to. Those for whom a budget has no memory to wait in stand
-    in the kernel's backlog; they wait too. Raises :class:`~freight.errors.Unservable` for too little memory.
+    ``largest_bytes``: to which the kernel lets one send queue grow. Requests for whose wait the budget has no memory
+    wait in the kernel's backlog. Raises :class:`~freight.errors.Unservable` for too little memory.
     """
     budget = Budget(memory_bytes, largest_bytes)
     waiting = 0
@@ -47,6 +47,6 @@ def room_of(memory_bytes: int, queue: int, largest_bytes: int) -> tuple[int, ...
         waiting -= 1
         budget.queued(-1)
         budget.opened(-1)
-        budget.grown(0)  # what waiting has cost is given back
+        budget.grown(0)  # gives back the cost of waiting
     rooms.reverse()
     return (*rooms, *(rooms[-1] for _ in range(queue + 1 - len(rooms))))

@@ -1,9 +1,8 @@
-"""PURE. How downloads share a link and a disk: max-min fair, nobody faster than its client.
+"""PURE. Share a link and a disk among downloads: max-min fair, and none is faster than its client.
 
-Nothing here is of one download. Those whose clients are equally fast, and that all read from memory, or all from the
-disk, are a *stream*: they have the same rate at every moment. So a stream has one clock, which counts the bytes that
-each of them has had since; a download knows where the clock will be when it is over, and a change of rates costs as
-much as there are streams, not downloads.
+Downloads with equally fast clients, which all read from memory or all from the disk, form a *stream*: their rates are
+always equal. A stream has one clock, which counts the bytes that each of them has had. A download knows the value of
+the clock at its end, so a change of rates costs time for each stream, not for each download.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _BYTE, _PART = 0.5, 1e-15  # what rounding may leave, of one download and of lar
 
 
 class Stream(Generic[T]):
-    """Downloads of one rate. ``most``: what their clients take, in bytes a second; ``rate``: what each has now."""
+    """Downloads with one rate. ``most``: the speed of their clients, in bytes per second; ``rate``: of each now."""
 
     __slots__ = ("_clock", "_ends", "_entry", "cold", "most", "rate")
 
@@ -34,16 +33,16 @@ class Stream(Generic[T]):
         return len(self._ends)
 
     def join(self, download: T, size_bytes: int) -> None:
-        """One more, for so many bytes."""
+        """Add a download of this many bytes."""
         self._entry += 1
         heappush(self._ends, (self._clock + size_bytes, self._entry, download))
 
     def run(self, seconds: float) -> None:
-        """Time goes by."""
+        """Let time pass."""
         self._clock += self.rate * seconds
 
     def done(self, now: float) -> T | None:
-        """One that has had all its bytes, taken out; None: nobody has. ``now``: seconds, to know what rounding does."""
+        """Take out a download that is complete, or return None. ``now`` in seconds, for the tolerance of rounding."""
         if not self._ends:
             return None
         end = self._ends[0][0]
@@ -55,16 +54,16 @@ class Stream(Generic[T]):
         return ended
 
     def seconds_left(self) -> float:
-        """Until the next one is done, at this rate."""
+        """The time until the next download is complete at this rate."""
         if not self._ends or not self.rate:
             return float("inf")
         return max(0.0, (self._ends[0][0] - self._clock) / self.rate)
 
 
 def level(demands: Sequence[tuple[float, int]], capacity: float) -> float:
-    """The most that each may have, so that all together have ``capacity``; infinite where they do not want as much.
+    """The limit for each so that all together get ``capacity``; infinite if they want less than that.
 
-    ``demands``: how much each wants, and how many want that much.
+    ``demands``: pairs of a demand, and the number of those with this demand.
     """
     left = capacity
     if sum(most * count for most, count in demands) <= left:
@@ -79,7 +78,7 @@ def level(demands: Sequence[tuple[float, int]], capacity: float) -> float:
 
 
 def share(streams: Sequence[Stream[T]], link: float, disk: float) -> tuple[float, float]:
-    """Set the rate of each stream, in bytes a second; how much all have together, and how much is from the disk."""
+    """Set the rate of each stream, in bytes per second. Return the sum of all, and the part from the disk."""
     together = read = 0.0
     for stream in streams:
         wants = stream.most * len(stream)

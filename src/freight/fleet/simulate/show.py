@@ -1,4 +1,4 @@
-"""The rows for people, as a table of 80 columns, and for programs, as JSON: docs/reference/fleet-simulate.md."""
+"""Show the rows as a table of 80 columns, or as JSON: docs/reference/fleet-simulate.md."""
 
 from __future__ import annotations
 
@@ -27,16 +27,19 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
 _WIDTH = 78
 
 _LEGEND = """\
-p50 p99  how long half, and 99 of 100, of those served waited at most
-slowed   how many times as long as its client alone a download took, 99 of 100
-         at most
-refused  found the line full, or waited in it for longer than --max-wait
-hits     bytes that were in a page cache; the others come from the disks
-busy     what the busiest node sent, the mean of all being 1"""
+p50, p99  wait for a slot: half, and 99 of 100, of the downloads waited at most
+          this long
+slowed    time of a download, divided by what its client alone would need: 99
+          of 100 at most this much (1.0x: not slowed)
+refused   requests that found the queue full, or waited longer than --max-wait
+hits      bytes that came from a page cache; the others came from a disk
+disks/s   bytes read per second from the disks of all nodes
+links/s   bytes sent per second by all nodes
+busy      load of the busiest node; 1 is the mean of all nodes"""
 
 
 def table(question: Question, rows: Sequence[Row]) -> str:
-    """The rows in columns, what the columns mean, and what a node is."""
+    """The rows in columns, the meaning of the columns, and the nodes that were simulated."""
     columns = {name: say for name, say in _COLUMNS.items() if name != "seed" or len(question.seeds) > 1}
     cells = [[*columns], *([say(row) for say in columns.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -48,25 +51,25 @@ def table(question: Question, rows: Sequence[Row]) -> str:
 
 
 def modelled(question: Question) -> str:
-    """Whose figures these are."""
+    """What was simulated."""
     catalogue = question.catalogue
     said = (
-        f"A model, of nodes with {chosen_size(question.memory_bytes)} ({machine_slots(question):,} slots), a link of "
-        f"{brief_rate(question.link)}, a disk of {brief_rate(question.disk)}, a page cache of "
-        f"{chosen_size(question.cache_bytes)}; a load of {question.arrivals:.3g} requests/s "
-        f"for each, of {catalogue.count:,} files of {brief_size(catalogue.mean_bytes)}."
+        f"Simulated: nodes with --memory {chosen_size(question.memory_bytes)} ({machine_slots(question):,} slots), a "
+        f"link of {brief_rate(question.link)}, a disk of {brief_rate(question.disk)} and a page cache of "
+        f"{chosen_size(question.cache_bytes)}; {question.arrivals:.3g} requests/s for each node; "
+        f"{catalogue.count:,} files of {brief_size(catalogue.mean_bytes)} on average."
     )
     return fill(said, _WIDTH)
 
 
 def as_json(question: Question, rows: Sequence[Row]) -> str:
-    """The same as an object: sizes in bytes, rates in bytes a second, times in seconds, parts of 1."""
+    """The same as an object: sizes in bytes, rates in bytes per second, times in seconds, parts from 0 to 1."""
     shown = {"question": as_dict(question), "slots": machine_slots(question)}
     return json.dumps(shown | {"rows": [asdict(row) | {"refused": row.refused} for row in rows]}, indent=2)
 
 
 def as_dict(question: Question) -> dict[str, object]:
-    """What was asked, by names that say what is what."""
+    """The question, with names for the parts of each pair."""
     return asdict(question) | {"clients": [{"rate": rate, "part": part} for rate, part in question.clients]}
 
 

@@ -1,1 +1,1 @@
-"""Small servers that the lab runs beside freight: one way of handing out a file each, short enough to be read."""
+"""Small servers that the lab compares with freight: one way of sending a file each, short enough to read."""

@@ -1,7 +1,7 @@
-"""Three ways to hand out a file. usage: strategies.py read_all|chunks|zero_copy PORT FILE [CHUNK_BYTES]
+"""Three ways to send a file. usage: strategies.py read_all|chunks|zero_copy PORT FILE [CHUNK_BYTES]
 
-Each is the whole difference between a server that needs as much memory as its files are long and one that does not.
-All answer any path with FILE, a thread for each connection, as http.server of the standard library does it.
+The first needs as much memory as the file is long, for each client; the others do not.
+All answer any path with FILE, in a thread for each connection, as http.server of the standard library does.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from socket import socket
 
 
 def read_all(path: str, connection: socket, chunk_bytes: int) -> None:
-    """The whole file is in memory, once for every client."""
+    """Hold the whole file in memory, once for each client."""
     with open(path, "rb") as file:
         connection.sendall(file.read())
 
 
 def chunks(path: str, connection: socket, chunk_bytes: int) -> None:
-    """A reader, a buffer, a writer: one chunk is in memory, whatever the length of the file."""
+    """Read and write through a buffer: one chunk is in memory, whatever the length of the file."""
     buffer = memoryview(bytearray(chunk_bytes))
     with open(path, "rb", buffering=0) as file:
         while count := file.readinto(buffer):
@@ -28,7 +28,7 @@ def chunks(path: str, connection: socket, chunk_bytes: int) -> None:
 
 
 def zero_copy(path: str, connection: socket, chunk_bytes: int) -> None:
-    """No buffer at all: the kernel hands pages of its page cache to the socket, and we see no byte of them."""
+    """Use no buffer: the kernel moves pages from its page cache to the socket, and the process sees no byte."""
     with open(path, "rb", buffering=0) as file:
         offset = 0
         while count := os.sendfile(connection.fileno(), file.fileno(), offset, chunk_bytes):
@@ -43,7 +43,7 @@ STRATEGIES: dict[str, Callable[[str, socket, int], None]] = {
 
 
 class Server(ThreadingHTTPServer):
-    request_queue_size = 4096  # the default of 5 is too few for a crowd that comes at once
+    request_queue_size = 4096  # the default of 5 is too few for clients that all come at the same time
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -1,36 +1,58 @@
 // Numbers as people read them. Pure.
 
-const UNITS = ["B", "kB", "MB", "GB", "TB", "PB", "EB"]; // as freight top has them
+const UNITS = ["B", "kB", "MB", "GB", "TB", "PB", "EB"]; // decimal, three digits: as freight top has them
+const SPACE = "\u00a0";
 
-export function bytes(count) {
+function scaled(count) {
   let at = 0;
   while (count >= 999.5 && at < UNITS.length - 1) {
     count /= 1000;
     at += 1;
   }
-  return `${at === 0 ? Math.round(count) : count.toFixed(count >= 99.95 ? 0 : 1)} ${UNITS[at]}`;
+  return [at === 0 ? Math.round(count).toString() : count.toFixed(count < 9.995 ? 2 : count < 99.95 ? 1 : 0), UNITS[at]];
 }
 
+export const bytes = (count) => scaled(count).join(SPACE);
+
 export const rate = (perSecond) => `${bytes(perSecond)}/s`;
+
+// For an axis, whose numbers are round ones.
+export function round(count) {
+  const [number, unit] = scaled(count);
+  return `${Number(number)}${SPACE}${unit}`;
+}
 
 export const count = (number) => Math.round(number).toLocaleString("en");
 
 export const share = (part, whole) => `${Math.floor((100 * part) / Math.max(1, whole))}%`;
 
 export function seconds(number) {
-  if (number < 10) return `${number.toFixed(1)} s`;
-  if (number < 120) return `${Math.round(number)} s`;
+  if (number < 9.95) return `${number.toFixed(1)}${SPACE}s`;
+  if (number < 120) return `${Math.round(number)}${SPACE}s`;
   const minutes = Math.round(number / 60);
-  if (minutes < 120) return `${minutes} min`;
+  if (minutes < 120) return `${minutes}${SPACE}min`;
   const hours = Math.floor(minutes / 60);
-  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+  return hours < 48
+    ? `${hours}${SPACE}h ${minutes % 60}${SPACE}min`
+    : `${Math.floor(hours / 24)}${SPACE}d ${hours % 24}${SPACE}h`;
 }
 
 export const clock = (epochSeconds) => new Date(epochSeconds * 1000).toTimeString().slice(0, 8);
 
-export const many = (number, one, more) => `${count(number)} ${number === 1 ? one : more}`;
+// The browser's zone, as a clock here has it: UTC+01:00.
+export function zone() {
+  const minutes = -new Date().getTimezoneOffset();
+  const two = (number) => String(Math.floor(number)).padStart(2, "0");
+  return minutes === 0 ? "UTC" : `UTC${minutes < 0 ? "\u2212" : "+"}${two(Math.abs(minutes) / 60)}:${two(Math.abs(minutes) % 60)}`;
+}
 
-// Writing only what differs keeps a screen reader's place, and costs no layout.
+export const many = (number, one, more) => `${count(number)}${SPACE}${number === 1 ? one : more}`;
+
+// The last part of a path: what a server is called.
+export const named = (path) => path.split("/").filter(Boolean).pop() ?? (path || "freight");
+
+// Writing only what differs keeps a screen reader's place, and costs no layout. An empty sentence takes no room.
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
+  if (element.tagName === "P" && element.hidden !== (text === "")) element.hidden = text === "";
 }
