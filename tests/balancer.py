@@ -6,10 +6,10 @@ import csv
 import io
 import os
 import socket
-import subprocess
 from pathlib import Path
 from typing import Self
 
+from processes import end, start
 from serving import PATIENCE_SECONDS, Served, find_program, until
 
 _CONFIG = """\
@@ -48,15 +48,18 @@ class Balancer:
             for number, (address, agent) in enumerate(nodes, 1)
         )
         config.write_text(_CONFIG.format(socket=self._socket, port=self.port) + "".join(lines))
-        self.process = subprocess.Popen([find_program("haproxy") or "haproxy", "-db", "-q", "-f", os.fspath(config)])
-        until(self._listens, "HAProxy listens")
+        self.process = start([find_program("haproxy") or "haproxy", "-db", "-q", "-f", os.fspath(config)])
+        try:
+            until(self._listens, "HAProxy listens")
+        except BaseException:
+            end(self.process)
+            raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
+        end(self.process)
 
     def _listens(self) -> bool:
         """Its socket is there before it can be asked."""
@@ -74,16 +77,15 @@ class Balancer:
     def ask(self, command: str) -> str:
         """The answer to a command at the stats socket."""
         with socket.socket(socket.AF_UNIX) as asked:
+            asked.settimeout(PATIENCE_SECONDS)
             asked.connect(os.fspath(self._socket))
             asked.sendall(f"{command}\n".encode())
             return asked.makefile().read()
 
 
 def agent_port(server: Served) -> int:
-    """Where the agent is, as the server's next line says."""
-    line = server._next_line()
-    assert line.startswith("freight: agent-check at tcp://127.0.0.1:"), line
-    return int(line.rsplit(":", 1)[1].rstrip("/\n"))
+    """Where the agent is, as the server says."""
+    return server.port_with("freight: agent-check at tcp://127.0.0.1:")
 
 
 def ask_agent(port: int, said: bytes = b"") -> str:

@@ -29,11 +29,15 @@ def make_pair(folder: Path, name: str, kind: str = "ec", *, late: bool = False, 
     locked = ("-passout", f"pass:{passphrase}") if passphrase else ("-nodes",)
     names = ("-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
     where = ("-keyout", str(pair.key), "-out", str(pair.cert))
-    subprocess.run(["openssl", "req", "-x509", *_KINDS[kind], *locked, *names, *where], check=True, capture_output=True)
+    _openssl("req", "-x509", *_KINDS[kind], *locked, *names, *where)
     if late:  # req(1) takes no date, x509(1) any number of days
         again = ("-in", str(pair.cert), "-signkey", str(pair.key), "-days", "-1", "-out", str(pair.cert))
-        subprocess.run(["openssl", "x509", *again], check=True, capture_output=True)
+        _openssl("x509", *again)
     return pair
+
+
+def _openssl(*words: str) -> None:
+    subprocess.run(["openssl", *words], check=True, capture_output=True, timeout=60)
 
 
 def trusting_all(version: ssl.TLSVersion | None = None) -> ssl.SSLContext:

@@ -4,35 +4,112 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import pytest_timeout
 from hypothesis import settings
 
+import tiers
 from certificates import Pair, make_pair
 from lineages import Lineage
 from managing import Manager
 from netns import HERE, Place
+from processes import adopt_orphans, end_orphans
 from serving import Served, find_program
+
+TESTS = Path(__file__).parent
+ALARM_AGAIN_SECONDS = 30.0
+CLEAN_UP_SECONDS = 60.0  # for all that ends with a test, the fixtures of its module and of the session included
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What scripts/test asks for."""
+    group = parser.getgroup("freight")
+    group.addoption("--tier", choices=["fast", "slow"], help="only the tests of this tier: see tests/tiers.py")
+    group.addoption("--alone", choices=["yes", "no"], help="only the tests that need the machine alone, or only others")
 
 
 def pytest_configure() -> None:
     """What a shell starts in the background ignores SIGINT, and so would all that is started here.
 
-    An example may take as long as it likes: the machine is shared, and time is for benchmarks.
+    An example may take as long as it likes: the machine is shared, and time is for benchmarks. Whatever outlives the
+    one that has started it, such as a test's process that had to be ended, becomes a child of this one.
     """
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    adopt_orphans()
+    for number in (signal.SIGINT, signal.SIGTERM):  # either ends the tests in good order, so that nothing is left
+        signal.signal(number, signal.default_int_handler)
     settings.register_profile("freight", deadline=None)
     settings.load_profile("freight")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What measures has the machine for itself."""
-    for item in items:
-        if {"load", "lab"} & set(item.path.relative_to(item.config.rootpath).parts):
+def pytest_unconfigure() -> None:
+    """Nothing that was started here outlives the tests."""
+    end_orphans()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer(settings: pytest_timeout.Settings) -> Generator[None, object, object]:
+    """Have the alarm ring again: it is lost where it comes in a callback whose exceptions are passed over."""
+    is_set = yield
+    if settings.method == "signal":
+        signal.setitimer(signal.ITIMER_REAL, settings.timeout, ALARM_AGAIN_SECONDS)
+    return is_set
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """What has failed is over: no alarm may ring while it is told of."""
+    if call.excinfo is not None:
+        item.config.hook.pytest_timeout_cancel_timer(item=item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """To clean up has a time limit of its own: pytest-timeout has none any more once a test has failed."""
+    limit = pytest_timeout.Settings(CLEAN_UP_SECONDS, "signal", func_only=False, disable_debugger_detection=False)
+    item.config.hook.pytest_timeout_cancel_timer(item=item)
+    item.config.hook.pytest_timeout_set_timer(item=item, settings=limit)
+    return (yield)
+
+
+def _wanted(config: pytest.Config) -> dict[str, bool]:
+    """Whether tests are to be slow, and alone, where that is asked for."""
+    tier, alone = config.getoption("tier"), config.getoption("alone")
+    return ({"slow": tier == "slow"} if tier else {}) | ({"alone": alone == "yes"} if alone else {})
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Pass over files that have no test of those that are wanted: what they import need not be installed."""
+    if TESTS not in collection_path.parents:
+        return None
+    name = collection_path.relative_to(TESTS).as_posix() + "/" * collection_path.is_dir()
+    wanted = _wanted(config)
+    if wanted.get("slow") is False and not tiers.may_have(tiers.SLOW, name, False):
+        return True
+    if "alone" in wanted and not tiers.may_have(tiers.ALONE, name, wanted["alone"]):
+        return True
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests by their tables, and leave out those that are not wanted."""
+    names = [item.nodeid.removeprefix("tests/") for item in items]
+    for item, name in zip(items, names, strict=True):
+        needed = {program for mark in item.iter_markers("needs") for program in mark.args}
+        if needed & tiers.LATER or tiers.decide(tiers.SLOW, name):
+            item.add_marker(pytest.mark.slow)
+        if tiers.decide(tiers.ALONE, name):
             item.add_marker(pytest.mark.alone)
+            item.add_marker(pytest.mark.timeout(300))
+    wanted = _wanted(config)
+    kept = [item for item in items if all((mark in item.keywords) is is_wanted for mark, is_wanted in wanted.items())]
+    if len(kept) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        items[:] = kept
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -55,7 +132,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Served]]:
     """Starts ``freight serve PATH ...`` on a free port; what was started is ended with the test."""
-    servers: list[Served] = []
+    servers = ExitStack()
 
     def start(
         path: str | os.PathLike[str],
@@ -69,12 +146,12 @@ def serve() -> Iterator[Callable[..., Served]]:
         pass_fds: tuple[int, ...] = (),
     ) -> Served:
         everything = (os.fspath(path), *arguments)
-        servers.append(Served(everything, host or place.host, nofile, log_fd, admin, place, within, pass_fds))
-        return servers[-1]
+        server = Served(everything, host or place.host, nofile, log_fd, admin, place, within, pass_fds)
+        servers.callback(server.close)
+        return server
 
-    yield start
-    for server in servers:
-        server.close()
+    with servers:
+        yield start
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
-from serving import Client, Served
+from processes import children
+from serving import Client, Served, until
 
 FILE_BYTES = 16 << 20  # of the file that they serve
 MOST = 100  # downloads until each worker has one: who has more waits for 2 ms only, which a busy machine may take
@@ -18,6 +18,15 @@ def running(server: Served) -> Counter[int]:
     return Counter(each["worker"] for each in server.status()["transfers"]["running"])
 
 
+def crew(pid: int, workers: int = 2) -> list[int]:
+    """Return the workers of a supervisor with an admin listener, and then the process that answers there.
+
+    The last is started after the server has said that it serves.
+    """
+    until(lambda: len(children(pid)) == workers + 1, "all processes of the server have been started")
+    return children(pid)
+
+
 def refuses(server: Served, port: int | None = None) -> bool:
     """Whether nobody can connect."""
     try:
@@ -25,14 +34,6 @@ def refuses(server: Served, port: int | None = None) -> bool:
     except OSError:
         return True
     return False
-
-
-def is_there(pid: int) -> bool:
-    """Whether a process runs."""
-    try:
-        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
 
 
 def begin_in_each(server: Served, begun: Callable[[Served], Client]) -> list[Client]:

@@ -6,17 +6,18 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import processes
 from netns import Place
 
 PATIENCE_SECONDS = 60.0  # for a crowd, on a machine that does other things too
@@ -58,9 +59,9 @@ class Crowd:
 
     def __init__(self, place: Place, host: str, port: int, root: Path) -> None:
         program = Path(__file__).with_name("crowd_loop.py")
-        self.process = subprocess.Popen(
+        self.process = processes.start(
             [*place.within, sys.executable, str(program), host, str(port), str(root)],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            env=processes.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -127,10 +128,11 @@ class Crowd:
     def close(self) -> None:
         """End the process, and with it every connection."""
         assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.kill()
-        self.process.wait()
-        self._reader.join()
-        self.process.stdin.close()
+        processes.end(self.process)
+        self._reader.join(PATIENCE_SECONDS)
+        assert not self._reader.is_alive(), "somebody has its pipe open still"
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.stdout.close()
 
     def _say(self, **command: Any) -> None:

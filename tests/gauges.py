@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 
-from serving import Served, until
+from serving import PATIENCE_SECONDS, Served, until
 
 MB = 1_000_000
 KIB = 1024
+A_FEW_PAGES = 32 * KIB
+"""What a process may grow by between two of its own looks at itself, in bytes."""
 
 
 def socket_memory(server: Served) -> list[dict[str, int]]:
@@ -16,11 +18,9 @@ def socket_memory(server: Served) -> list[dict[str, int]]:
 
     ``r``: received and not read, bounded by ``rb``; ``w``: to be sent, with its bookkeeping, bounded by ``tb``.
     """
+    asking = ("ss", "-tmnH", "state", "connected", "sport", "=", f":{server.port}")
     shown = subprocess.run(
-        [*server.place.within, "ss", "-tmnH", "state", "connected", "sport", "=", f":{server.port}"],
-        capture_output=True,
-        text=True,
-        check=True,
+        [*server.place.within, *asking], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True
     ).stdout
     return [
         {name: int(count) for name, count in re.findall(r"([a-z]+)(\d+)", found)}
@@ -57,12 +57,12 @@ class Gauge:
         return process + kernel
 
     def settle(self) -> int:
-        """The same as :meth:`look`, once it does not change any more."""
-        looks = [-1, -2]
+        """The same as :meth:`look`, once it changes no more, but by the few pages that a process may at any time."""
+        looks: list[int] = []
 
         def same() -> bool:
             looks.append(self.look())
-            return looks[-1] == looks[-2] == looks[-3]
+            return len(looks) >= 3 and max(looks[-3:]) - min(looks[-3:]) <= A_FEW_PAGES
 
         until(same, "what is held for clients has settled")
         return looks[-1]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 from hpack import Encoder
 
@@ -13,6 +14,7 @@ from speaking import PREFACE, frame, settings
 
 NO, PROTOCOL, FLOW, SIZE, CLOSED, REFUSED, CANCEL, COMPRESSION, CALM = 0, 1, 3, 6, 5, 7, 8, 9, 11
 ASKED = [(":method", "GET"), (":scheme", "http"), (":authority", "x"), (":path", "/nothing")]
+PLAIN = b"\x82\x86\x84\x01\x01x"  # GET, http, /, and x: nothing of it changes the table
 HELLO = PREFACE + settings()
 
 
@@ -57,6 +59,9 @@ RULES: list[tuple[str, bytes, tuple[str, int] | None]] = [
     ("4.2 HEADERS too long", HELLO + frame(1, 5, 1, bytes(16385)), ("goaway", SIZE)),
     ("4.3 a broken header block", HELLO + frame(1, 5, 1, b"\xff\xff\xff\xff\xff\xff\xff\xff"), ("goaway", COMPRESSION)),
     ("4.3 an index beyond the table", HELLO + frame(1, 5, 1, b"\xfe"), ("goaway", COMPRESSION)),
+    ("4.3 the table's size changed twice", HELLO + frame(1, 5, 1, b"\x20\x3f\xe1\x1f" + PLAIN), None),
+    ("4.3 three times", HELLO + frame(1, 5, 1, b"\x20\x20\x20" + PLAIN), ("goaway", COMPRESSION)),
+    ("4.3 a table larger than it may be", HELLO + frame(1, 5, 1, b"\x3f\xe2\x1f"), ("goaway", COMPRESSION)),
     ("4.3 another frame within a block", HELLO + frame(1, 1, 1) + frame(6, payload=bytes(8)), ("goaway", PROTOCOL)),
     ("4.3 an unknown frame within a block", HELLO + frame(1, 1, 1, b"") + frame(200), ("goaway", PROTOCOL)),
     # Section 5
@@ -95,7 +100,9 @@ RULES: list[tuple[str, bytes, tuple[str, int] | None]] = [
     ("6.9 an increment of 0", HELLO + frame(8, 0, 0, word(0)), ("goaway", PROTOCOL)),
     ("6.9 an increment of 0, of a stream", HELLO + asked(ends=False) + frame(8, 0, 1, word(0)), ("reset", PROTOCOL)),
     ("6.9.1 a window that overflows", HELLO + frame(8, 0, 0, word((1 << 31) - 1)), ("goaway", FLOW)),
-    ("6.9.1 a stream's that does", HELLO + asked(ends=False) + frame(8, 0, 1, word((1 << 31) - 1)), ("reset", FLOW)),
+    # Twice: what was sent meanwhile makes room for the first.
+    ("6.9.1 a stream's that does", HELLO + asked(ends=False) + frame(8, 0, 1, word((1 << 31) - 1)) * 2,
+     ("reset", FLOW)),
     ("6.9.1 more DATA than a stream has room for", HELLO + asked(ends=False) + frame(0, 0, 1, bytes(16384)) * 4,
      ("goaway", FLOW)),
     ("6.9.2 SETTINGS that make it overflow", HELLO + frame(1, 4, 1, block(*ASKED)) + frame(8, 0, 1, word(1 << 30))
@@ -138,20 +145,59 @@ RULES: list[tuple[str, bytes, tuple[str, int] | None]] = [
     ("9218-7.1 PRIORITY_UPDATE that says nothing", HELLO + frame(16, 0, 0, word(9) + b"\xff?"), None),
 ]  # fmt: skip
 
-FLOODS: list[tuple[str, bytes]] = [
-    ("rapid reset: CVE-2023-44487", b"".join(asked(stream=n) + frame(3, 0, n, word(CANCEL)) for n in range(1, 901, 2))),
-    ("streams that are refused", b"".join(asked(stream=n, ends=False) for n in range(1, 901, 2))),
-    ("malformed requests", b"".join(asked(("te", "x"), stream=n) for n in range(1, 901, 2))),
-    ("settings: CVE-2019-9515", settings() * 2000),
-    ("pings: CVE-2019-9512", frame(6, payload=bytes(8)) * 2000),
-    ("priorities: CVE-2019-9513", frame(2, 0, 1, word(0) + b"\0") * 2000),
-    ("priority updates", frame(16, 0, 0, word(1) + b"u=1") * 2000),
-    ("unknown frames", frame(200) * 2000),
-    ("empty DATA: CVE-2019-9518", asked(ends=False) + frame(0, 0, 1) * 2000),
-    ("DATA of a stream that was reset", asked(ends=False) + frame(3, 0, 1, word(CANCEL)) + frame(0, 0, 1, b"x") * 2000),
-    ("HEADERS of a stream that was reset", asked(ends=False) + frame(3, 0, 1, word(CANCEL)) + asked() * 2000),
-    ("tiny window updates", frame(8, 0, 0, word(1)) * 2000),
-    ("CONTINUATION: CVE-2024-27316", frame(1, 1, 1, block(*ASKED)) + frame(9, 0, 1) * 2000),
-    ("a head without end", frame(1, 1, 1, block(*ASKED)) + frame(9, 0, 1, bytes(16000)) * 40),
-    ("an HPACK bomb: CVE-2016-6581", frame(1, 5, 1, block(*ASKED, *[("a", "b" * 4000)] * 2000, table=True))),
+Flood = tuple[str, bytes, Callable[[int], bytes]]
+
+
+def streams(each: Callable[[int], bytes]) -> Callable[[int], bytes]:
+    """The part of a flood that uses a hundred streams: those of its number."""
+    return lambda part: b"".join(each(stream) for stream in range(200 * part + 1, 200 * part + 201, 2))
+
+
+def alike(data: bytes) -> Callable[[int], bytes]:
+    """A part that is the same each time."""
+    return lambda _: data
+
+
+def _literal(size: int) -> bytes:
+    """A length of HPACK with Huffman's code left out, of more than 126."""
+    return bytes([127, (size - 127) % 128 | 128, (size - 127) // 128])
+
+
+OVERFLOW = word((1 << 31) - 1)
+OPEN = b"".join(asked(stream=stream, ends=False) for stream in range(1, 201, 2))  # a hundred streams
+INDEXED = frame(1, 5, 1, PLAIN + b"\x69" + _literal(4000) + b"," * 4000)  # If-None-Match, which is in the table then
+
+FLOODS: list[Flood] = [
+    ("rapid reset: CVE-2023-44487", b"", streams(lambda n: asked(stream=n) + frame(3, 0, n, word(CANCEL)))),
+    ("a window that overflows: CVE-2025-8671", b"", streams(lambda n: asked(stream=n) + frame(8, 0, n, OVERFLOW))),
+    ("DATA behind the end: CVE-2025-8671", b"", streams(lambda n: asked(stream=n) + frame(0, 0, n, b"x"))),
+    ("an increment of 0: CVE-2025-8671", b"", streams(lambda n: asked(stream=n) + frame(8, 0, n, word(0)))),
+    ("HEADERS behind the end: CVE-2025-8671", b"", streams(lambda n: asked(stream=n) * 2)),
+    ("streams that are refused", b"", streams(lambda n: asked(stream=n, ends=False))),
+    ("malformed requests", b"", streams(lambda n: asked(("te", "x"), stream=n))),
+    ("fields named from the table", INDEXED,
+     streams(lambda n: frame(1, 5, 200 + n, PLAIN + b"\xbe" * 3) + frame(3, 0, 200 + n, word(CANCEL)))),
+    ("Huffman's rarest codes", b"", streams(lambda n: asked(("x", "\x16" * 1000), stream=n))),
+    ("settings: CVE-2019-9515", b"", alike(settings() * 500)),
+    ("settings over open streams", OPEN, alike((settings((4, 0)) + settings((4, 1))) * 250)),
+    ("pings: CVE-2019-9512", b"", alike(frame(6, payload=bytes(8)) * 500)),
+    ("priorities: CVE-2019-9513", b"", alike(frame(2, 0, 1, word(0) + b"\0") * 1000)),
+    ("priority updates", b"", alike(frame(16, 0, 0, word(1) + b"u=1") * 1000)),
+    ("priority updates of streams", OPEN, alike(frame(16, 0, 0, word(1) + b"u=1") * 1000)),
+    ("unknown frames", b"", alike(frame(200) * 2000)),
+    ("empty DATA: CVE-2019-9518", asked(ends=False), alike(frame(0, 0, 1) * 1000)),
+    ("DATA of a stream that was reset", asked(ends=False) + frame(3, 0, 1, word(CANCEL)),
+     alike(frame(0, 0, 1, b"x") * 500)),
+    ("HEADERS of a stream that was reset", asked(ends=False) + frame(3, 0, 1, word(CANCEL)), alike(asked() * 500)),
+    ("tiny window updates", b"", alike(frame(8, 0, 0, word(1)) * 500)),
+    ("tiny window updates over open streams", OPEN, alike(frame(8, 0, 0, word(1)) * 500)),
+    ("window updates that make up for nothing", b"", alike(frame(8, 0, 0, word(4096)) * 1000)),
+    ("CONTINUATION: CVE-2024-27316", b"", alike(frame(1, 1, 1, block(*ASKED)) + frame(9, 0, 1) * 2000)),
+    ("a head without end", b"", alike(frame(1, 1, 1, block(*ASKED)) + frame(9, 0, 1, bytes(16000)) * 40)),
+    ("an HPACK bomb: CVE-2016-6581", b"",
+     alike(frame(1, 5, 1, block(*ASKED, *[("a", "b" * 4000)] * 2000, table=True)))),
 ]  # fmt: skip
+"""What a client could do without end: how it begins, and part after part of it."""
+
+FLOOD_PARTS = 200
+"""How many parts a flood has at most: each ends long before."""

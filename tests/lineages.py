@@ -7,13 +7,15 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from crowds import Crowd, Group
 from freight.sample import verify
 from gauges import KIB
 from netns import HERE
-from serving import Served, until
+from processes import runs
+from serving import PATIENCE_SECONDS, Served, until
 
 
 class Lineage:
@@ -38,10 +40,9 @@ class Lineage:
         return self.first.wait()
 
     def close(self) -> None:
-        """End whatever still runs."""
-        for pid in self.pids[1:]:
-            if runs(pid):
-                os.kill(pid, signal.SIGKILL)
+        """End whatever still runs, which may be what no log line has named."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.first.pid, signal.SIGKILL)
 
 
 class Loop:
@@ -50,7 +51,7 @@ class Loop:
     def __init__(self, ask: Callable[[int], bool]) -> None:
         self._ask = ask
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self.answered = 0
         self.failed: list[str] = []
         self._thread.start()
@@ -68,7 +69,8 @@ class Loop:
     def stop(self) -> None:
         """Stop, and wait for the last answer."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(PATIENCE_SECONDS)
+        assert not self._thread.is_alive(), "the last answer does not come"
 
 
 def asks(server: Served) -> Callable[[int], bool]:
@@ -116,16 +118,3 @@ def live_through(upgrades: Iterable[Callable[[], object]], server: Served, folde
         short = crowd.counts("short")
         assert {name for name, count in short.items() if count} <= {"whole", "ended", "asking", "running", "stalled"}
         assert short["whole"] >= 5 * done > 0
-
-
-def children(pid: int) -> list[int]:
-    """The processes that one has started and not waited for."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def runs(pid: int) -> bool:
-    """Whether a process runs freight; one that has ended and was not waited for does not."""
-    try:
-        return b"freight" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False

@@ -1,4 +1,4 @@
-"""Where a server and its clients are: on the loopback, or at the two ends of a link with Ethernet's frames."""
+"""Where a server and its clients are: on the loopback, or at the two ends of a cable or of a long line."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import ctypes
 import os
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from processes import environment, running
+
 _CLONE_NEWNET = 0x40000000
-_SETUP = (  # what ip(8) is told: two namespaces, and a link whose ends nobody outside them sees
-    "netns add {server}",
-    "netns add {client}",
+_PATIENCE_SECONDS = 20.0
+_SERVER, _CLIENT = "10.77.0.1", "10.77.0.2"
+_CABLE = (  # what ip(8) is told: a link whose ends nobody outside the two namespaces sees
     "link add {end} mtu 1500 netns {server} type veth peer name {end} mtu 1500 netns {client}",
-    "-n {server} address add 10.77.0.1/24 dev {end}",
-    "-n {client} address add 10.77.0.2/24 dev {end}",
+    f"-n {{server}} address add {_SERVER}/24 dev {{end}}",
+    f"-n {{client}} address add {_CLIENT}/24 dev {{end}}",
     "-n {server} link set lo up",
     "-n {server} link set {end} up",
     "-n {client} link set {end} up",
@@ -45,9 +48,9 @@ class Place:
                 _enter(self.namespace)
             made.append(socket.socket(family))
 
-        maker = threading.Thread(target=make)  # a namespace is a thread's own, and this one goes with its thread
+        maker = threading.Thread(target=make, daemon=True)  # a namespace is a thread's own, and goes with it
         maker.start()
-        maker.join()
+        maker.join(_PATIENCE_SECONDS)
         return made[0]
 
 
@@ -69,19 +72,42 @@ class Unmade(Exception):
 @contextmanager
 def veth() -> Iterator[Network]:
     """Two network namespaces with a link of MTU 1500 between them, for as long as the context lasts."""
+    with _namespaces() as (server, client):
+        for words in _CABLE:
+            _ip(words, server, client)
+        yield Network(Place(_SERVER, server), Place(_CLIENT, client))
+
+
+@contextmanager
+def line(round_trip_ms: float, mbit: float, loss: float = 0.0) -> Iterator[Network]:
+    """The same with a long line (:mod:`freight.lab.link`) between them; ``loss``: the part of packets that is lost."""
+    with _namespaces() as (server, client):
+        ends = (server, _SERVER, client, _CLIENT, round_trip_ms / 2, mbit, loss)
+        words = [sys.executable, "-m", "freight.lab.link", *map(str, ends)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with running(words, env=environment(), text=True, **pipes) as process:
+            assert process.stdout and process.stderr
+            if process.stdout.readline() != "ready\n":
+                raise Unmade((process.stderr.read().strip().splitlines() or ["the line ended"])[-1])
+            yield Network(Place(_SERVER, server), Place(_CLIENT, client))
+
+
+@contextmanager
+def _namespaces() -> Iterator[tuple[str, str]]:
+    """Two network namespaces, a server's and its clients'."""
     # "ip netns" names are the machine's; with a process id they are a test run's own.
     server, client = f"freight-{os.getpid()}-server", f"freight-{os.getpid()}-client"
     with ExitStack() as undo:
         undo.callback(_ip, "netns delete {client}", server, client, check=False)
         undo.callback(_ip, "netns delete {server}", server, client, check=False)  # the link goes with its ends
-        for words in _SETUP:
-            _ip(words, server, client)
-        yield Network(Place("10.77.0.1", server), Place("10.77.0.2", client))
+        for name in ("{server}", "{client}"):
+            _ip(f"netns add {name}", server, client)
+        yield server, client
 
 
 def _ip(words: str, server: str, client: str, *, check: bool = True) -> None:
     command = ["ip", *words.format(server=server, client=client, end="freight0").split()]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_SECONDS, check=False)
     if check and ended.returncode:
         raise Unmade(f"{' '.join(command)}: {ended.stderr.strip()}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import resource
@@ -20,8 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import processes
 from certificates import trusting_all
 from netns import HERE, Place
+
+_marks = itertools.count()
 
 PATIENCE_SECONDS = 20.0  # how long anything may take before a test gives up; never a measure of speed
 
@@ -35,19 +39,20 @@ def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SE
         time.sleep(0.01)
 
 
+def assert_nothing_for(seconds: float, happened: Callable[[], bool], what: str) -> None:
+    """Wait as long, which cannot be shortened, and see that nothing happens meanwhile."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert not happened(), f"{what}, within {seconds} s"
+        time.sleep(0.01)
+
+
 HUGE_BYTES = 64 << 20  # of a file that is far more than the kernel takes by itself
 
 
 def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python, as these tests have it, to its end; what it printed is text."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return processes.run(sys.executable, *arguments, env=processes.environment())
 
 
 class Served:
@@ -77,12 +82,13 @@ class Served:
         self.place = place
         self._said = threading.Condition()
         self._lines_ahead = bytearray()
+        self._lines: list[str] = []  # that it has said on its standard output, as far as anybody has asked
         self.log: list[str] = []
         # Where it would be by itself depends on the port, and tests run side by side.
         listens = ("--host", host, "--port", "0", "--admin", "127.0.0.1:0" if admin else "none")
-        self.process = subprocess.Popen(
+        self.process = processes.start(
             [*place.within, *within, sys.executable, "-m", "freight", "serve", *listens, *arguments],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": ""},
+            env=processes.environment(PYTHONUNBUFFERED=""),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if log_fd is None else log_fd,
             preexec_fn=limit,
@@ -92,16 +98,32 @@ class Served:
         if log_fd is None:
             self._reader = threading.Thread(target=self._read_log, daemon=True)
             self._reader.start()
-        self.line = self._next_line()
-        self.port = _port(self.line)
-        self.tls = trusting_all() if " at https://" in self.line else None  # what its clients speak
-        self._admin_line = self._next_line() if admin else ""
+        try:
+            self.line = self.line_with("freight: serving ")
+            self.port = _port(self.line)
+            self.tls = trusting_all() if " at https://" in self.line else None  # what its clients speak
+            if admin:
+                self.line_with("freight: admin at ")
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def admin_port(self) -> int:
         """Where its admin listener is."""
-        assert self._admin_line.startswith("freight: admin at http://127.0.0.1:"), self._admin_line
-        return _port(self._admin_line)
+        return _port(self.line_with("freight: admin at http://127.0.0.1:"))
+
+    def line_with(self, words: str) -> str:
+        """Return the first line of its standard output with these words in it, as soon as it is there."""
+        while True:
+            for line in self._lines:
+                if words in line:
+                    return line
+            self._lines.append(self._next_line())
+
+    def port_with(self, words: str) -> int:
+        """Return the port at the end of the first line of its standard output with these words in it."""
+        return _port(self.line_with(words))
 
     def _next_line(self) -> str:
         """The next line on its standard output. Not by readline: that would wait for ever for one that is missing."""
@@ -111,8 +133,7 @@ class Served:
         while (stop := self._lines_ahead.find(b"\n") + 1) == 0:
             data = os.read(fd, 1 << 16) if watch.poll(PATIENCE_SECONDS * 1000) else b""
             if not data:
-                self.process.kill()  # it may run, and say nothing
-                raise AssertionError(f"the server did not start: {self.log}")
+                raise AssertionError(f"no such line on its standard output: {self._lines}; {self.log}")
             self._lines_ahead += data
         line = self._lines_ahead[:stop].decode()
         del self._lines_ahead[:stop]
@@ -135,6 +156,18 @@ class Served:
             if not self._said.wait_for(lambda: len(found()) >= count, PATIENCE_SECONDS):
                 raise AssertionError(f"{count} lines with {words} did not come: {self.log[-20:]}")
             return found()[count - 1]
+
+    def forget(self) -> None:
+        """Have what has happened logged, and forget it: what is in the log from here on is the next test's."""
+        mark = f"/mark-{next(_marks)}"
+        self.get(mark)
+        self.await_log(mark)
+        self.forget_log()
+
+    def forget_log(self) -> None:
+        """Forget what has been logged."""
+        with self._said:
+            self.log.clear()
 
     def connect(self, receive_bytes: int | None = None) -> Client:
         """A new client. ``receive_bytes`` bounds what its kernel takes while it does not read."""
@@ -175,14 +208,20 @@ class Served:
 
     def pids(self) -> list[int]:
         """Its processes: itself, and its workers if it has any."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return [self.pid, *map(int, children)]
+        return [self.pid, *processes.children(self.pid)]
 
     def private_bytes(self, pids: list[int] | None = None) -> int:
-        """Memory that is its processes' own (USS), or that of these alone."""
-        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids or self.pids()]
-        lines = [line for text in rollups for line in text.splitlines()]
-        return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) * 1024
+        """Memory that is its processes' own, or that of these alone: private dirty pages, in memory and swapped out.
+
+        Not the text of programs: whether that is one process's own depends on who else runs the same program. Of a
+        program's file that was just written, pages are dirty too, so it is no more than what is in no file.
+        """
+        total = 0
+        for pid in pids or self.pids():
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+            sizes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+            total += min(sizes["Private_Dirty"], sizes["Anonymous"]) + sizes["Swap"]
+        return total * 1024
 
     def signal(self, number: int = signal.SIGTERM) -> None:
         """Send a signal."""
@@ -196,15 +235,15 @@ class Served:
         return status
 
     def close(self) -> None:
-        """End it, whatever it does."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        if self.process.stderr is not None:
-            self._reader.join(PATIENCE_SECONDS)
-            self.process.stderr.close()
+        """End it, whatever it does, with its workers and all that came after it by hand-over."""
+        processes.end(self.process)
         assert self.process.stdout is not None
         self.process.stdout.close()
+        if self.process.stderr is not None:
+            self._reader.join(PATIENCE_SECONDS)
+            # Not before: to close what another thread reads waits for that thread.
+            assert not self._reader.is_alive(), "somebody has its log open still"
+            self.process.stderr.close()
 
 
 def _port(line: str) -> int:
@@ -299,6 +338,10 @@ class Client:
         taken = bytes(self._ahead)
         self._ahead.clear()
         return taken
+
+    def line(self) -> bytes:
+        """The next line, without its end."""
+        return self._until(b"\n")
 
     def reset(self) -> None:
         """End the connection by RST."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import struct
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -16,6 +18,8 @@ from h2.connection import H2Connection
 from h2.settings import SettingCodes
 from hyperframe.frame import Frame, GoAwayFrame, RstStreamFrame
 
+from freight.wire import events as said
+from freight.wire.http2 import Session
 from serving import PATIENCE_SECONDS, Answer, Cut, Served
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -30,6 +34,15 @@ def frame(kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"") -> b
 def settings(*pairs: tuple[int, int]) -> bytes:
     """A SETTINGS frame."""
     return frame(4, payload=b"".join(struct.pack(">HI", *pair) for pair in pairs))
+
+
+def feed(session: Session, data: bytes) -> list[said.Event]:
+    """Have a session, the server's side, take bytes and deal with all of them at once; what they mean."""
+    found: list[said.Event] = []
+    session.take(data)
+    while session.due() is not None:
+        found += session.step()
+    return found
 
 
 class Reset(Exception):
@@ -214,6 +227,38 @@ def converse(served: Served, *data: bytes) -> list[Frame]:
                     return found
             if not more:
                 return found
+
+
+def pour(served: Served, before: bytes, parts: Iterable[bytes]) -> list[Frame]:
+    """Say this, and part after part, reading meanwhile, until the server ends the connection; what it has said."""
+    frames, ahead = iter(parts), bytearray()
+    found: list[Frame] = []
+    with socket.create_connection((served.host, served.port), PATIENCE_SECONDS) as connected:
+        connected.setblocking(False)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)  # what is said has nearly been heard
+        left = memoryview(before)
+        deadline = time.monotonic() + 3 * PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            readable, writable, _ = select.select([connected], [connected], [], 1.0)
+            try:
+                if readable:
+                    if not (data := connected.recv(1 << 16)):
+                        return found
+                    ahead += data
+                if writable:
+                    left = left[connected.send(left) :] or memoryview(next(frames, b""))
+            except ConnectionError:
+                return found
+            while len(ahead) >= 9:
+                made, length = Frame.parse_frame_header(memoryview(bytes(ahead[:9])))
+                if len(ahead) < 9 + length:
+                    break
+                made.parse_body(memoryview(bytes(ahead[9 : 9 + length])))
+                del ahead[: 9 + length]
+                found.append(made)
+                if isinstance(made, GoAwayFrame):
+                    return found
+    raise AssertionError(f"the server did not end it; it said {found[-3:]}")
 
 
 def verdict(found: list[Frame]) -> tuple[str, int] | None:

@@ -7,7 +7,7 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from benchmarks.client import Spec
 from benchmarks.drive import EventLost, crowd
 from benchmarks.launch import HOT, MIB, Site, Unfit, running, site
 from benchmarks.network import HANDLES, NoNamespaces, inside, veth
-from benchmarks.peers import Peer, freight, http2, https
+from benchmarks.peers import NGINX, NGINX_BOTH, Peer, freight, http2, https
 from benchmarks.proof import check, compare, get
 from benchmarks.watch import watched
 
@@ -94,7 +94,7 @@ def test_attackers_wait_for_nobody_and_stop_at_a_word(silent: int, mode: str) ->
 def test_a_word_to_who_has_ended_already_is_no_mistake(silent: int) -> None:
     with crowd(Spec("drip", silent, warm=0, seconds=1.5)) as attackers:
         attackers.wait("begin")
-        attackers.process.wait()
+        attackers.process.wait(20)
         attackers.give_word()
         assert attackers.wait("end")["standing"] == 1
 
@@ -144,6 +144,17 @@ STDLIB = Peer("stdlib", "python:http", ("$python", "-m", "http.server", "$port",
 @pytest.mark.parametrize("peer", SPOKEN, ids=["http", "https", "h2c", "h2"])
 def test_who_answers_with_the_file_is_fit_whatever_it_speaks(place: Site, peer: Peer) -> None:
     check(peer, place)
+
+
+@pytest.mark.needs("nginx")
+@pytest.mark.parametrize("peer", [NGINX, NGINX_BOTH], ids=["one port", "two ports"])
+@pytest.mark.parametrize(
+    "adapt", [lambda peer: peer, https, lambda peer: http2(https(peer))], ids=["http", "https", "h2"]
+)
+def test_nginx_takes_its_configuration_whatever_it_speaks(
+    place: Site, peer: Peer, adapt: Callable[[Peer], Peer]
+) -> None:
+    check(adapt(peer), place)
 
 
 @pytest.mark.parametrize("peer", SPOKEN, ids=["http", "https", "h2c", "h2"])

@@ -15,13 +15,15 @@ from benchmarks.__main__ import SCENARIOS
 from benchmarks.bars import BARS
 from benchmarks.columns import COLUMNS
 from benchmarks.drive import interleave
-from benchmarks.figure import price_of_the_bound
+from benchmarks.figure import PANELS, price_of_the_bound
+from benchmarks.gauge import TICKS, busy_seconds
 from benchmarks.peers import AIOHTTP, CADDY, NGINX, OTHERS, SECURE, freight, http2, https
-from benchmarks.report import BLOCK, BLOCKS, ROOT, bars, block, rewrite
+from benchmarks.report import BLOCK, BLOCKS, PAGES, RESULTS, ROOT, bars, block, number, rewrite, show
 from benchmarks.results import Result, load
 from benchmarks.sharing import OVERSOLD, SCARCE
+from benchmarks.summary import compared, lost, metric
 
-KEY = "gb_per_cpu_second"
+KEY, OF_MACHINE = "gb_per_cpu_second", "gb_per_cpu_second_of_the_machine"
 MACHINE = {"cpu": "a", "cores": 2, "memory_bytes": 1 << 30, "kernel": "6.1", "python": "3.11.2", "sysctl": {}}
 
 
@@ -60,7 +62,8 @@ def test_a_turn_that_failed_counts_for_nothing(tmp_path: Path) -> None:
 
 def test_a_table_shows_the_median_and_the_spread_and_who_was_left_out_and_why(tmp_path: Path) -> None:
     samples = [sample("nginx", value, turn=0, number=number) for number, value in enumerate((8.0, 9.0, 12.0))]
-    text = block("throughput", written(tmp_path, "throughput", samples, excluded={"caddy": "caddy is not installed"}))
+    results = written(tmp_path, "throughput", samples, excluded={"caddy": "caddy is not installed"})
+    text = block("throughput-64", results)
     assert text is not None
     assert "9.00 (8.00-12.00)" in text
     assert "caddy (caddy is not installed)" in text
@@ -70,16 +73,16 @@ def test_a_table_shows_the_median_and_the_spread_and_who_was_left_out_and_why(tm
 def test_a_table_says_which_suite_it_was_and_who_spoke_another(tmp_path: Path) -> None:
     peers = [("nginx", "TLSv1.3 A"), ("freight", "TLSv1.3 A"), ("caddy", "TLSv1.3 B")]
     samples = [sample(peer, 1.0, turn=turn) | {"cipher": cipher} for turn, (peer, cipher) in enumerate(peers)]
-    text = block("tls", written(tmp_path, "tls", samples))
+    text = block("tls-16", written(tmp_path, "tls", samples))
     assert text is not None and "TLS was TLSv1.3 A, caddy by TLSv1.3 B." in text
 
 
 def test_a_page_keeps_its_words_and_gets_new_figures_each_time(tmp_path: Path) -> None:
-    page = "before\n<!-- bench:throughput -->\nold 1.23\n<!-- /bench:throughput -->\nafter\n"
+    page = "before\n<!-- bench:throughput-64 -->\nold 1.23\n<!-- /bench:throughput-64 -->\nafter\n"
     results = written(tmp_path, "throughput", [sample("nginx", 9.0, turn=0)])
     once = rewrite(page, results)
-    assert once.startswith("before\n<!-- bench:throughput -->\n| server |")
-    assert once.endswith("<!-- /bench:throughput -->\nafter\n")
+    assert once.startswith("before\n<!-- bench:throughput-64 -->\n| server |")
+    assert once.endswith("<!-- /bench:throughput-64 -->\nafter\n")
     assert "old" not in once
     assert rewrite(once, results) == once
 
@@ -144,15 +147,20 @@ def test_a_network_that_cannot_be_made_is_left_out_by_name(tmp_path: Path) -> No
 
 
 def test_every_table_of_a_page_is_known_and_every_known_table_has_its_place() -> None:
-    text = (ROOT / "benchmarks" / "README.md").read_text()
-    named = {match["name"] for match in BLOCK.finditer(text)}
-    assert named == {*COLUMNS, *BLOCKS}
-    assert all(block(match["name"], {}) is not None for match in BLOCK.finditer((ROOT / "README.md").read_text()))
+    named = [match["name"] for page in PAGES for match in BLOCK.finditer(page.read_text())]
+    assert sorted(named) == sorted({*COLUMNS, *BLOCKS})
+    assert all(block(name, {}) for name in named)
+
+
+def test_every_page_shows_what_was_measured() -> None:
+    results = load(RESULTS)
+    assert [page.name for page in PAGES if rewrite(page.read_text(), results) != page.read_text()] == []
 
 
 def test_every_scenario_has_a_table_and_is_described() -> None:
     text = (ROOT / "benchmarks" / "README.md").read_text()
-    assert set(SCENARIOS) == {name.partition("-")[0] for name in COLUMNS}
+    # The first has no servers, and the second a table of its own kind.
+    assert set(SCENARIOS) == {"fields", "attack", *(name.partition("-")[0] for name in COLUMNS)}
     assert all(f"| {name} | " in text for name in SCENARIOS)
 
 
@@ -168,13 +176,88 @@ def test_a_bar_that_was_not_measured_is_neither_kept_nor_missed() -> None:
     assert bars({}).count("not measured") == len(BARS)
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.9091, "0.909"), (27.31, "27.3"), (336.2, "336"), (2000, "2,000"), (1e4, "10,000"), (0, "0")]
+)
+def test_a_number_is_three_digits_or_a_whole_one_and_never_a_power(value: float, shown: str) -> None:
+    assert number(value) == shown
+
+
+def test_the_front_page_says_where_another_server_is_better_and_only_there(tmp_path: Path) -> None:
+    for key, words in (("gb_per_second", "times as fast"), (OF_MACHINE, "times as much per CPU-second of the machine")):
+        slower = [
+            sample("nginx", 9.0, turn=0, case="500", key=key),
+            sample("freight", 6.0, turn=1, case="500", key=key),
+        ]
+        assert f"1.5 {words}" in lost(written(tmp_path, "throughput", slower))
+        better = [
+            sample("nginx", 9.0, turn=0, case="500", key=key),
+            sample("freight", 9.5, turn=1, case="500", key=key),
+        ]
+        assert "nowhere" in lost(written(tmp_path, "throughput", better))
+
+
+def test_the_cpu_time_of_the_server_alone_is_nothing_that_the_front_page_compares(tmp_path: Path) -> None:
+    samples = [sample("nginx", 9.0, turn=0, case="500"), sample("freight", 6.0, turn=1, case="500")]
+    results = written(tmp_path, "throughput", samples)
+    assert "nowhere" in lost(results)
+    assert "9.00" not in compared(results)
+
+
+def test_the_machines_figure_is_explained_in_two_sentences_with_what_each_server_is_charged_for(tmp_path: Path) -> None:
+    charged = [
+        sample(peer, of_machine, turn=turn, case="500", key=OF_MACHINE) | {KEY: of_server}
+        for turn, (peer, of_machine, of_server) in enumerate((("nginx", 4.0, 10.0), ("freight", 6.0, 8.0)))
+    ]
+    text = metric(written(tmp_path, "throughput", charged))
+    assert "(of the machine's CPU time with 500 clients, nginx is charged 40% and freight is charged 75%)" in text
+    for said in (text, metric({})):
+        assert said.count(". ") + said.count(".\n") == 2
+    assert "%" not in metric({})
+
+
+def test_a_table_of_speed_has_throughput_and_the_machine_before_the_server(tmp_path: Path) -> None:
+    for name in ("throughput-500", "tls-16", "workers", "price-500-stalled"):
+        scenario = name.partition("-")[0]
+        text = block(name, written(tmp_path, scenario, [sample("nginx", 1.0, turn=0)]))
+        assert text is not None
+        titles = [title for title in text.splitlines()[0].strip("| ").split(" | ") if not title.startswith("x ")]
+        assert titles[1:4] == ["GB/s", "GB per CPU-s of the machine", "GB per CPU-s of the server"]
+
+
+def test_a_run_prints_the_tables_of_speed_that_it_has_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(tmp_path, "throughput", [sample("nginx", 4.5, turn=0, key="gb_per_second")])
+    show(tmp_path, ["throughput", "start"])
+    printed = capsys.readouterr().out
+    assert metric({}) in printed and "throughput-64:" in printed and "4.50 (4.50-4.50)" in printed
+    show(tmp_path, ["start"])
+    assert "throughput-64:" not in capsys.readouterr().out
+
+
+def test_the_time_of_the_machine_has_interrupts_and_not_what_is_idle_waits_or_is_stolen() -> None:
+    assert busy_seconds("cpu  1 2 4 1000 1000 8 16 1000 1 2") == 31 / TICKS
+    assert busy_seconds("cpu0 1 2 4 1000 1000 8 16") == 31 / TICKS
+
+
+def test_the_front_page_has_a_dash_for_what_was_not_measured(tmp_path: Path) -> None:
+    samples = [sample("nginx", 0.009, turn=0, case="1", key="first_byte_seconds")]
+    (row,) = (line for line in compared(written(tmp_path, "start", samples)).splitlines() if "first byte" in line)
+    assert row == "| first byte after the command | - | 9 ms | - | - |"
+
+
 def test_the_figure_has_a_line_a_crowd_and_a_mark_a_budget(tmp_path: Path) -> None:
     samples = []
     for case in ("64", "500"):
-        samples += [sample("nginx", 10.0, turn=0, case=case), sample("freight 20MB", 6.0, turn=1, case=case)]
-        samples += [sample("nginx", 10.0, turn=2, case=case), sample("freight 4GiB", 9.0, turn=3, case=case)]
+        for turn, (peer, value) in enumerate(
+            (("nginx", 9.0), ("freight 20MB", 6.0), ("nginx", 9.0), ("freight 4GiB", 8.0))
+        ):
+            figures = {key: value for _, key in PANELS}
+            samples.append(sample(peer, value, turn=turn, case=case) | figures)
     drawing = price_of_the_bound(written(tmp_path, "price", samples)["price"])
-    assert drawing.count("<circle") == 4
+    assert drawing.count("<circle") == 4 * len(PANELS)
+    assert all(title in drawing for title, _ in PANELS)
     assert all(words in drawing for words in ("64 clients", "500 clients", "20MB", "4GiB"))
 
 

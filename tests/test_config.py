@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freight.config import FILE_BYTES_MAX, Gathered, Given, gather, reload
+from freight.config import FILE_BYTES_MAX, Gathered, Given, examine, gather, reload
 from freight.errors import Unservable
 from freight.kinds import Kind, Setting
 from freight.settings import SETTINGS, read_settings
@@ -135,7 +135,7 @@ def test_a_file_says_it_as_toml_does(toml: str, name: str, text: str, write: Wri
         ("admin = 9080", "freight.toml:1: admin: must be a string, not a number"),
         ("\ntrusted-proxy = ['10.0.0.0/8', 1]", "freight.toml:2: trusted-proxy: must be a string, or an array of"),
         ("trusted-proxy = ['nginx']", "freight.toml:1: trusted-proxy: 'nginx' is not an address or a network"),
-        ("rate = 10", "freight.toml:1: rate: 10B/s is less than the 1KiB/s of min-rate"),
+        ("rate = 10", "freight.toml:1: rate: 10B/s is less than the 1KiB/s of --min-rate"),
         ("port = 80\nport = 81", "freight.toml:2: is not TOML: cannot overwrite a value"),
         ("port = 80\nmemory = 20MB\n", "freight.toml:2: is not TOML: "),
         ("port = 80\n\nmemory = ", "freight.toml:3: is not TOML: invalid value"),
@@ -208,9 +208,9 @@ def test_a_missing_file_is_told_with_what_named_it(named: str, environment: dict
 @pytest.mark.usefixtures("write")
 def test_what_is_no_regular_file_is_refused_without_waiting_for_it() -> None:
     os.mkfifo("fifo")
-    with pytest.raises(Unservable, match=r"^--config: fifo is not a regular file$"):
+    with pytest.raises(Unservable, match=r"^--config: cannot read fifo: it is a FIFO, not a regular file$"):
         gather({}, {}, "fifo")
-    with pytest.raises(Unservable, match=r"^--config: cannot read \.: Is a directory$"):
+    with pytest.raises(Unservable, match=r"^--config: cannot read \.: it is a directory, not a regular file$"):
         gather({}, {}, ".")
     with pytest.raises(Unservable, match=r"^FREIGHT_CONFIG: must not be empty$"):
         gather({}, {"FREIGHT_CONFIG": ""})
@@ -246,7 +246,7 @@ def test_a_senseless_variable_is_refused_by_its_name(variable: str, text: str, l
         gather({}, {variable: text})
 
 
-def test_a_variable_that_is_not_ours_is_passed_over_and_said() -> None:
+def test_a_variable_that_is_no_setting_is_ignored_with_a_warning() -> None:
     """A service called freight makes Kubernetes set them, ``FREIGHT_PORT`` among them, in every container it starts."""
     environment = {
         "FREIGHT_CONFIGURED": "1",
@@ -260,11 +260,77 @@ def test_a_variable_that_is_not_ours_is_passed_over_and_said() -> None:
     gathered = gather({}, environment)
     assert gathered.settings == read_settings({})
     assert [warning.split(":")[0] for warning in gathered.warnings] == sorted(
-        variable for variable in environment if variable.startswith("FREIGHT_")
+        f"ignoring {variable}" for variable in environment if variable.startswith("FREIGHT_")
     )
+    assert gathered.warnings[2].endswith(": its value is a Kubernetes service link, not a setting")
     assert "did you mean FREIGHT_MEMORY?" in gathered.warnings[1]
     assert not any("\n" in warning for warning in gathered.warnings)
     assert "did you mean" not in gathered.warnings[-1]
+
+
+MASKED = """\
+memory = "20Q"
+hiden = true
+port = 99999
+queue = 7
+"""
+
+
+def test_an_examination_finds_every_error_and_those_that_another_place_hides(write: Write) -> None:
+    file = write(MASKED)
+    environment = {"FREIGHT_MEMORY": "64MiB", "FREIGHT_PORT": "http", "FREIGHT_MEMROY": "1"}
+    gathered, warnings, errors = examine(flag("port", "80"), environment, file)
+    assert [error.split(":")[:-1] for error in errors] == [
+        ["freight.toml", "2"],
+        ["freight.toml", "1", " memory"],
+        ["freight.toml", "3", " port"],
+        ["FREIGHT_PORT"],
+    ]
+    assert "did you mean FREIGHT_MEMORY?" in warnings[0]
+    assert gathered is not None  # what counts is right
+    assert (gathered.settings.port, gathered.settings.queue) == (80, 7)
+
+
+def test_an_examination_finds_what_makes_no_sense_together_beside_an_error_that_is_hidden(write: Write) -> None:
+    gathered, _, errors = examine(flag("rate", "1B"), {"FREIGHT_MEMORY": "1MB"}, write('memory = "20Q"\n'))
+    assert gathered is None
+    assert [error.split(": ")[0] for error in errors] == ["freight.toml:1", "--rate"]
+
+
+def test_an_examination_without_a_readable_file_still_finds_the_rest() -> None:
+    gathered, _, errors = examine({}, {"FREIGHT_PORT": "http"}, "/none.toml")
+    assert gathered is None
+    assert errors == [
+        "--config: cannot read /none.toml: No such file or directory",
+        "FREIGHT_PORT: 'http' is not a whole number",
+    ]
+
+
+def test_an_examination_of_what_is_right_is_what_is_gathered(write: Write) -> None:
+    file = write("port = 1\n")
+    assert examine({}, {}, file) == (gather({}, {}, file), (), [])
+
+
+def test_a_table_ends_what_is_found_in_a_file(write: Write) -> None:
+    """The lines of what stands after it are not known, and a wrong one would mislead."""
+    _, _, errors = examine({}, {}, write("host.a = 1\nhost.b = 2\nqueue = 'x'\n"))
+    assert [error.split(": ")[0] for error in errors] == ["freight.toml:1"]
+
+
+def test_an_error_about_a_setting_names_the_place_that_decides(write: Write) -> None:
+    error = Unservable("1B is too little", "memory")
+    file = write("memory = 1\n")
+    assert str(error) == "memory: 1B is too little"
+    assert gather({}, {}).explain(error) == "--memory: 1B is too little"
+    assert gather({}, {}, file).explain(error) == "freight.toml:1: memory: 1B is too little"
+    assert gather({}, {"FREIGHT_MEMORY": "1"}, file).explain(error) == "FREIGHT_MEMORY: 1B is too little"
+    assert gather({}, {}).explain(Unservable("no sockets")) == "no sockets"
+
+
+def test_a_fallback_comes_before_the_defaults_only(write: Write) -> None:
+    fallback = {"path": Given("sample.csv", "--sample", "--sample")}
+    assert gather({}, {}, None, fallback).given["path"].origin == "--sample"
+    assert gather({}, {}, write("path = 'a'\n"), fallback).given["path"].origin == "freight.toml:1"
 
 
 def test_the_variable_that_names_the_file_is_not_a_stranger(write: Write) -> None:
@@ -296,6 +362,7 @@ CHANGED = {
     Kind.CHOICE: "json",
     Kind.NETWORKS: "::1",
     Kind.ADDRESS: "other:7",
+    Kind.HOST: "other",
 }
 
 

@@ -16,8 +16,9 @@ import pytest
 from serving import Served, find_program
 
 ROOT = Path(__file__).resolve().parent.parent
-BOARD = ROOT / "deploy" / "grafana" / "freight.json"
-RULES = ROOT / "deploy" / "prometheus" / "freight.rules.yml"
+KEPT = ROOT / "src" / "freight" / "deploy"
+BOARD = KEPT / "grafana" / "freight.json"
+RULES = KEPT / "prometheus" / "freight.rules.yml"
 METRIC = re.compile(r"\bfreight_\w+")
 LABELS = re.compile(r"\{([^{}]*)\}")
 
@@ -32,9 +33,9 @@ def board() -> dict[str, Any]:
 
 @pytest.fixture
 def scraped(tmp_path: Path, serve: Serve) -> str:
-    """What a running server says to Prometheus."""
+    """The metrics of a running server. It has workers, so that it has every metric there is."""
     (tmp_path / "file").write_bytes(b"x")
-    text: str = serve(tmp_path, admin=True).ask_admin("/metrics").content.decode()
+    text: str = serve(tmp_path, "--workers", "2", admin=True).ask_admin("/metrics").content.decode()
     return text
 
 
@@ -99,6 +100,33 @@ def test_every_query_is_of_the_chosen_source_and_of_the_chosen_instances(board: 
             assert set(selectors) == {'instance=~"$instance"'}
 
 
+def test_no_panel_has_two_units(board: dict[str, Any]) -> None:
+    """A rate per second and a count do not share an axis."""
+    for panel in board["panels"]:
+        if panel["type"] == "timeseries":
+            rates = {re.search(r"\brate\(freight_(?!time_)", target["expr"]) is not None for target in panel["targets"]}
+            assert len(rates) == 1, panel["title"]
+            # A second per second is a number of downloads; any other rate has a unit that says so.
+            assert (panel["fieldConfig"]["defaults"]["unit"] in ("Bps", "ops", "reqps")) == rates.pop(), panel["title"]
+
+
+def test_totals_of_all_servers_stand_first_and_each_server_has_a_link_to_its_admin_page(board: dict[str, Any]) -> None:
+    for panel in board["panels"]:
+        by_kind = {"stat": 0, "table": 1, "timeseries": 2}
+        assert panel["type"] in by_kind
+        if panel["type"] == "stat":
+            assert all(re.match(r"(sum|count|max)\(", target["expr"]) for target in panel["targets"])
+        elif any("{{instance}}" in target["legendFormat"] for target in panel["targets"]):
+            (link,) = panel["fieldConfig"]["defaults"]["links"]
+            assert link["url"] == "http://${__field.labels.instance}/"
+    (table,) = (panel for panel in board["panels"] if panel["type"] == "table")
+    servers = table["fieldConfig"]["overrides"][0]
+    assert servers["matcher"]["options"] == "Server"
+    assert servers["properties"][0]["value"][0]["url"] == "http://${__value.text}/"
+    order = [by_kind[panel["type"]] for panel in board["panels"]]
+    assert order == sorted(order)
+
+
 def test_every_alert_has_a_severity_and_says_what_to_do() -> None:
     alerts = re.split(r"^ +- alert: ", RULES.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
     tested = (RULES.with_name("freight.test.yml")).read_text(encoding="utf-8")
@@ -115,6 +143,41 @@ def test_every_alert_has_a_severity_and_says_what_to_do() -> None:
 def promtool(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [find_program("promtool") or "promtool", *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+
+
+def expressions(board: dict[str, Any]) -> list[str]:
+    """Every query of the dashboard, as Grafana sends it for all instances and a range of 5 minutes."""
+    asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    asked += [marks["expr"] for marks in board["annotations"]["list"] if "expr" in marks]
+    return [each.replace("$instance", ".*").replace("$__rate_interval", "5m") for each in asked]
+
+
+@pytest.mark.needs("promtool")
+def test_prometheus_takes_every_query_of_the_dashboard(board: dict[str, Any], tmp_path: Path) -> None:
+    asked = expressions(board)
+    assert len(asked) > 30
+    rules = [{"record": f"freight:query_{number}", "expr": expr} for number, expr in enumerate(asked)]
+    # A file of YAML may be JSON.
+    (tmp_path / "asked.yml").write_text(json.dumps({"groups": [{"name": "asked", "rules": rules}]}), encoding="utf-8")
+    checked = promtool("check", "rules", "asked.yml", cwd=tmp_path)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert f"{len(asked)} rules found" in checked.stdout
+
+
+@pytest.mark.needs("promtool")
+@pytest.mark.parametrize("servers", [1, 3])
+def test_a_total_is_drawn_beside_several_servers_and_not_beside_one(
+    board: dict[str, Any], tmp_path: Path, servers: int
+) -> None:
+    """The sum over all of them; for one server it would be the same line twice."""
+    (running,) = (expr for expr in expressions(board) if "sum(freight_gate_running" in expr and "count(" in expr)
+    series = [{"series": f'freight_gate_running{{instance="{name}"}}', "values": "7x5"} for name in "abc"[:servers]]
+    expected = [] if servers == 1 else [{"labels": "{}", "value": 7 * servers}]
+    case = {"expr": running, "eval_time": "3m", "exp_samples": expected}
+    test = {"interval": "1m", "input_series": series, "promql_expr_test": [case]}
+    (tmp_path / "total.yml").write_text(json.dumps({"tests": [test]}), encoding="utf-8")
+    tested = promtool("test", "rules", "total.yml", cwd=tmp_path)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
 @pytest.mark.needs("promtool")
@@ -135,6 +198,7 @@ def test_prometheus_takes_the_rules_and_each_fires_where_it_is_due(tmp_path: Pat
         ("> 0.2 * sum", "> 0.05 * sum"),
         ('reason=~"error|short-read"', 'reason=~"peer-gone"'),
         ("- 10485760", "- 104857600"),
+        ("increase(freight_workers_restarts_total[10m]) > 0", "freight_workers_restarts_total > 0"),
     ],
 )
 def test_a_rule_that_is_changed_is_seen_by_its_test(tmp_path: Path, threshold: str, another: str) -> None:

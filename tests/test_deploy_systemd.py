@@ -1,4 +1,4 @@
-"""The units of deploy/systemd are ones that systemd takes, and their figures fit one another."""
+"""The units that freight deploy prints are ones that systemd takes, and their figures fit one another."""
 
 from __future__ import annotations
 
@@ -7,36 +7,34 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from freight.cli import freight
+from freight.cli import freight, main
 from freight.config import gather
+from freight.deploy.files import PROGRAM
 from freight.quantities import parse_seconds
 from serving import find_program
 
-UNITS = Path(__file__).resolve().parent.parent / "deploy" / "systemd"
+ROOT = Path(__file__).resolve().parent.parent
+UNITS = ROOT / "src" / "freight" / "deploy" / "systemd"
 BASELINE_BYTES = 20 << 20  # the bar of an idle process
-INSTALLED = "/opt/freight/.venv/bin/freight"
 
 
-def unit(name: str) -> dict[str, dict[str, str]]:
+def unit(file: Path) -> dict[str, dict[str, str]]:
     """A unit's sections; of a key that is there twice only the last one."""
     parser = configparser.ConfigParser(strict=False, interpolation=None, delimiters=("=",))
     parser.optionxform = str  # type: ignore[method-assign, assignment]
-    parser.read(UNITS / name)
+    parser.read(file)
     return {section: dict(parser[section]) for section in parser.sections()}
 
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """The units with a command that is there: whether it is, is one of the things that are verified."""
-    for name in ("freight.service", "freight.socket"):
-        text = (UNITS / name).read_text(encoding="utf-8")
-        (tmp_path / name).write_text(text.replace(INSTALLED, sys.executable), encoding="utf-8")
-    return tmp_path
+    """The units as the command writes them: the program that they start is there, which systemd verifies too."""
+    assert main(["deploy", "systemd", "--output", str(tmp_path / "units")]) == 0
+    return tmp_path / "units"
 
 
 def analyze(*words: str, within: Path) -> subprocess.CompletedProcess[str]:
@@ -59,13 +57,13 @@ def test_the_service_is_as_little_exposed_as_the_how_to_says(installed: Path) ->
     done = analyze("security", "--offline=yes", "--threshold=14", "./freight.service", within=installed)
     assert done.returncode == 0, done.stdout[-200:]
     found = re.search(r"exposure level for freight.service: ([\d.]+)", done.stdout)
-    page = (UNITS.parent.parent / "docs" / "how-to" / "systemd.md").read_text(encoding="utf-8")
-    assert found and f"says {found[1]} of 10" in page
+    page = (ROOT / "docs" / "how-to" / "systemd.md").read_text(encoding="utf-8")
+    assert found and f" {found[1]} of 10" in page
 
 
 def test_memory_and_times_fit_the_settings_that_it_is_given() -> None:
     """Room for two processes while one hands over, and time to drain."""
-    service = unit("freight.service")["Service"]
+    service = unit(UNITS / "freight.service")["Service"]
     settings = gather({}, {}, str(UNITS / "freight.toml")).settings
     assert settings.memory_bytes is not None
     assert service["MemoryMax"].endswith("G")
@@ -74,9 +72,9 @@ def test_memory_and_times_fit_the_settings_that_it_is_given() -> None:
 
 
 def test_the_command_is_one_and_the_socket_has_a_name_that_is_ours() -> None:
-    service = unit("freight.service")["Service"]
+    service = unit(UNITS / "freight.service")["Service"]
     command, name, *words = shlex.split(service["ExecStart"])
-    assert command == INSTALLED
+    assert command == PROGRAM
     freight.commands[name].make_context(name, words)
     assert (service["Type"], service["NotifyAccess"]) == ("notify", "main")
-    assert unit("freight.socket")["Socket"]["FileDescriptorName"] == "files"
+    assert unit(UNITS / "freight.socket")["Socket"]["FileDescriptorName"] == "files"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -24,14 +25,20 @@ from freight.settings import SETTINGS
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "freight"
 TOP_PAGES = [ROOT / f"{name}.md" for name in ("README", "ARCHITECTURE", "CONTRIBUTING", "CHANGELOG", "THREAT_MODEL")]
-PAGES = [*TOP_PAGES, ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-NOTES = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+BENCH_PAGES = [ROOT / "benchmarks" / "README.md", ROOT / "benchmarks" / "STATUS.md"]
+PAGES = [*TOP_PAGES, *BENCH_PAGES, *sorted((ROOT / "docs").rglob("*.md"))]
+NOTES = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 TREE_LINE = re.compile(r"^( +)([\w./]+(?:\.py|/))")
 MARKER = re.compile(r"<!-- (/?)bench:([\w-]+) -->")
+
+
+FEWEST_WORDS, MOST_WORDS = 700, 900
+FREIGHT_IS = "In a clone, type `. .venv/bin/activate` first, so that `freight` is a command"
+EXAMPLES_ARE = "`examples/` is a directory of the clone"
 
 
 def name_of(path: Path) -> str:
@@ -76,9 +83,14 @@ def commands(page: Path) -> Iterator[list[str]]:
 def parse(words: list[str]) -> None:
     """Let click read a command line without running it. Raises click.UsageError."""
     command: click.Command = freight
-    while isinstance(command, click.Group) and words:
-        command, words = command.commands[words[0]], words[1:]
-    command.make_context(command.name, words)
+    if freight.serves(words) and words[0] != "serve":
+        words = ["serve", *words]
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        found = command.get_command(click.Context(command), words[0])
+        assert found is not None, words[0]
+        command, words = found, words[1:]
+    with suppress(click.exceptions.Exit):  # --version, --help
+        command.make_context(command.name, words)
 
 
 def tree(page: Path) -> set[str]:
@@ -97,6 +109,47 @@ def tree(page: Path) -> set[str]:
     return named
 
 
+def seen_words(page: str) -> list[str]:
+    """The words of a page as a reader sees it: no comments, no tags, no marks of headings, lists and tables."""
+    page = re.sub(r"<!--.*?-->|</?\w[^>]*>", "", page, flags=re.DOTALL)
+    return re.sub(r"^[|:\- ]+$|^(?:#+|-) |\|", " ", page, flags=re.MULTILINE).split()
+
+
+def test_the_readme_is_a_page_of_700_to_900_words() -> None:
+    assert FEWEST_WORDS <= len(seen_words((ROOT / "README.md").read_text(encoding="utf-8"))) <= MOST_WORDS
+
+
+def test_a_word_is_what_a_reader_sees_as_one() -> None:
+    page = '# A *b*\n\n<!-- c -->\n<img src="d" alt="e f">\n- g [h i](j)\n\n| k | l |\n|---|--:|\n|m|n|\n'
+    assert seen_words(page) == ["A", "*b*", "g", "[h", "i](j)", "k", "l", "m", "n"]
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "how-to").glob("*.md")), ids=name_of)
+def test_a_guide_says_how_freight_becomes_a_command_and_where_the_examples_are(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    typed = [block for language, block in FENCE.findall(text) if language == "console"]
+    calls = any(re.search(r"^\$ (?:\w+=\S+ )*freight ", block, re.MULTILINE) for block in typed)
+    assert not calls or FREIGHT_IS in text or ". .venv/bin/activate" in "".join(typed)
+    assert not any("examples/" in block for block in typed) or EXAMPLES_ARE in text
+
+
+def test_no_page_finds_a_server_by_the_name_of_its_process() -> None:
+    """That would find the servers of others, every worker, and an editor with the words in its arguments."""
+    assert [
+        name_of(page) for page in PAGES if re.search(r"\b(?:pgrep|pkill)\b", page.read_text(encoding="utf-8"))
+    ] == []
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    named = {
+        re.split(r"[^\w-]", each)[0] for each in [*project["dependencies"], *(each for more in extras for each in more)]
+    }
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("\n## Dependencies\n")[2]
+    assert [name for name in named if f"(https://pypi.org/project/{name}/)" not in page] == []
+
+
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_every_setting_has_a_heading_with_its_default_its_names_and_its_manual_entry(setting: Setting) -> None:
     page = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
@@ -105,14 +158,14 @@ def test_every_setting_has_a_heading_with_its_default_its_names_and_its_manual_e
     section = " ".join(sections[setting.option].split())
     assert setting.help in section
     assert ("default: off" if setting.kind is Kind.FLAG else f"default: `{setting.default}`") in section
-    assert setting.kind is not Kind.FLAG or f"`{setting.off_option}` switches it off" in section
+    assert setting.kind is not Kind.FLAG or f"`{setting.off_option}` turns it off" in section
     live = "live" if setting.live else "needs a restart"
     assert f" `{setting.variable}`, `{setting.name}`; {live}. " in section
 
 
 def test_the_settings_page_has_no_heading_without_a_setting() -> None:
     titles = HEADING.findall(prose(ROOT / "docs" / "reference" / "settings.md"))
-    assert titles == ["Settings", "--config", *(setting.option for setting in SETTINGS)]
+    assert titles == ["Settings", "--config", "--sample", *(setting.option for setting in SETTINGS)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -183,7 +236,7 @@ def test_every_module_script_and_test_that_is_named_is_there(page: Path) -> None
     assert missing == []
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "benchmarks" / "README.md"], ids=name_of)
+@pytest.mark.parametrize("page", [ROOT / "README.md", *BENCH_PAGES], ids=name_of)
 def test_every_marker_of_the_benchmarks_has_its_end_right_behind_it(page: Path) -> None:
     markers = MARKER.findall(page.read_text(encoding="utf-8"))
     assert markers
@@ -222,6 +275,22 @@ def test_the_figure_and_the_numbers_of_scale_are_those_of_the_model() -> None:
         r"<!-- fleet:[\w.-]+ -->(.*?)<!-- /fleet -->", prose(ROOT / "docs" / "explanation" / "scale.md")
     )
     assert numbers and not {"?", "not simulated"} & set(numbers)
+
+
+def test_the_numbers_of_the_memory_budget_are_those_of_the_code() -> None:
+    words = [sys.executable, str(ROOT / "scripts" / "costs.py"), "--check"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_number_of_the_memory_budget_has_its_end_and_stands_where_markdown_shows_it(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    numbers = re.findall(r"<!-- budget:[\w.]+ -->(.*?)<!-- /budget -->", text)
+    assert len(numbers) == text.count("<!-- budget:") == text.count("<!-- /budget -->")
+    assert "unknown" not in numbers
+    assert not re.search(r"^ *<!-- budget:|`<!-- budget:", text, re.MULTILINE)  # an HTML block, or code
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "explanation" / "how-it-works.md"], ids=name_of)

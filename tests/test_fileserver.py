@@ -10,7 +10,7 @@ import pytest
 from freight.errors import Changed, Drained, PeerGone, ShortRead, Stalled
 from freight.fileserver import FileServer
 from freight.flow.gate import EXPRESS_BYTES, Lane, lane_of
-from freight.model import Absence, Missing, Plan, Refusal, Refused, Request, Resource
+from freight.model import Absence, Missing, Plan, Refusal, Refused, Request, Resource, WaitReason
 
 FILE = Resource("a.bin", 1000, 10**18, ("application/octet-stream",), "key")
 EMPTY = Resource("empty.bin", 0, 10**18, ("application/octet-stream",), "key")
@@ -36,16 +36,17 @@ class Stage:
         self.fails = fails
         self.waits = waits
         self.refuses = refuses
+        self.crowded = False
         self.asked: list[tuple[str, int | None, bool]] = []
         self.happened: list[str] = []
         self.held: list[str] = []
         self.plans: list[Plan] = []
 
-    async def locate(self, target: str) -> Resource | Absence:
+    async def locate(self, target: str, client: str) -> Resource | Absence:
         self.happened.append("located")
         return self.found.pop(0) if len(self.found) > 1 else self.found[0]
 
-    async def open(self, resource: Resource, media_type: str) -> Any:
+    async def open(self, resource: Resource, media_type: str, client: str) -> Any:
         assert self.held == ["slot"]
         self.happened.append("opened")
         outcome = self.opens.pop(0) if len(self.opens) > 1 else self.opens[0]
@@ -207,6 +208,16 @@ def test_who_is_refused_is_told_when_to_come_back_and_nothing_is_opened(why: Ref
     plan = respond(stage)
     assert (plan.status, dict(plan.fields)["Retry-After"], plan.spans) == (503, "17", ())
     assert stage.happened == ["located", "decided", "refused", "sent"]
+    assert not plan.close  # it may come back by the same connection,
+    stage = Stage(refuses=Refused(why, 17))
+    stage.crowded = True
+    assert respond(stage).close  # unless others wait for its memory
+
+
+def test_a_refusal_after_a_wait_says_how_long_that_was() -> None:
+    plan = respond(Stage(refuses=Refused(Refusal.LATE, 17, WaitReason.SLOTS, waited_seconds=1.5)))
+    assert dict(plan.fields)["Server-Timing"] == "queue;dur=1500.0"
+    assert "Server-Timing" not in dict(respond(Stage(refuses=Refused(Refusal.FULL, 17))).fields)
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.0, None), (0.25, "queue;dur=250.0"), (29.9996, "queue;dur=29999.6")])

@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "freight"
 IMPURE = {"asyncio", "os", "io", "socket", "ssl", "time", "random", "posix", "select", "selectors", "threading"}
 PURE_FILES = sorted(path for name in ("core", "wire") for path in (PACKAGE / name).rglob("*.py"))
-PURE_FILES += [PACKAGE / "lab" / f"{name}.py" for name in ("facts", "summary", "sums", "tables", "wording", "words")]
+PURE_FILES += [
+    PACKAGE / "lab" / f"{name}.py" for name in ("busy", "facts", "summary", "sums", "tables", "wording", "words")
+]
 PURE_FILES += [PACKAGE / "fleet" / f"{name}.py" for name in ("description", "room", "sheets")]
 PURE_FILES += [PACKAGE / "fleet" / f"{name}.py" for name in ("caddy", "compose", "envoy", "haproxy", "k8s")]
 PURE_FILES += [

@@ -19,6 +19,7 @@ from freight.quantities import (
     parse_rate,
     parse_seconds,
     parse_size,
+    spaced_size,
 )
 
 
@@ -149,6 +150,11 @@ def test_eight_bits_are_a_byte(count: int, prefix: str) -> None:
 )
 def test_a_size_in_a_table_has_three_digits(size_bytes: float, text: str) -> None:
     assert brief_size(size_bytes) == text
+
+
+@pytest.mark.parametrize(("size_bytes", "text"), [(0, "0\xa0B"), (10**9, "1.00\xa0GB"), (2**63 - 1, "9223\xa0PB")])
+def test_a_size_on_a_page_is_not_broken_from_its_unit(size_bytes: int, text: str) -> None:
+    assert spaced_size(size_bytes) == text
 
 
 @pytest.mark.parametrize(("size_bytes", "text"), [(64 << 20, "64MiB"), (20_000_000, "20MB"), (19_850_123, "19.9MB")])

@@ -9,6 +9,8 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +21,8 @@ from hypothesis import strategies as st
 
 from freight.errors import Unservable
 from freight.sample import BLOCK_BYTES, HEADER, LINE_BYTES, content, find_difference, verify, write_sample
+from processes import environment, running
+from serving import until
 
 LARGEST_BYTES = 10**16
 
@@ -136,26 +140,25 @@ def test_the_first_difference_in_a_file_is_found(tmp_path: Path) -> None:
     assert find_difference(path) == BLOCK_BYTES
 
 
-def start_sample(directory: Path, size: str, largest_file_bytes: int = -1) -> subprocess.Popen[str]:
+@contextmanager
+def sampling(directory: Path, size: str, largest_file_bytes: int = -1) -> Iterator[subprocess.Popen[str]]:
+    """A process that makes ``s.csv`` there; it ends with the context."""
+
     def limit() -> None:
         # A signal ignored by whoever runs the tests would stay ignored in the child.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if largest_file_bytes >= 0:
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file_bytes, largest_file_bytes))
 
-    return subprocess.Popen(
-        [sys.executable, "-m", "freight", "sample", str(directory / "s.csv"), "--size", size],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=limit,
-    )
+    words = [sys.executable, "-m", "freight", "sample", str(directory / "s.csv"), "--size", size]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with running(words, env=environment(), preexec_fn=limit, **pipes) as process:
+        yield process
 
 
 def test_a_write_that_fails_midway_leaves_nothing_and_exits_1(tmp_path: Path) -> None:
-    process = start_sample(tmp_path, "20MB", largest_file_bytes=5_500_000)
-    out, err = process.communicate(timeout=60)
+    with sampling(tmp_path, "20MB", largest_file_bytes=5_500_000) as process:
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (1, "")
     assert err == f"freight: {tmp_path.resolve() / 's.csv'}: File too large\n"
     assert os.listdir(tmp_path) == []
@@ -164,10 +167,9 @@ def test_a_write_that_fails_midway_leaves_nothing_and_exits_1(tmp_path: Path) ->
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_midway_leaves_nothing(tmp_path: Path, number: signal.Signals, status: int) -> None:
     # Large enough that it cannot be finished before the signal; a pipe's reader could not hold it up, a disk cannot.
-    process = start_sample(tmp_path, "8GB")
-    while not os.listdir(tmp_path):
-        assert process.poll() is None
-    process.send_signal(number)
-    process.communicate(timeout=60)
+    with sampling(tmp_path, "8GB") as process:
+        until(lambda: bool(os.listdir(tmp_path)), "it has begun")
+        process.send_signal(number)
+        process.communicate(timeout=60)
     assert process.returncode == status
     assert os.listdir(tmp_path) == []

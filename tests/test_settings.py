@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from freight.errors import Unservable
 from freight.kinds import Address, Kind, Setting, parse_address
-from freight.settings import SETTINGS, Settings, read_settings
+from freight.settings import GROUPS, SETTINGS, Settings, conflicts, read_settings
 
 DEFAULTS = {
     "path": Path("."),
@@ -111,6 +111,9 @@ def test_every_setting_has_a_manual_entry_of_whole_sentences(setting: Setting) -
     [
         ("path", "/data/a b.csv", "path", Path("/data/a b.csv")),
         ("host", "::1", "host", "::1"),
+        ("host", "[::1]", "host", "::1"),
+        ("host", "::", "host", "::"),
+        ("host", "fe80::1%eth0", "host", "fe80::1%eth0"),
         ("port", "0", "port", 0),
         ("port", "65535", "port", 65_535),
         ("memory", "20MB", "memory_bytes", 20_000_000),
@@ -154,6 +157,10 @@ def test_a_setting_is_read_from_text(name: str, text: str, field: str, value: ob
         ("path", ""),
         ("path", "a\0b"),
         ("host", ""),
+        ("host", "127.0.0.1:80"),
+        ("host", "localhost:80"),
+        ("host", "[::1]:80"),
+        ("host", ":80"),
         ("port", "70000"),
         ("port", "-1"),
         ("port", "80.5"),
@@ -216,6 +223,40 @@ def test_a_refusal_says_which_words_are_taken_too(name: str, text: str, way_out:
         read_settings({name: text})
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "advice"),
+    [
+        ("host", "10.0.0.5:80", "write --host 10.0.0.5 --port 80"),
+        ("host", "[::1]:80", "write --host ::1 --port 80"),
+        ("admin", "10.0.0.5", "'10.0.0.5' has no port; write 10.0.0.5:9080"),
+        ("admin", "9080", "'9080' has no host; write 127.0.0.1:9080"),
+        ("admin", "::1:9080", r"'::1:9080' is not HOST:PORT; write 127.0.0.1:9080 or \[::1\]:9080"),
+        ("trusted-proxy", "10.1.2.3/8", "'10.1.2.3/8' has bits set after its prefix; write 10.0.0.0/8"),
+    ],
+)
+def test_a_refusal_says_what_to_write(name: str, text: str, advice: str) -> None:
+    with pytest.raises(Unservable, match=advice):
+        read_settings({name: text})
+
+
+def test_settings_stand_group_by_group_in_the_order_of_the_headings() -> None:
+    assert list(dict.fromkeys(setting.group for setting in SETTINGS)) == list(GROUPS)
+    assert [setting.group for setting in SETTINGS] == sorted((setting.group for setting in SETTINGS), key=GROUPS.index)
+
+
+def test_no_option_means_two_things() -> None:
+    options = [name for row in SETTINGS for name in (row.option, row.short, *row.aliases) if name]
+    options += [row.off_option for row in SETTINGS if row.kind is Kind.FLAG]
+    assert len(options) == len(set(options))
+
+
+def test_every_conflict_is_found_and_not_the_first_only() -> None:
+    texts = {"admin": "127.0.0.1:80", "port": "80", "tls-cert": "a", "redirect-port": "80"}
+    settings = Settings(**{row.field: row.read(texts.get(row.name, row.default)) for row in SETTINGS})
+    found = list(conflicts(settings, lambda name: name))
+    assert [line.split(":")[0] for line in found] == ["admin", "tls-cert", "redirect-port"]
+
+
 def test_a_refusal_names_the_origin_where_it_is_known() -> None:
     with pytest.raises(Unservable, match=r"^freight\.toml:3: memory: '20Q' has no unit of size"):
         read_settings({"memory": "20Q"}, {"memory": "freight.toml:3: memory"})
@@ -227,7 +268,7 @@ def test_a_refusal_names_the_origin_where_it_is_known() -> None:
         ({"admin": "127.0.0.1:8080"}, "admin: 127.0.0.1:8080"),
         ({"admin": "[::1]:80", "host": "::1", "port": "80"}, r"admin: \[::1\]:80"),
         ({"agent": "127.0.0.1:8080"}, "agent: 127.0.0.1:8080 is where files are served"),
-        ({"agent": "0.0.0.0:9", "admin": "0.0.0.0:9"}, "agent: 0.0.0.0:9 is where the admin listener is"),
+        ({"agent": "0.0.0.0:9", "admin": "0.0.0.0:9"}, "agent: 0.0.0.0:9 is the address of the admin listener"),
         ({"rate": "1000/s"}, "rate: 1kB/s is less than the 1KiB/s of min-rate"),
         ({"per-client-rate": "1kB", "min-rate": "2kB"}, "per-client-rate: 1kB/s is less than the 2kB/s of min-rate"),
     ],

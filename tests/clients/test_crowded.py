@@ -12,7 +12,7 @@ from programs import LARGE_BYTES, digest, make_content, start, written
 
 from serving import Client, Served, until
 
-pytestmark = [pytest.mark.alone, pytest.mark.needs("curl", "wget", "aria2c")]
+pytestmark = pytest.mark.needs("curl", "wget", "aria2c")
 
 Serve = Callable[..., Served]
 # Some forty places, and room for a few who wait; the clients that stand still in them are meant to.

@@ -89,7 +89,7 @@ def test_nghttp_has_a_file_by_small_windows_and_large_ones(
     wire: Wire, there: Path, here: Path, options: tuple[str, ...]
 ) -> None:
     """And without a table of HPACK, without priorities, with padded frames."""
-    expected = make_content(there / "large.bin", LARGE_BYTES)
+    expected = make_content(there / "large.bin", LARGE_BYTES // 4)
     served = wire.serve(there)
     ended = run("nghttp", *options, wire.url(served, "/large.bin"), within=here)
     assert ended.returncode == 0, ended.stderr
@@ -100,13 +100,13 @@ def test_nghttp_has_a_file_by_small_windows_and_large_ones(
 @pytest.mark.parametrize("window", ["16", "24"])
 def test_h2load_has_all_it_asks_for(wire: Wire, there: Path, here: Path, window: str) -> None:
     """A hundred streams on each of four connections."""
-    make_content(there / "some.bin", 1_000_000)
+    make_content(there / "some.bin", 250_000)
     served = wire.serve(there)
     many = ("-n800", "-c4", "-m100", f"-w{window}", f"-W{window}")
     said = run("h2load", *many, wire.url(served, "/some.bin"), within=here).stdout.decode()
     assert "800 succeeded, 0 failed, 0 errored" in said
     found = re.search(r"\((\d+)\) data", said)
-    assert found is not None and int(found[1]) == 800 * 1_000_000
+    assert found is not None and int(found[1]) == 800 * 250_000
 
 
 @pytest.mark.needs("curl")

@@ -11,6 +11,7 @@ import pytest
 from programs import LARGE_BYTES, digest, make_content, overwrite, run, start, written
 
 from certificates import Pair
+from processes import running
 from serving import Served, until
 
 Serve = Callable[..., Served]
@@ -88,7 +89,7 @@ def test_many_over_one_connection_and_fifty_at_once_have_it_whole(
 def test_curl_follows_from_plain_http_to_https(serve: Serve, there: Path, here: Path, pair: Pair) -> None:
     expected = make_content(there / "large.bin", 1 << 20)
     server = serve(there, *pair.flags, "--redirect-port", "0")
-    port = int(server._next_line().rstrip("/\n").rsplit(":", 1)[1])
+    port = server.port_with(" from http://")
     ended = run(*curl(pair, "-L", "-o", "got", f"http://localhost:{port}/large.bin"), within=here)
     assert ended.returncode == 0 and digest(here / "got") == expected
 
@@ -136,7 +137,8 @@ def test_openssl_may_not_renegotiate(serve: Serve, there: Path, here: Path, pair
     make_content(there / "large.bin", 1000)
     server = serve(there, *pair.flags)
     asking = ("openssl", "s_client", "-tls1_2", "-connect", f"localhost:{server.port}", "-CAfile", str(pair.cert))
-    with subprocess.Popen(asking, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as asked:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with running(asking, **pipes) as asked:
         assert asked.stdin and asked.stderr
         asked.stdin.write(b"R\n")
         asked.stdin.flush()  # and not closed: it ends because of the answer

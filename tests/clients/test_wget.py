@@ -48,6 +48,19 @@ def test_an_odd_name_is_had(serve: Serve, there: Path, here: Path) -> None:
         assert digest(here / "got") == expected, name
 
 
+def test_a_listing_of_more_than_a_page_comes_whole_to_a_program(serve: Serve, there: Path, here: Path) -> None:
+    """Most programs follow no link to a next page: they would miss the rest without an error."""
+    for number in range(1200):
+        (there / f"{number}.csv").touch()
+    url = f"http://127.0.0.1:{serve(there).port}/"
+    assert run(*WGET, "-O", "all.html", url, within=here).returncode == 0
+    browser = "--header=Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    assert run(*WGET, browser, "-O", "page.html", url, within=here).returncode == 0
+    everything, page = (here / "all.html").read_text(), (here / "page.html").read_text()
+    assert (everything.count('href="./'), page.count('href="./')) == (1200, 1000)
+    assert 'rel="next"' in page and 'rel="next"' not in everything
+
+
 def test_a_whole_tree_is_had_by_its_listings(serve: Serve, there: Path, here: Path) -> None:
     """``wget -r``: every link of a listing leads where its name says."""
     (there / "a dir" / "deeper").mkdir(parents=True)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freight.core.accept import choose
+from freight.core.accept import choose, is_browser
 
 OFFERED = ("text/html", "application/json", "text/plain")
 FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -59,3 +59,20 @@ def test_an_oversized_value_prefers_nothing(value: str) -> None:
 @given(st.one_of(st.text(), st.text('atex*/;q=01., "\\').map("text/html, {}".format)))
 def test_no_value_raises_or_invents_a_type(value: str) -> None:
     assert choose(value, OFFERED) in (*OFFERED, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "browser"),
+    [
+        (FIREFOX, True),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8", True),  # Chromium
+        ("text/html, text/plain, application/xhtml+xml, */*;q=0.01", True),  # lynx
+        (None, False),  # Go, rclone
+        ("*/*", False),  # curl, wget, lftp, aiohttp, requests
+        ("text/html", False),
+        ("*/*,application/metalink4+xml,application/metalink+xml", False),  # aria2
+        ("application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01", False),
+    ],
+)
+def test_what_shows_pages_to_a_person_is_told_by_the_type_that_only_it_names(value: str | None, browser: bool) -> None:
+    assert is_browser(value) is browser

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -12,6 +10,7 @@ from hypothesis import strategies as st
 
 from freight.core.client import NOBODY, Networks, canonical, client_key, true_client
 from freight.errors import Unservable
+from serving import run_python
 
 TRUSTED = Networks.parse(("10.0.0.0/8", "fd00::/8"))
 PROXY = "10.0.0.1"
@@ -312,4 +311,4 @@ def test_ipv4_alone_loads_no_arithmetic_of_addresses() -> None:
         "canonical('192.0.2.1'); true_client('192.0.2.1', (('forwarded', 'for=1.2.3.4'),), NOBODY); "
         "sys.exit('ipaddress' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", script], env={"PYTHONPATH": ":".join(sys.path)}).returncode == 0
+    assert run_python("-c", script).returncode == 0

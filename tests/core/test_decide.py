@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from freight.core import dates
 from freight.core.decide import MAX_RANGES, decide, refuse, turn_away, waited
-from freight.model import Absence, Missing, Plan, Refusal, Request, Resource, Span
+from freight.core.refusals import sentence
+from freight.model import Absence, Missing, Plan, Refusal, Refused, Request, Resource, Span, WaitReason
 
 MODIFIED = 1_000_000_000
 NOW = MODIFIED + 1000.25
@@ -20,6 +21,7 @@ STREAM = Resource("data.csv", None, MODIFIED * 10**9, ("application/octet-stream
 LISTING = Resource("", None, None, ("text/html", "application/json"))
 ETAG = f'"{SIZE:x}-{MODIFIED * 10**9 + 5:x}"'
 DATE = dates.format(MODIFIED)
+FULL = Refused(Refusal.FULL, 90, WaitReason.SLOTS)
 FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 
@@ -34,6 +36,13 @@ def answer(
 
 def content_length(plan: Plan) -> int:
     return sum(len(part) if isinstance(part, bytes) else (part.stop or 0) - part.start for part in plan.parts)
+
+
+def said(plan: Plan) -> str:
+    """The text of an error."""
+    (content,) = plan.parts
+    assert isinstance(content, bytes)
+    return content.decode()
 
 
 def test_a_file_is_described_and_sent_whole() -> None:
@@ -77,6 +86,14 @@ def test_a_listing_is_negotiated_and_must_be_asked_for_again(accept: str, media_
     assert (fields["Vary"], fields["Cache-Control"]) == ("Accept", "no-cache")
     assert not {"ETag", "Last-Modified", "Content-Disposition"} & fields.keys()
     assert ("Content-Security-Policy" in fields) is (media_type == "text/html")
+
+
+def test_a_browser_gets_pages_of_a_listing_where_others_get_all_of_it() -> None:
+    listing = replace(LISTING, browser_type="pages", policy="default-src 'self'")
+    opened = {accept: answer(listing, accept=accept)[0].media_type for accept in (FIREFOX, "*/*", "application/json")}
+    assert opened == {FIREFOX: "pages", "*/*": "text/html", "application/json": "application/json"}
+    assert dict(answer(listing, accept=FIREFOX)[0].fields)["Content-Type"] == "text/html; charset=utf-8"
+    assert dict(answer(listing, accept=FIREFOX)[0].fields)["Content-Security-Policy"] == "default-src 'self'"
 
 
 def test_two_representations_of_one_resource_have_two_tags() -> None:
@@ -127,7 +144,12 @@ def test_a_range_that_cannot_be_taken_is_answered_with_the_whole(value: str) -> 
 def test_an_unsatisfiable_range_is_416_and_says_the_size() -> None:
     plan, fields = answer(range="bytes=1000-")
     assert (plan.status, plan.spans, fields["Content-Range"]) == (416, (), "bytes */1000")
-    assert answer(EMPTY, range="bytes=0-")[1]["Content-Range"] == "bytes */0"
+    assert said(plan) == (
+        "416 Range Not Satisfiable: The range begins behind the end of the file, which has 1,000 bytes (1.00\xa0kB). "
+        "A copy of that size is complete.\n"
+    )
+    plan, fields = answer(EMPTY, range="bytes=0-")
+    assert fields["Content-Range"] == "bytes */0" and "The file is empty" in said(plan)
 
 
 @pytest.mark.parametrize(
@@ -214,6 +236,53 @@ def test_an_absence_has_a_status_of_its_own(absence: Absence, status: int, extra
 
 
 @pytest.mark.parametrize(
+    ("target", "href"),
+    [
+        ("/nothing", "./"),
+        ("/a/b/nothing?x=/", "../../"),
+        ("/a/", "../"),
+        ("//one", "../"),
+        ("/a" * 500, "/"),
+    ],
+)
+def test_an_error_page_leads_to_all_files_behind_a_proxy_with_a_prefix_too(target: str, href: str) -> None:
+    for found, fields in (
+        (Absence(Missing.ABSENT), {}),
+        (FILE, {"range": "bytes=5000-"}),
+        (FILE, {"if_match": '"old"'}),
+    ):
+        assert f'<a href="{href}">' in said(answer(found, target=target, accept=FIREFOX, **fields)[0])
+    refused = turn_away(Request("GET", target, (("accept", FIREFOX),)), FULL, FILE)
+    assert f'<a href="{href}">\u2190 All files</a>' in said(refused)
+
+
+def test_an_error_at_the_list_itself_has_no_link_to_it() -> None:
+    assert "<a " not in said(answer(LISTING, "POST", "/", accept=FIREFOX)[0])
+
+
+def test_where_one_file_is_served_errors_lead_to_it() -> None:
+    plan, _ = answer(Absence(Missing.ABSENT, only="a b.csv"), target="/wrong/name", accept=FIREFOX)
+    assert "This server has one file: a b.csv" in said(plan)
+    assert '<a href="../a%20b.csv">Download a b.csv</a>' in said(plan)
+    assert said(answer(Absence(Missing.ABSENT, only="b\x1b.csv"), target="/x")[0]).endswith("one file: b\\x1b.csv\n")
+    one = replace(FILE, only="data.csv")
+    plan, _ = answer(one, target="/data.csv", accept=FIREFOX, range="bytes=5000-")
+    assert '<a href="./data.csv">Download data.csv</a>' in said(plan)
+    assert "<a " not in said(turn_away(Request("GET", "/data.csv", (("accept", FIREFOX),)), FULL, one))
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_an_icon_that_is_not_there_is_no_error_of_the_browser_that_asks(method: str) -> None:
+    for absence in (Absence(Missing.ABSENT), Absence(Missing.ABSENT, only="data.csv")):
+        plan, fields = answer(absence, method, "/favicon.ico")
+        assert (plan.status, plan.parts, plan.content) == (204, (), False)
+        assert fields == {"Cache-Control": "max-age=86400"}
+    assert answer(FILE, method, "/favicon.ico")[0].status == 200
+    assert answer(Absence(Missing.UNREADABLE), method, "/favicon.ico")[0].status == 403
+    assert answer(Absence(Missing.ABSENT), method, "/a/favicon.ico")[0].status == 404
+
+
+@pytest.mark.parametrize(
     ("location", "sent"),
     [
         ("//evil.example/", "/evil.example/"),
@@ -243,18 +312,11 @@ def test_a_refusal_can_close_and_carry_fields() -> None:
     assert (plan.status, plan.close, plan.fields[-1]) == (431, True, ("Retry-After", "1"))
 
 
-@pytest.mark.parametrize(
-    ("why", "said"),
-    [
-        (Refusal.FULL, "the line is full"),
-        (Refusal.LATE, "in time"),
-        (Refusal.DRAINING, "stopping; another one may have"),
-        (Refusal.CROWDED, "connections"),
-    ],
-)
-def test_who_is_turned_away_is_told_why_and_when_to_come_back(why: Refusal, said: str) -> None:
+@pytest.mark.parametrize("why", Refusal)
+def test_who_is_turned_away_is_told_why_and_when_to_come_back(why: Refusal) -> None:
     """RFC 9110 sections 15.6.4 and 10.2.3."""
-    plan = turn_away(Request("GET", "/data.csv", ()), 12, why)
+    refused = Refused(why, 12, WaitReason.SLOTS, running=3)
+    plan = turn_away(Request("GET", "/data.csv", ()), refused)
     assert (plan.status, plan.length, plan.close) == (503, content_length(plan), False)
     assert dict(plan.fields) == {
         "Content-Type": "text/plain; charset=utf-8",
@@ -263,24 +325,24 @@ def test_who_is_turned_away_is_told_why_and_when_to_come_back(why: Refusal, said
         "Vary": "Accept",
         "Retry-After": "12",
     }
-    assert isinstance(plan.parts[0], bytes)
-    assert said in plan.parts[0].decode() and plan.parts[0].endswith(b" Try again in 12 seconds.\n")
+    assert sentence(refused) in said(plan) and said(plan).endswith(" Try again in 12 seconds.\n")
+    assert plan.refused == refused.words
 
 
 @pytest.mark.parametrize("why", Refusal)
 @pytest.mark.parametrize("accept", ["text/plain", FIREFOX, "application/json"])
 def test_head_is_turned_away_like_get_without_content(why: Refusal, accept: str) -> None:
     fields = (("accept", accept),)
-    get = turn_away(Request("GET", "/", fields), 7, why)
-    head = turn_away(Request("HEAD", "/", fields), 7, why)
+    get = turn_away(Request("GET", "/", fields), Refused(why, 7))
+    head = turn_away(Request("HEAD", "/", fields), Refused(why, 7))
     assert (head.status, head.fields, head.length, head.parts, head.content) == (503, get.fields, get.length, (), False)
 
 
 def test_who_is_turned_away_has_it_in_the_form_that_accept_prefers() -> None:
-    problem = turn_away(Request("GET", "/", (("accept", "application/json"),)), 90, Refusal.FULL)
+    problem = turn_away(Request("GET", "/", (("accept", "application/json"),)), FULL)
     assert isinstance(problem.parts[0], bytes)
     assert json.loads(problem.parts[0])["retry_after_seconds"] == 90
-    page = turn_away(Request("GET", "/", (("accept", FIREFOX),)), 90, Refusal.FULL)
+    page = turn_away(Request("GET", "/", (("accept", FIREFOX),)), FULL)
     assert isinstance(page.parts[0], bytes)
     assert b'http-equiv="refresh" content="90"' in page.parts[0]
     assert {"Content-Security-Policy", "Retry-After"} <= dict(page.fields).keys()
@@ -292,7 +354,7 @@ def test_who_is_turned_away_has_it_in_the_form_that_accept_prefers() -> None:
 )
 def test_an_answer_that_waited_says_for_how_many_milliseconds(seconds: float, duration: str) -> None:
     """W3C Server Timing section 2: a metric's name, and its duration in milliseconds."""
-    for plan in (answer()[0], answer(range="bytes=0-1")[0], turn_away(Request("GET", "/", ()), 1, Refusal.LATE)):
+    for plan in (answer()[0], answer(range="bytes=0-1")[0], turn_away(Request("GET", "/", ()), FULL)):
         slow = waited(plan, seconds)
         assert slow.fields == (*plan.fields, ("Server-Timing", f"queue;dur={duration}"))
         assert replace(slow, fields=plan.fields) == plan

@@ -37,6 +37,14 @@ def turns(line: Line[str], eligible: Callable[[Key], bool] = anyone) -> str:
     return " ".join(taken)
 
 
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 30)), unique=True), st.integers(0, 12))
+def test_the_order_of_turns_can_be_looked_at_without_taking_any(joins: list[tuple[str, int]], most: int) -> None:
+    line = line_of(" ".join(f"{key}{number}" for key, number in joins))
+    looked = [ticket for _, ticket in line.turns(most)]
+    assert dict(line.counts()) == {key: line.count(key) for key, _ in joins}
+    assert looked == turns(line).split()[:most]
+
+
 @pytest.mark.parametrize(
     ("joins", "order"),
     [

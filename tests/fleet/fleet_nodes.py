@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import processes
 from certificates import trusting_all
 from freight.cli import main
 from serving import Answer, Client, Served, find_program, until
@@ -106,7 +107,7 @@ class Fleet:
         words = [program, *(str(file) if word == "FILE" else word for word in _COMMANDS[engine][1:])]
         admin = f"{_FRONT_HOST}:{free_port([_FRONT_HOST])}"
         home = {"HOME": str(self._folder), "XDG_DATA_HOME": str(self._folder), "CADDY_ADMIN": admin}
-        self._engine = subprocess.Popen(words, env=os.environ | home, stdout=self._log, stderr=self._log)
+        self._engine = processes.start(words, env=os.environ | home, stdout=self._log, stderr=self._log)
         until(lambda: self._serves(engine), f"{engine} serves: {(self._folder / 'engine.log').read_text()}")
 
     def _serves(self, engine: str) -> bool:
@@ -161,6 +162,5 @@ class Fleet:
     def close(self) -> None:
         """End the engine; the nodes end with ``serve``."""
         if self._engine is not None:
-            self._engine.kill()  # asked to end, some wait for clients that are gone
-            self._engine.wait()
+            processes.end(self._engine)  # asked to end, some wait for clients that are gone
         self._log.close()

@@ -116,7 +116,7 @@ def test_where_no_checker_is_installed_that_is_said(
 ) -> None:
     monkeypatch.setattr("freight.fleet.check.find_program", lambda name: None)
     assert main(["fleet", "haproxy", "--nodes", NODES]) == 0
-    assert capsys.readouterr().err == "freight: not checked, as haproxy is not installed here\n"
+    assert capsys.readouterr().err == "freight: not checked: haproxy is not installed\n"
 
 
 def test_what_a_checker_says_is_told_and_one_that_says_nothing_has_no_complaint() -> None:
@@ -158,21 +158,29 @@ def test_the_file_of_o_appears_whole_and_is_left_alone_by_a_mistake(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("haproxy",), "nodes: there must be one"),
-        (("haproxy", "--nodes", "a"), "'a' is not an address"),
-        (("haproxy", "--nodes", "a:8080,a:8080"), "twice"),
-        (("haproxy", "--nodes", "a b:8080"), "not where a node"),
-        (("haproxy", "--nodes", "a:0"), "not where a node"),
+        (("haproxy",), "nodes: at least one is needed"),
+        (("haproxy", "--nodes", "10.0.0.5"), "nodes: '10.0.0.5' has no port; write 10.0.0.5:8080"),
+        (("haproxy", "--nodes", "10.0.0.5:8080,10.0.0.6"), "nodes: '10.0.0.6' has no port; write 10.0.0.6:8080"),
+        (("haproxy", "--nodes", "node1"), "nodes: 'node1' has no port; write node1:8080"),
+        (("haproxy", "--nodes", "fd00::5"), "nodes: 'fd00::5' has no port; write [fd00::5]:8080"),
+        (("haproxy", "--nodes", "[fd00::5]"), "nodes: '[fd00::5]' has no port; write [fd00::5]:8080"),
+        (("haproxy", "--nodes", "a:http"), "nodes: 'a:http' is not HOST:PORT; write 10.0.0.5:8080, node1:8080 or"),
+        (("haproxy", "--nodes", "a:"), "nodes: 'a:' is not HOST:PORT"),
+        (("haproxy", "--nodes", ":8080"), "nodes: ':8080' is not HOST:PORT"),
+        (("haproxy", "--nodes", "a:99999"), "nodes: 'a:99999' is not HOST:PORT"),
+        (("haproxy", "--nodes", "a:8080,a:8080"), "nodes: a:8080 is given twice"),
+        (("haproxy", "--nodes", "a b:8080"), "nodes: 'a b' is neither a host name nor an IP address"),
+        (("haproxy", "--nodes", "a:0"), "nodes: 'a:0' has port 0; write the port where the node serves files: a:8080"),
         (("haproxy", "--nodes", "a:1\nb:2"), "nodes"),
         (("haproxy", "--nodes", NODES, "--hot", "huge.csv"), "hot: 'huge.csv' is not a path"),
         (("haproxy", "--nodes", NODES, "--hot", "/a b"), "hot"),
         (("haproxy", "--nodes", NODES, "--memory", "1KiB"), "memory"),
         (("haproxy", "--nodes", NODES, "--tls-key", "k"), "tls-cert"),
         (("haproxy", "--nodes", NODES, "--tls-cert", "c", "--tls-key", "k"), "c.key"),
-        (("haproxy", "--nodes", NODES, "--domain", "example.org"), "No such option '--domain'"),
+        (("haproxy", "--nodes", NODES, "--domain", "example.org"), "--domain: no such option"),
         (("caddy", "--nodes", NODES, "--domain", "a b"), "domain"),
         (("compose", "--nodes", "10.0.0.5:8080"), "cannot be the name of a service"),
-        (("compose", "--nodes", "a:1,a:2"), "each is a service"),
+        (("compose", "--nodes", "a:1,a:2"), "each needs its own service name"),
         (("k8s", "--nodes", "a:1,b:2"), "the same port"),
         (("k8s", "--nodes", NODES, "--admin", "none"), "admin"),
         (("haproxy", "--nodes", NODES, "--stats", "none", "--front", "x"), "front"),
@@ -209,7 +217,8 @@ def test_a_library_that_is_missing_is_one_line_that_says_how_to_get_it(
     for name in ("freight.fleet.envoy", "freight.fleet.sheets"):
         monkeypatch.delitem(__import__("sys").modules, name, raising=False)
     monkeypatch.setitem(__import__("sys").modules, "yaml", None)
-    assert "pip install 'freight[fleet]'" in complaint(capsys, "envoy", "--nodes", NODES)
+    said = complaint(capsys, "envoy", "--nodes", NODES)
+    assert "freight fleet envoy needs PyYAML, which is not installed; run: " in said
 
 
 def test_the_table_and_the_description_have_the_same_fields() -> None:
@@ -250,6 +259,40 @@ def test_the_room_of_a_pod_and_its_time_fit_its_budget_and_its_drain(capsys: pyt
     assert by_kind["PodDisruptionBudget"]["maxUnavailable"] == 1
     (metric,) = by_kind["HorizontalPodAutoscaler"]["metrics"]
     assert int(metric["pods"]["target"]["averageValue"]) < Budget(64 << 20, 0).slots == slots(described())
+
+
+def test_a_pod_has_no_variables_of_services_and_believes_no_proxy_unless_it_is_told_of_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Kubernetes would set FREIGHT_PORT and its like for the Service ``freight``, which are no settings."""
+    for options, believed in (((), False), (("--trusted-proxy", "10.244.0.0/16"), True)):
+        text = written(capsys, "k8s", "--nodes", NODES, "--no-check", *options)
+        deployment = next(iter(yaml.safe_load_all(text)))
+        pod = deployment["spec"]["template"]["spec"]
+        assert pod["enableServiceLinks"] is False
+        words = pod["containers"][0]["args"]
+        assert ("--trusted-proxy" in words) is believed
+        assert not believed or words[words.index("--trusted-proxy") + 1] == "10.244.0.0/16"
+        freight.commands["serve"].make_context("serve", [word if word != "/data" else "." for word in words[1:]])
+
+
+def test_the_manifests_say_first_what_the_cluster_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = written(capsys, "k8s", "--nodes", NODES, "--no-check", "--image", "registry.example/f:1", "--claim", "files")
+    heading = " ".join(line.removeprefix("# ").strip() for line in text.splitlines() if line.startswith("#"))
+    assert "docker build -t registry.example/f:1 ." in heading
+    assert "PersistentVolumeClaim files" in heading
+    assert "adapter that offers the pods' metric freight_gate_running" in heading
+    assert "Behind an ingress, add --trusted-proxy" in heading
+    told = written(capsys, "k8s", "--nodes", NODES, "--no-check", "--trusted-proxy", "10.244.0.0/16")
+    assert "Behind an ingress" not in told
+
+
+@pytest.mark.parametrize("engine", ["haproxy", "caddy", "envoy"])
+def test_the_third_line_is_how_to_start_the_first_node(capsys: pytest.CaptureFixture[str], engine: str) -> None:
+    line = written(capsys, engine, "--nodes", NODES, "--no-check").splitlines()[2]
+    words = line.removeprefix("#").split()
+    assert words[:2] == ["freight", "serve"]
+    freight.commands["serve"].make_context("serve", words[2:])
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)

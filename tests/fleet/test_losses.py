@@ -40,7 +40,7 @@ def digests(root: Path) -> dict[str, str]:
 def test_who_resumes_has_the_right_file_though_a_node_was_killed(
     fleet: Fleet, digests: dict[str, str], tmp_path: Path
 ) -> None:
-    fleet.start_nodes("--rate", "12MB/s")
+    fleet.start_nodes("--rate", "2MB/s")  # slow enough that most still run when one of the nodes is killed
     fleet.start_engine("haproxy")
     names = list(digests)
     folders, clients = [], []
@@ -50,16 +50,18 @@ def test_who_resumes_has_the_right_file_though_a_node_was_killed(
         command = CLIENTS[number % len(CLIENTS)].format(url=fleet.url(f"/{names[number % FILES]}"))
         clients.append(start("sh", "-c", command, within=folders[-1]))
     try:
-        until(lambda: sum(written(folder / "got") for folder in folders) > DOWNLOADS * FILE_BYTES // 4, "they run")
-        victim = max(range(NODES), key=lambda at: fleet.status(at)["gate"]["running"])
-        cut = fleet.status(victim)["gate"]["running"]
-        fleet.nodes[victim].process.kill()
+
+        def running(at: int) -> int:
+            return int(fleet.status(at)["gate"]["running"])
+
+        until(lambda: sum(written(folder / "got") for folder in folders) > FILE_BYTES, "some of it has come")
+        until(lambda: max(map(running, range(NODES))) >= DOWNLOADS // 10, "enough run at one of the nodes")
+        fleet.nodes[max(range(NODES), key=running)].process.kill()
         ended = [client.wait(60) for client in clients]
     finally:
         for client in clients:
             client.kill()
             client.wait()
-    assert cut >= DOWNLOADS // 10
     assert ended == [0] * DOWNLOADS
     assert [digest(folder / "got") for folder in folders] == [digests[names[n % FILES]] for n in range(DOWNLOADS)]
 

@@ -31,6 +31,8 @@ def test_a_table_has_a_row_for_each_policy_says_what_a_node_is_and_fits_80_colum
         ["4", "bounded"],
     ]
     assert max(map(len, lines)) <= 80
+    explained = {word for line in lines[6:] for word in line.split("  ")[0].split(", ")}
+    assert set(lines[0].split()[2:]) <= explained  # all but what the request names itself
     assert f"({Budget(20_000_000, largest_send_queue()).slots} slots)" in " ".join(lines)
 
 
@@ -71,7 +73,7 @@ def test_the_bare_group_has_its_manual_for_an_answer(capsys: pytest.CaptureFixtu
     assert main(["fleet"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert "simulate  Foretell" in err
+    assert "simulate  Predict" in err
 
 
 def test_help_loads_neither_the_model_nor_what_draws() -> None:
@@ -92,12 +94,12 @@ def test_help_loads_neither_the_model_nor_what_draws() -> None:
         (["--policy", "luck"], "--policy: there is no 'luck'; there are round-robin, least, consistent, bounded"),
         (["--size", "1M"], "--size: '1M' could be read two ways"),
         (["--zipf", "nan"], "--zipf: 'nan' is not a number such as 0.9"),
-        (["--spread", "99"], "--spread: 99 is more than 5"),
+        (["--spread", "99"], "--spread: 99 is too large; the most is 5"),
         (["--clients", "fast=1"], "--clients: 'fast' is not a rate"),
         (["--clients", "1MB/s=0"], "--clients: '1MB/s=0' must be more than 0"),
         (["--memory", "1kB"], "memory: 1kB is too little; the least is 192KiB"),
-        (["--chunk", "1kB"], "--chunk: 1kB is too little"),
-        (["--nodes", "10000", "--chunk", "1MB"], "--chunk: 1MB is too little for so many page caches; give"),
+        (["--chunk", "1kB"], "--chunk: 1kB is too small for files of 100MB; the least is 100kB"),
+        (["--nodes", "10000", "--chunk", "1MB"], "--chunk: 1MB is too small for so much page cache; the least is"),
         (["--seed", "1,luck"], "--seed: 'luck' is not a number"),
         (["--figure", "fleet.png"], "--figure: 'fleet.png' does not end in .svg"),
         (["--figure", "/nowhere/fleet.svg"], "--figure: there is no directory '/nowhere'"),
@@ -119,4 +121,4 @@ def test_without_what_draws_a_figure_is_refused_before_anything_is_simulated(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main([*SMALL, "--figure", str(tmp_path / "fleet.svg")]) == 2
-    assert 'pip install "freight[lab]"' in capsys.readouterr().err
+    assert "--figure needs matplotlib, which is not installed; run: " in capsys.readouterr().err

@@ -7,13 +7,14 @@ import os
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
 from freight.account import Account
+from freight.disk import DiskPool
 from freight.errors import Changed
 from freight.model import Plan, Span
 
@@ -79,11 +80,8 @@ class ScriptedSink:
     def quiet_seconds(self) -> float:
         return 0.0
 
-    def under_way(self) -> int:
-        return 0
-
-    def offered(self) -> int:
-        return 1 << 30
+    def path(self) -> tuple[float, int, int]:
+        return 0.0, 0, 1 << 30
 
     def acknowledged(self) -> int:
         return self.taken if self.acks is None else self.acks
@@ -113,6 +111,8 @@ class ScriptedSink:
 class OpenFile:
     """A reader of a real file, which can be told that it has changed."""
 
+    device = 0
+
     def __init__(self, path: Path, size: int | None = None) -> None:
         self.fd = os.open(path, os.O_RDONLY)
         self.size = os.fstat(self.fd).st_size if size is None else size
@@ -139,6 +139,7 @@ class Producer:
     """A reader without a descriptor: gives its pieces one by one; an exception among them is raised."""
 
     size = None
+    device = 0
 
     def __init__(self, *pieces: bytes | Exception) -> None:
         self.pieces = deque(pieces)
@@ -164,15 +165,16 @@ class Producer:
         pass
 
 
-class HandPool(Executor):
+class HandPool(DiskPool):
     """A pool that works when it is told to."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.jobs: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+    def submit(self, call: Callable[[], Any], **_: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        self.jobs.append((future, lambda: fn(*args, **kwargs)))
+        self.jobs.append((future, call))
         return future
 
     def work(self) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import pytest
 
-from freight.flow.budget import CONNECTION_COST, LEAST_MEMORY, ONCE_BYTES, UNGROWN_SHARE, Budget
+from freight.disk import DiskPool
+from freight.flow.budget import LEAST_MEMORY, UNGROWN_SHARE, Budget
+from freight.flow.costs import CONNECTION_COST
 from freight.flow.footprint import Footprint
 from freight.heap import give_back
 
@@ -40,7 +42,7 @@ def heap(monkeypatch: pytest.MonkeyPatch) -> Heap:
 
 def looks(run: Run, budget: Budget, steps: Callable[[Footprint], Any]) -> None:
     async def main() -> None:
-        with ThreadPoolExecutor(1) as pool:
+        with closing(DiskPool()) as pool:
             await steps(Footprint(asyncio.get_running_loop(), pool, budget))
 
     run(main)
@@ -52,7 +54,7 @@ def test_what_the_process_has_beyond_the_cost_of_its_connections_is_spent(run: R
     async def steps(footprint: Footprint) -> None:
         budget.opened(100)
         before = budget.spent_bytes()
-        heap.bytes += 100 * CONNECTION_COST + ONCE_BYTES
+        heap.bytes += 100 * CONNECTION_COST
         await footprint.look()
         assert budget.spent_bytes() - before < CONNECTION_COST * 100  # waiting costs more than that
         heap.bytes += 1_000_000
@@ -125,6 +127,24 @@ def test_what_does_not_go_back_is_not_asked_for_again_and_again(run: Run, heap: 
         for _ in range(10):
             await footprint.look()
         assert heap.asked == [True]
+
+    looks(run, budget, steps)
+
+
+def test_what_did_not_go_back_is_asked_for_once_more_when_those_who_kept_it_have_left(run: Run, heap: Heap) -> None:
+    budget, idle = Budget(MEMORY, LARGEST), 15 << 20
+
+    async def steps(footprint: Footprint) -> None:
+        budget.opened(20)
+        heap.bytes, heap.least = idle + (2 << 20), idle + (1 << 20)
+        for _ in range(3):
+            await footprint.look()
+        assert heap.asked == [True]
+        budget.opened(-20)
+        heap.least = idle
+        for _ in range(3):
+            await footprint.look()
+        assert (heap.asked, budget.slack_bytes) == ([True, True], 0)
 
     looks(run, budget, steps)
 

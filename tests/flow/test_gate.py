@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -66,7 +67,7 @@ def nothing_is_left(house: House) -> bool:
     budget, counts = house.budget, house.gate.statistics()
     assert (counts.running, counts.express_running, counts.waiting) == (0, 0, 0)
     assert (budget.running, budget.waiting, budget.producers, budget.express) == (0, 0, 0, 0)
-    assert (budget.pinned, budget.lent, len(budget._borrowers)) == (0, 0, 0)
+    assert (budget.lent, len(budget._borrowers)) == (0, 0)
     assert (len(house.transfers.rounds), house.gate._of_client, house.loop.timers) == (0, {}, [])
     return True
 
@@ -271,7 +272,7 @@ def test_who_waits_costs_a_place_and_is_told_to_come_back_when_there_is_none(
         assert isinstance(refused, Refused) and refused.why is Refusal.FULL
         assert 1 <= refused.retry_seconds <= MOST_SECONDS
         assert (house.budget.waiting, house.gate.waiting) == (2, 2)
-        assert house.meter.statistics().refused == 1
+        assert house.meter.statistics().refused_total == 1
         for visit in visits:
             visit.go.set()
         await turns(30)
@@ -339,6 +340,117 @@ def test_who_waits_too_long_is_refused_and_gives_up_its_place(run: Run, narrow: 
         assert (house.gate.waiting, house.budget.waiting) == (0, 0)
         assert house.meter.statistics().waiting_seconds == pytest.approx(30.1, abs=0.11)
         running.go.set()
+        await turns()
+        assert nothing_is_left(house)
+
+    run(main)
+
+
+def reasons(house: House) -> dict[str, int]:
+    """How many wait for each reason; none for those that are not in it."""
+    found = house.gate.statistics()
+    assert sum(found.waiting_by_reason.values()) == found.waiting
+    return {reason: count for reason, count in found.waiting_by_reason.items() if count}
+
+
+def test_who_waits_is_listed_in_the_order_of_turns_with_place_time_and_reason(
+    run: Run, narrow: Make, make_sink: Make
+) -> None:
+    async def main() -> None:
+        house = narrow(2, per_client=1)
+        running = Visit(house, make_sink(), "192.0.2.1")
+        own = [Visit(house, make_sink(), "192.0.2.1") for _ in range(2)]  # may not run beside the first of its client
+        await turns()
+        assert reasons(house) == {"per-client": 2}
+        other = Visit(house, make_sink(), "192.0.2.2")
+        await turns()
+        house.loop.put_forward(3.0)
+        late = Visit(house, make_sink(), "192.0.2.3")
+        await turns()
+        assert other.runs and reasons(house) == {"per-client": 2, "slots": 1}
+        listed = [(each.sink, each.seconds, each.place, each.reason.value) for each in house.gate.waiters(10)]
+        assert listed == [
+            (own[0].sink, 3.0, 1, "per-client"),
+            (late.sink, 0.0, 2, "slots"),
+            (own[1].sink, 3.0, 3, "per-client"),
+        ]
+        assert [each.place for each in house.gate.waiters(2)] == [1, 2]
+        house.loop.put_forward(1.0)
+        assert house.gate.waiting_seconds() == pytest.approx(4.0 + 4.0 + 1.0)
+        for visit in (running, *own, other, late):
+            visit.go.set()
+        await turns(30)
+        assert nothing_is_left(house) and house.gate.waiting_seconds() == 0
+        assert house.meter.statistics().waiting_seconds == pytest.approx(9.0)
+
+    run(main)
+
+
+def test_what_is_waited_for_is_named_by_what_the_gate_decides(
+    run: Run, narrow: Make, make_sink: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        house = narrow(2, express_slots=1)
+        visits = [Visit(house, make_sink()) for _ in range(2)]
+        await turns()
+
+        async def come(**about: Any) -> dict[str, int]:
+            visits.append(Visit(house, make_sink(), **about))
+            await turns()
+            return reasons(house)
+
+        assert await come() == {"slots": 1}
+        small = Visit(house, make_sink(), length=SMALL)
+        await turns()
+        assert small.runs
+        assert await come(length=SMALL) == {"slots": 1, "express": 1}
+        monkeypatch.setattr(Budget, "can_run", lambda *_, **__: False)
+        visits[0].go.set()
+        await turns()
+        assert reasons(house) == {"memory": 1, "express": 1}
+        assert await come(length=None, produced=True) == {"memory": 1, "express": 2}
+        monkeypatch.setattr(Budget, "can_run", lambda *_, produced=False, **__: not produced)
+        house.gate.crowded = True
+        visits[3].go.set()  # the other small one: it has its turn, and ends
+        small.go.set()
+        await turns(20)
+        assert reasons(house) == {"connections": 1, "listings": 1}
+        monkeypatch.undo()
+        house.gate.crowded = False
+        house.gate.call_next()
+        await turns(20)
+        for visit in (*visits, small):
+            visit.go.set()
+        await turns(40)
+        assert nothing_is_left(house)
+
+    run(main)
+
+
+def test_a_refusal_has_the_reason_and_the_numbers_it_comes_from(run: Run, narrow: Make, make_sink: Make) -> None:
+    async def main() -> None:
+        house = narrow(2, queue=1, per_client=1, max_wait_seconds=30.0)
+        running, waiting = Visit(house, make_sink(), "192.0.2.1"), Visit(house, make_sink(), "192.0.2.1")
+        await turns()
+        refused = Visit(house, make_sink(), "192.0.2.1")
+        other = Visit(house, make_sink(), "192.0.2.2")
+        await turns()
+        third = Visit(house, make_sink(), "192.0.2.3")
+        await turns()
+        found = refused.outcome
+        assert (found.words, found.running, found.most, found.waiting) == ("queue-full:per-client", 1, 1, 1)
+        assert other.runs
+        found = third.outcome
+        assert (found.words, found.running, found.waiting) == ("queue-full:slots", 2, 1)
+        house.loop.put_forward(30.1)
+        await turns()
+        found = waiting.outcome
+        assert (found.words, found.running, found.waiting) == ("max-wait:per-client", 1, 0)
+        assert found.waited_seconds == pytest.approx(30.1)
+        counts = house.meter.statistics()
+        assert (counts.refused["per-client"], counts.refused["slots"], counts.expired) == (2, 1, 1)
+        for visit in (running, other):
+            visit.go.set()
         await turns()
         assert nothing_is_left(house)
 
@@ -509,7 +621,9 @@ class Crowd:
         assert all(huge.count(client) <= (per_client or slots) for client in huge)
         assert before.waiting == house.budget.waiting == len(house.transfers.rounds) == waiting <= queue
         house.gate.call_next()
-        assert house.gate.statistics() == before  # nobody waits who may run
+        after = house.gate.statistics()  # nobody waits who may run; the reason is as old as the last look
+        assert replace(after, waiting_by_reason=before.waiting_by_reason) == before
+        assert sum(after.waiting_by_reason.values()) == after.waiting
 
     async def end(self) -> None:
         while pending := [visit for visit in self.visits if not visit.task.done()]:
@@ -553,5 +667,41 @@ def test_no_slot_is_lost_or_given_twice_and_nobody_waits_who_may_run(
         if drains:
             house.gate.drain()
         await crowd.end()
+
+    run(main)
+
+
+def test_a_line_that_stands_is_shortened_and_one_that_moves_is_not(run: Run, narrow: Make, make_sink: Make) -> None:
+    """Half of it each time, those who came last: more connections come than there is memory for."""
+
+    async def main() -> None:
+        house = narrow(1)
+        gate, loop = house.gate, house.loop
+        runs, *line = [Visit(house, make_sink()) for _ in range(5)]
+        await turns(3)
+        for taken in (10_000, 3_000, 1_500):  # more than 1 KiB a second each
+            loop.put_forward(1.0)
+            gate.progressed(taken)
+            gate.shorten()
+        loop.put_forward(0.5)
+        gate.progressed(0)
+        gate.shorten()  # it is too soon to say
+        await turns(3)
+        assert runs.runs and all(visit.waits for visit in line)
+        loop.put_forward(0.5)
+        gate.progressed(400)
+        gate.shorten()
+        await turns(3)
+        assert [visit.waits for visit in line] == [True, True, False, False]
+        assert [visit.outcome.why for visit in line[2:]] == [Refusal.CROWDED] * 2
+        runs.go.set()  # and then it moves
+        await turns(3)
+        gate.shorten()
+        await turns(3)
+        assert line[0].runs and line[1].waits
+        for visit in line[:2]:
+            visit.go.set()
+        await asyncio.gather(runs.task, *(visit.task for visit in line))
+        assert nothing_is_left(house)
 
     run(main)

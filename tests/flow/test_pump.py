@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from freight.core.multipart import lay_out
 from freight.errors import Changed, ShortRead
-from freight.flow.budget import FAST_WINDOW, TRUSTED_BYTES, WINDOW_MIN
+from freight.flow.budget import FAR_SECONDS, FAST_WINDOW, WINDOW_MIN
 from freight.flow.gate import Lane, Slot
-from freight.flow.pump import CALLS, CHUNK_BYTES, MARK_MIN, Pump
+from freight.flow.pump import CALLS, MARK_MIN, Pump
 from freight.flow.rates import Rates
 from freight.model import Span
 
@@ -26,31 +26,17 @@ Make = Callable[..., Any]
 class Lender:
     """A budget that gives the windows it is told to, and writes down what it hears of the kernel."""
 
+    ample = False
+
     def __init__(self, window: int) -> None:
         self.given = window
-        self.calls = 0  # that it gives with a window
-        self.asked = 0
-        self.loans = 1  # whole ones to be had
         self.noted: list[int] = []
 
-    scarce = False
-
-    def window(self, sink: Any, held: int, moved: int, quick: bool) -> int:
-        self.asked += 1
-        sink.account.calls = self.calls
-        if self.calls:
-            sink.account.pinned = self.given
+    def window(self, sink: Any, held: int) -> int:
         return self.given
 
-    def note(self, sink: Any, pinned: int) -> None:
-        self.noted.append(pinned)
-        sink.account.calls = 0
-
-    def measure(self, sink: Any) -> None:
-        pass
-
-    def whole_loans(self) -> int:
-        return self.loans
+    def note(self, sink: Any, held: int) -> None:
+        self.noted.append(held)
 
 
 class Idle:
@@ -60,7 +46,9 @@ class Idle:
         self.asked: list[tuple[int, int]] = []
         self.done: Callable[[OSError | None], None] = lambda error: None
 
-    def fetch(self, fd: int, start: int, stop: int, done: Callable[[OSError | None], None]) -> None:
+    def fetch(
+        self, fd: int, start: int, stop: int, device: int, client: Any, done: Callable[[OSError | None], None]
+    ) -> None:
         self.asked.append((start, stop))
         self.done = done
 
@@ -70,7 +58,6 @@ class Resting:
 
     def __init__(self) -> None:
         self.rests: list[float] = []
-        self.line: list[int] = []
         self.paused = False
 
     def watch(self, fd: int, waiter: Any, events: int = 0) -> None:
@@ -87,9 +74,6 @@ class Resting:
 
     def rest(self, fd: int, seconds: float) -> None:
         self.rests.append(seconds)
-
-    def line_up(self, fd: int, borrower: Any) -> None:
-        self.line.append(fd)
 
 
 class Clock:
@@ -135,8 +119,15 @@ def hot(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether the file is in memory: the last element."""
     state = [True]
     monkeypatch.setattr("freight.flow.pump.resident", lambda *_: state[-1])
-    monkeypatch.setattr("freight.flow.pump.monotonic", lambda: 1000.0)
     return state
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time in seconds: the last element."""
+    times = [1000.0]
+    monkeypatch.setattr("freight.flow.pump.monotonic", lambda: times[-1])
+    return times
 
 
 @pytest.fixture
@@ -163,6 +154,7 @@ def test_what_is_queued_and_what_is_noted_never_exceeds_the_window(make_sink: Ma
         given = bench.step()
         assert held + given <= max(held, window)
         assert bench.sink.held() <= bench.lender.noted[-1] <= max(held, window)
+        assert bench.sink.account.room == -bench.sink.taken
 
 
 @pytest.mark.parametrize("length", [1, 100, 1000])
@@ -189,25 +181,27 @@ def test_of_many_tiny_parts_the_literals_too_keep_to_the_window(
 @pytest.mark.parametrize(
     ("window", "mark"),
     [
-        (WINDOW_MIN, 22 * KIB),
-        (WINDOW_MIN + 1, 22 * KIB),
+        (WINDOW_MIN, 20 * KIB),
+        (WINDOW_MIN + 1, 20 * KIB),
         (64 * KIB, 56 * KIB),
         (128 * KIB, 120 * KIB),
         (FAST_WINDOW, 192 * KIB),
-        (0, None),
+        (416 * KIB, 192 * KIB),
+        (416 * KIB + 1, None),
+        (4 << 20, None),
     ],
 )
 def test_the_mark_is_the_largest_that_the_window_has_room_for(
     make_sink: Make, file: Any, window: int, mark: int | None
 ) -> None:
-    assert MARK_MIN == 22 * KIB
+    assert MARK_MIN == 20 * KIB
     bench = Bench(make_sink, file, window)
     bench.step()
     assert bench.sink.marks == [mark]
 
 
 def test_a_large_window_has_a_large_mark_only_where_the_link_fills_a_smaller_one(make_sink: Make, file: Any) -> None:
-    bench = Bench(make_sink, file, 1 << 20)
+    bench = Bench(make_sink, file, 416 * KIB)
     bench.step()
     assert bench.sink.marks == [192 * KIB]
     bench.drain(0)  # it takes all at once
@@ -218,9 +212,58 @@ def test_a_large_window_has_a_large_mark_only_where_the_link_fills_a_smaller_one
     assert bench.sink.marks == [192 * KIB, 408 * KIB]
 
 
-def test_without_a_bound_a_turn_is_one_chunk(make_sink: Make, file: Any) -> None:
-    bench = Bench(make_sink, file, 0)
-    assert bench.step() == CHUNK_BYTES
+def test_a_window_beyond_what_a_mark_can_be_is_filled_call_by_call_and_not_exceeded(make_sink: Make, file: Any) -> None:
+    """The kernel sets no bound then; the ledger does."""
+    bench = Bench(make_sink, file, 1 << 20)
+    calls = []
+    while given := bench.step():
+        calls.append(given)
+    assert calls == [CALLS[0]] * len(calls)
+    assert (1 << 20) * 3 // 4 - CALLS[0] <= bench.sink.held() <= 1 << 20
+    assert bench.sink.marks == [None]
+
+
+@pytest.mark.parametrize(
+    ("round_trip", "quiet", "rest"),
+    [
+        (0.1, 0.0, 0.1 / 8),
+        (0.1, 0.05, 0.1 / 8),
+        (0.0, 0.0, FAR_SECONDS / 8),  # its path has become a short one
+        (0.1, 0.8, 0.1),
+        (0.1, 60.0, 0.5),
+    ],
+    ids=["an eighth of a round trip", "within a round trip", "never at once", "it has had nothing", "it has stalled"],
+)
+def test_where_no_mark_wakes_it_a_full_window_is_looked_at_again_after_an_eighth_of_a_round_trip(
+    make_sink: Make, file: Any, clock: list[float], round_trip: float, quiet: float, rest: float
+) -> None:
+    """The kernel's own queue has room, and would wake it all the time. It is the client that is slow, not we."""
+    bench = Bench(make_sink, file, 1 << 20)
+    bench.sink.path = lambda: (round_trip, 0, 0)
+    while bench.step():
+        pass
+    bench.rounds.rests.clear()
+    clock.append(clock[-1] + quiet)
+    for _ in range(3):
+        assert bench.step() == 0
+    assert bench.rounds.rests == [pytest.approx(rest)] * 3
+    assert not bench.pump.held_up()
+    bench.drain((1 << 20) // 2)
+    assert bench.step() == CALLS[0]
+
+
+def test_a_window_that_has_become_smaller_is_waited_for(make_sink: Make, file: Any) -> None:
+    """What is in the kernel stays there until the client takes it; nothing is added meanwhile."""
+    bench = Bench(make_sink, file, 2 << 20)
+    while bench.step():
+        pass
+    bench.lender.given = 500 * KIB
+    assert bench.step() == 0
+    bench.drain(510 * KIB)
+    assert bench.step() == 0
+    bench.drain(200 * KIB)
+    assert bench.step() == CALLS[0]
+    assert bench.sink.held() <= 500 * KIB
 
 
 def test_a_turn_in_the_midst_of_a_hot_span_is_one_call_of_the_largest_size(make_sink: Make, file: Any) -> None:
@@ -261,7 +304,7 @@ def test_where_there_is_no_memory_and_nothing_is_queued_it_rests_for_a_moment(ma
 
 
 def test_at_a_rate_it_takes_what_there_is_and_rests(make_sink: Make, file: Any) -> None:
-    bench = Bench(make_sink, file, 0, rates=Rates(1_000_000.0))
+    bench = Bench(make_sink, file, 1 << 20, rates=Rates(1_000_000.0))
     assert bench.step() == 64 * KIB  # a burst
     assert bench.step() == 0
     assert bench.rounds.rests == [pytest.approx(8192 / 1e6)]
@@ -272,16 +315,18 @@ def test_cold_bytes_are_fetched_and_then_believed_in_without_a_second_question(
     make_sink: Make, file: Any, hot: list[bool]
 ) -> None:
     hot.append(False)
-    bench = Bench(make_sink, file, 0)
+    bench = Bench(make_sink, file, FAST_WINDOW)
     assert bench.step() == 0
     assert (bench.warmer.asked, bench.rounds.paused, bench.pump.fetching) == ([(0, 4 << 20)], True, True)
     assert bench.pump.held_up()
     assert bench.step() == 0
     bench.warmer.done(None)
     assert (bench.rounds.paused, bench.pump.fetching) == (False, False)
-    assert sum(bench.step() for _ in range(4)) == 4 << 20  # a little at a time, as others wait
-    assert bench.step() == 0
-    assert bench.warmer.asked[1:] == [(4 << 20, 8 << 20)]
+    while bench.step():  # a little at a time, as others wait
+        bench.drain()
+    taken = bench.sink.taken
+    assert (4 << 20) - CALLS[0] < taken <= 4 << 20
+    assert bench.warmer.asked[1:] == [(taken, taken + (4 << 20))]
 
 
 def test_a_file_that_changes_is_noticed_within_two_mib_and_before_its_last_bytes(make_sink: Make, file: Any) -> None:
@@ -305,74 +350,3 @@ def test_a_file_that_ends_before_its_length_is_a_short_read_in_the_midst_too(mak
             bench.drain()
             bench.step()
     assert bench.sink.taken == 1_000_000
-
-
-def test_who_has_drained_all_waits_in_line_while_no_whole_loan_is_to_be_had(make_sink: Make, file: Any) -> None:
-    """A call of its least window would cost as much of the processor as six times the bytes."""
-    bench = Bench(make_sink, file, WINDOW_MIN)
-    bench.lender.loans = 0
-    while bench.pump.moved < TRUSTED_BYTES:  # a newcomer does not: it has no whole loan
-        assert bench.step() > 0
-        bench.drain()
-    bench.sink.acks = bench.sink.taken - WINDOW_MIN + KIB
-    assert bench.step() == 0
-    assert bench.rounds.line == []  # nor does who holds something: it is slow, and its window is enough for it
-    bench.drain()
-    assert bench.step() == 0
-    assert (bench.rounds.line, bench.lender.noted[-1]) == ([bench.sink.fileno()], 0)
-    bench.lender.given = FAST_WINDOW
-    before = bench.sink.taken
-    bench.pump.called()
-    assert bench.sink.taken - before == CALLS[0]
-
-
-def test_who_has_drained_all_does_not_pass_those_in_line(make_sink: Make, file: Any) -> None:
-    bench = Bench(make_sink, file, FAST_WINDOW)
-    while bench.pump.moved < TRUSTED_BYTES:
-        bench.step()
-        bench.drain()
-    bench.rounds.line.append(-1)
-    assert bench.step() == 0
-    assert bench.rounds.line == [-1, bench.sink.fileno()]
-
-
-def test_a_loan_for_several_calls_is_asked_for_once_and_not_counted_between(make_sink: Make, file: Any) -> None:
-    bench = Bench(make_sink, file, FAST_WINDOW)
-    bench.lender.calls = 4
-    for turns in (5, 5, 5):
-        before = bench.lender.asked, len(bench.lender.noted)
-        for _ in range(turns):
-            assert bench.step() == CALLS[0]
-            bench.drain()
-        assert (bench.lender.asked, len(bench.lender.noted)) == (before[0] + 1, before[1])
-    bench.rounds.line.append(-1)
-    assert bench.step() == 0  # and then it is for others
-    assert bench.lender.noted[-1] == 0
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
-@given(st.lists(st.floats(0, 1), min_size=20, max_size=40))
-def test_with_a_loan_too_what_is_queued_never_exceeds_it(make_sink: Make, file: Any, drains: list[float]) -> None:
-    bench = Bench(make_sink, file, FAST_WINDOW)
-    bench.lender.calls = 16
-    for left in drains:
-        bench.step()
-        held = bench.sink.held()
-        assert held <= FAST_WINDOW
-        assert bench.sink.account.calls == 0 or bench.sink.account.pinned == FAST_WINDOW
-        bench.drain(int((bench.sink.taken - bench.sink.acks) * left))
-
-
-@pytest.mark.parametrize("left", [0, FAST_WINDOW - 40 * KIB])
-def test_who_is_done_or_does_not_drain_gives_its_loan_back(make_sink: Make, file: Any, left: int) -> None:
-    bench = Bench(make_sink, file, FAST_WINDOW, Span(0, 3 * CALLS[0]))
-    bench.lender.calls = 16
-    bench.step()
-    bench.drain(left)
-    for _ in range(3):
-        bench.step()
-        if left:
-            break
-        bench.drain(1)
-    assert bench.sink.account.calls == 0
-    assert bench.lender.noted[-1] < FAST_WINDOW

@@ -15,7 +15,6 @@ import pytest
 from stepped import SteppedLoop
 
 from freight.flow.rounds import FAILED, GONE, Rounds
-from freight.flow.turns import Turns
 
 Run = Callable[[Callable[[], Any]], None]
 
@@ -32,9 +31,6 @@ class Waiter:
 
     def ready(self, events: int) -> None:
         self.call(self, events)
-
-    def called(self) -> None:
-        self.call(self, 0)
 
     def end(self, error: Exception | None) -> None:
         self.rounds.forget(self.fd)
@@ -101,6 +97,33 @@ def test_the_loop_gets_its_turn_between_two_of_ours(run: Run, ended: ExitStack) 
         ended.close()
 
     run(main)
+
+
+@pytest.mark.parametrize(("busy", "calls"), [(0.0, 1), (0.0015, 7), (0.003, 15), (0.05, 20)])
+def test_one_that_is_ready_again_has_a_whole_and_longer_turn_where_the_loop_is_busy(
+    run: Run, ended: ExitStack, monkeypatch: pytest.MonkeyPatch, busy: float, calls: int
+) -> None:
+    """A call takes 0.2 ms, and every step of the loop as long as it is ``busy``: a turn comes after two of them."""
+    clock = [0.0]
+    monkeypatch.setattr("freight.flow.rounds.monotonic", lambda: clock[0])
+    in_turns: list[int] = []
+
+    async def main() -> None:
+        def serve(waiter: Waiter, events: int) -> None:
+            in_turns[-1] += 1
+            clock[0] += 0.0002
+
+        crowd(Rounds(asyncio.get_running_loop()), ended, 1, serve)
+        in_turns.append(0)
+        while len(in_turns) < 400:
+            await turns(1)
+            clock[0] += busy
+            if in_turns[-1]:
+                in_turns.append(0)
+        ended.close()
+
+    run(main)
+    assert in_turns[-2] == pytest.approx(calls, abs=1)
 
 
 def test_who_pauses_is_not_called_until_it_resumes(run: Run, ended: ExitStack) -> None:
@@ -280,91 +303,6 @@ def test_who_watches_for_the_peers_end_is_told_of_nothing_else(run: Run, ended: 
     run(main)
 
 
-def test_those_in_line_are_called_in_turn_as_many_as_there_are_loans_for(run: Run, ended: ExitStack) -> None:
-    """By a turn of others, as when a borrower has drained its loan."""
-    loans = 0
-    called: list[int] = []
-
-    def call(waiter: Waiter, events: int) -> None:
-        nonlocal loans
-        if not events:
-            called.append(waiter.fd)
-            loans -= 1
-            waiter.rounds.pause(waiter.fd)
-
-    async def main() -> None:
-        nonlocal loans
-        rounds = Rounds(asyncio.get_running_loop(), lambda: loans)
-        *waiters, _borrower = crowd(rounds, ended, 6, call)
-        for waiter in waiters:
-            rounds.line_up(waiter.fd, waiter)
-        await turns(10)
-        assert called == []
-        for count in (2, 3):
-            loans = 2
-            while len(called) < min(5, 2 * count - 2):
-                await asyncio.sleep(0)
-            await turns(10)
-        assert called == [waiter.fd for waiter in waiters[:4]]
-        waiters[4].end(None)  # it goes while it waits, and its descriptor may be another's
-        loans = 1
-        await turns(10)
-        assert (len(called), len(rounds.line)) == (4, 0)
-        ended.close()
-
-    run(main)
-
-
-def test_those_in_line_have_small_calls_where_the_loop_is_idle(run: Run, ended: ExitStack) -> None:
-    """Slow clients have the loans: there is time for small calls then."""
-    called: list[int] = []
-
-    async def main() -> None:
-        rounds = Rounds(asyncio.get_running_loop(), lambda: 0)
-        waiters = crowd(rounds, ended, 50, lambda waiter, events: events or called.append(waiter.fd))
-        for waiter in waiters:
-            rounds.line_up(waiter.fd, waiter)
-        await turns(10)
-        assert called == []
-        while not called:
-            await asyncio.sleep(0.001)
-        assert called == [waiter.fd for waiter in waiters]
-        ended.close()
-
-    run(main)
-
-
-class Still:
-    """A loop whose time passes when it is told to, with one timer."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.timer: Callable[[], None] | None = None
-
-    def time(self) -> float:
-        return self.now
-
-    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
-        self.now += seconds
-        self.timer = call
-
-
-@pytest.mark.parametrize(
-    ("busy", "loans", "seconds"),
-    [(1.0, 0, 1.0), (0.6, 0, 1.0), (0.4, 0, 0.0), (0.0, 0, 0.0), (1.0, 1, 0.0)],
-    ids=["busy", "busy enough", "idle enough", "idle", "a loan is back"],
-)
-def test_those_in_line_wait_while_the_loop_is_busy_but_not_for_ever(busy: float, loans: int, seconds: float) -> None:
-    """Busy, and not so many loans a second: how many that are depends on the machine."""
-    loop: Any = Still()
-    borrower: Any = Part()
-    line = Turns(loop, lambda: loans, lambda fd, waiter: True, lambda fd: None, lambda: loop.now * busy)
-    line.join(1, borrower)
-    while line:
-        loop.timer()
-    assert seconds <= loop.now <= seconds + 0.02
-
-
 class Shared:
     """Watches parts of a socket: what it was told to."""
 
@@ -389,9 +327,6 @@ class Part:
     def ready(self, events: int) -> None:
         self.events.append(events)
 
-    def called(self) -> None:
-        self.events.append(-1)
-
 
 def test_a_part_of_a_socket_is_waited_for_as_a_socket_is(run: Run) -> None:
     async def main() -> None:
@@ -404,14 +339,9 @@ def test_a_part_of_a_socket_is_waited_for_as_a_socket_is(run: Run) -> None:
         assert shared.watched == {one: 0}
         while not shared.watched[one]:
             await asyncio.sleep(0)
-        rounds.line_up(one, part)
-        assert shared.watched == {one: 0}
-        while not part.events:
-            await asyncio.sleep(0)
-        assert part.events == [-1] and shared.watched == {one: select.EPOLLOUT}
         rounds.tell(one, FAILED)
         rounds.tell(other, FAILED)  # nobody waits for it
-        assert part.events == [-1, FAILED]
+        assert part.events == [FAILED]
         rounds.forget(one)
         rounds.unshare(one)
         assert not shared.watched and not list(rounds)

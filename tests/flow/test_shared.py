@@ -25,11 +25,8 @@ class Held:
     def held(self) -> int:
         return self.queued
 
-    def under_way(self) -> int:
-        return 0
-
-    def offered(self) -> int:
-        return 1 << 30
+    def path(self) -> tuple[float, int, int]:
+        return 0.0, 0, 1 << 30
 
 
 def budgets(count: int) -> tuple[Rows, list[SharedBudget]]:
@@ -69,25 +66,31 @@ def test_what_a_dead_worker_had_is_there_again() -> None:
     assert not other.can_run() or other.running == 1
     rows.clear(0)
     assert other.can_run()
-    assert (other.running, other.connections, other.pinned) == (0, 0, 0)
+    assert (other.running, other.connections, other.lent) == (0, 0, 0)
 
 
-def test_what_the_kernel_holds_for_all_is_never_more_than_the_memory() -> None:
+@pytest.mark.parametrize(("count", "takes"), [(400, 0), (400, LARGEST), (30, LARGEST), (3, 1 << 30)])
+def test_what_the_kernel_holds_for_all_is_never_more_than_the_memory(count: int, takes: int) -> None:
     """However the turns of workers fall: each asks, and has all that it is allowed, on and on."""
     _, shared = budgets(2)
     sinks: list[tuple[SharedBudget, Held]] = []
-    for at in range(400):
+    for at in range(count):
         budget = shared[at % 2]
         budget.opened()
         assert budget.can_run()
         sinks.append((budget, Held()))
         budget.promise(sinks[-1][1])  # type: ignore[arg-type]
+        if takes:
+            sinks[-1][1].path = lambda: (0.1, takes, 1 << 30)  # type: ignore[method-assign]
+    most = FAST_WINDOW if count == 400 else min(LARGEST, MEMORY // 2)
     for budget, sink in sinks * 2:
-        sink.queued = budget.window(sink, sink.queued, 1 << 20, True)  # type: ignore[arg-type]
-        assert 0 < sink.queued <= 2 * FAST_WINDOW
+        sink.queued = budget.window(sink, sink.queued)  # type: ignore[arg-type]
+        assert 0 < sink.queued <= most
         budget.note(sink, sink.queued)  # type: ignore[arg-type]
         assert sum(each.queued for _, each in sinks) <= MEMORY
     assert max(sink.queued for _, sink in sinks) > WINDOW_MIN
+    if takes and count < 400:
+        assert max(sink.queued for _, sink in sinks) > 2 * FAST_WINDOW
 
 
 @pytest.mark.parametrize("bounds", [(1e6, None), (None, 1e6)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 from freight.lab.client import At, Manner
 from freight.lab.crowd import Crowd, Lost
 from freight.sample import write_sample
+from processes import end, environment, running, runs
 from serving import Served, until
 
 FILE_BYTES = 4 << 20
@@ -88,8 +88,7 @@ def test_a_refusal_is_none_of_the_ends(server: Served) -> None:
 def test_a_server_that_dies_cuts_and_one_that_is_not_there_too(server: Served, crowd: Crowd) -> None:
     crowd.join(5, Manner(stall=65536))
     until(lambda: crowd.look().count(At.STALLED) == 5, "all stand still")
-    server.process.kill()
-    server.process.wait()
+    end(server.process)
     crowd.go()
     until(lambda: crowd.look().count(At.CUT) == 5, "all are cut")
     crowd.join(2, Manner())
@@ -98,24 +97,16 @@ def test_a_server_that_dies_cuts_and_one_that_is_not_there_too(server: Served, c
 
 def test_a_crowd_that_has_ended_is_a_surprise(crowd: Crowd) -> None:
     crowd.process.kill()
-    crowd.process.wait()
+    crowd.process.wait(20)
     with pytest.raises(Lost):
         crowd.look()
 
 
 def test_what_was_started_ends_with_who_started_it_even_by_kill() -> None:
     text = "from freight.lab import tether\np = tether.start(['sleep', '600'])\nprint(p.pid, flush=True)\np.wait()"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, env=environment) as lab:
+    with running([sys.executable, "-c", text], stdout=subprocess.PIPE, env=environment()) as lab:
         assert lab.stdout is not None
         child = int(lab.stdout.readline())
         assert Path(f"/proc/{child}/cmdline").read_bytes() == b"sleep\x00600\x00"
         lab.send_signal(signal.SIGKILL)
-
-    def ended() -> bool:
-        try:
-            return Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "Z"  # nobody's to bury here
-        except OSError:
-            return True
-
-    until(ended, "the child has ended")
+        until(lambda: not runs(child), "the child has ended")

@@ -12,29 +12,44 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from freight.lab.gauge import available_bytes, cached_bytes, cpu_seconds, family, machine, memory_bytes
-from freight.lab.queues import send_queues
+from freight.lab.queues import receive_queues, send_queues
+from processes import running
 from serving import until
 
 MIB = 1 << 20
-SO_MEMINFO, WMEM_QUEUED = 55, 5
+SO_MEMINFO, RMEM_ALLOC, WMEM_QUEUED = 55, 0, 5
 
 
 @contextmanager
-def program(text: str) -> Iterator[subprocess.Popen[bytes]]:
+def program(text: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """A Python process that has run ``text``, and waits."""
-    words = [sys.executable, "-c", f"{text}\nprint(flush=True)\ninput()"]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    words = [sys.executable, "-c", f"{text}\nprint(flush=True)\ninput()", *arguments]
+    with running(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
         yield process
-        process.kill()
 
 
-def test_private_memory_is_what_a_process_has_touched() -> None:
+def test_private_memory_is_what_a_process_has_written() -> None:
     with program("") as small, program(f"held = bytearray(b'x' * {64 * MIB})") as large:
-        (small_uss, small_pss), (large_uss, large_pss) = memory_bytes(small.pid), memory_bytes(large.pid)
-        assert 63 * MIB <= large_uss - small_uss <= 70 * MIB  # what both have of Python differs a little
-        assert small_uss <= small_pss < large_pss
+        (small_private, small_pss), (large_private, large_pss) = memory_bytes(small.pid), memory_bytes(large.pid)
+        assert 63 * MIB <= large_private - small_private <= 70 * MIB  # what both have of Python differs a little
+        assert small_private <= small_pss < large_pss
+
+
+def test_pages_of_a_file_that_a_process_only_reads_are_not_its_own(tmp_path: Path) -> None:
+    """They are "private" while no other process maps the file, and the kernel can drop them: they cost nothing."""
+    path = tmp_path / "mapped"
+    path.write_bytes(b"x" * (32 * MIB))
+    with path.open("rb") as file:
+        os.fsync(file.fileno())  # what is not on disk yet cannot be dropped, and counts
+    read = (
+        "import mmap, sys\nfile = open(sys.argv[1], 'rb')\nmapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)\n"
+    )
+    with program(read + "total = sum(mapped[::4096])", str(path)) as reader, program("import mmap") as other:
+        (private, pss), (other_private, other_pss) = memory_bytes(reader.pid), memory_bytes(other.pid)
+        assert pss - other_pss > 24 * MIB  # it has mapped them
+        assert abs(private - other_private) < 4 * MIB
 
 
 def test_cpu_time_is_what_the_process_says_itself_with_its_threads() -> None:
@@ -57,7 +72,7 @@ def test_the_children_of_a_process_count_and_one_that_has_gone_is_nothing() -> N
 def test_send_queues_are_what_the_socket_itself_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port)) as client, listener.accept()[0] as ours:
+        with socket.create_connection(("127.0.0.1", port), 20) as client, listener.accept()[0] as ours:
             assert send_queues(port) == [0]
             ours.setblocking(False)
             try:
@@ -71,6 +86,12 @@ def test_send_queues_are_what_the_socket_itself_is_told() -> None:
 
             until(lambda: send_queues(port) == [told()], "both say the same")  # segments are still on their way
             assert told() > 65536
+
+            def queued() -> int:
+                return int(struct.unpack("9I", client.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 36))[RMEM_ALLOC])
+
+            until(lambda: receive_queues(port) == [queued()], "both say the same of the client's side")
+            assert queued() > 4096
             assert client.fileno() >= 0
     assert send_queues(port) == []
 

@@ -20,7 +20,8 @@ from freight.lab.command import conclude
 from freight.lab.laboratory import write
 from freight.lab.servers import Server
 from freight.lab.summary import SUMMARIES
-from freight.lab.words import sentences
+from freight.lab.words import remarks, sentences, verdict
+from processes import environment, run, running
 from serving import until
 
 LEAKY = """
@@ -43,17 +44,17 @@ with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as listener:
 
 
 def run_lab(*arguments: str, cwd: Path, path: str | None = None) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | ({"PATH": path} if path is not None else {})
-    words = [sys.executable, "-m", "freight", "lab", *arguments]
-    return subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    env = environment() if path is None else environment(PATH=path)
+    return run(sys.executable, "-m", "freight", "lab", *arguments, cwd=cwd, env=env, seconds=120)
 
 
 def session_of(pid: str) -> int:
-    """The session of a process (proc(5)), -1 where it has gone."""
+    """The session of a process (proc(5)), -1 where it has ended, though nobody has collected its status yet."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[3])
+        state, _, _, session, *_ = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return -1
+    return -1 if state in "ZX" else int(session)
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +78,15 @@ def test_every_number_of_the_report_is_derived_from_the_samples(folder: Path) ->
 def test_the_process_comes_back_to_where_it_was(folder: Path) -> None:
     rows = read(folder)["scenarios"]["memory"]["samples"]
     used = {
-        phase: [row["uss_bytes"] for row in rows if row["phase"] == phase] for phase in ("start", "flight", "after")
+        phase: [row["process_bytes"] for row in rows if row["phase"] == phase] for phase in ("start", "flight", "after")
     }
     assert abs(median(used["after"]) - median(used["start"])) <= 1 << 20
-    assert max(used["flight"]) - median(used["start"]) <= 1 << 20  # 256 MiB went by
-    assert "Back at its baseline." in (folder / "report.html").read_text()
+    assert max(used["flight"]) - median(used["start"]) <= 1 << 20  # of 256 MB that were sent
+    assert "LEAKING" not in (folder / "report.html").read_text()
+    assert "needs almost no memory" in (folder / "report.html").read_text()
     last = rows[-1]
     assert (last["at"], last["kernel_bytes"], last["connections"]) == ({"whole": 1}, 0, 0)
-    assert last["taken_bytes"] - rows[0]["taken_bytes"] >= 256 << 20
+    assert last["taken_bytes"] - rows[0]["taken_bytes"] >= 256_000_000
 
 
 def test_the_window_holds_what_the_kernel_would_take(folder: Path) -> None:
@@ -93,12 +95,12 @@ def test_the_window_holds_what_the_kernel_would_take(folder: Path) -> None:
     for row in rows:
         if row["phase"] == "held":
             held.setdefault(row["server"], []).append(row)
-    bound, free = held["freight --memory 20MB"], held["freight, no window"]
+    bound, free = held["freight --memory 20MB"], held["zero-copy"]
     assert all(row["at"] == {"stalled": row["clients"]} for row in [*bound, *free])
     assert all(row["kernel_bytes"] <= row["clients"] * (32 + 16) << 10 for row in bound)
     assert min(row["kernel_bytes"] for row in free) > 5 * max(row["kernel_bytes"] for row in bound)
-    assert max(row["uss_bytes"] for row in free) < 2 * max(
-        row["uss_bytes"] for row in bound
+    assert max(row["process_bytes"] for row in free) < 2 * max(
+        row["process_bytes"] for row in bound
     )  # the process shows nothing
 
 
@@ -117,8 +119,7 @@ def test_only_a_stated_length_can_be_taken_up_again(folder: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_nothing_that_was_started_outlives_a_lab_that_is_ended(number: signal.Signals, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "freight", "lab", "--quick", "--scenario", "stalled", "--out", str(tmp_path / "out")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)}
-    with subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL, start_new_session=True) as lab:
+    with running(words, env=environment(TMPDIR=str(tmp_path)), stderr=subprocess.DEVNULL) as lab:
 
         def family() -> list[int]:
             pids = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit()]
@@ -146,7 +147,7 @@ def test_a_server_that_keeps_what_it_sent_is_reported_as_leaking(tmp_path: Path)
     experiments.memory(bench, Server("leaky", ("$python", str(tmp_path / "leaky.py"), "$port", "$file")))
     record = {"settings": bench.settings, "samples": bench.samples, "summary": SUMMARIES["memory"](bench.samples)}
     assert record["summary"]["returned"] is False
-    assert record["summary"]["left_bytes"] >= 256 << 20
+    assert record["summary"]["left_bytes"] >= 256_000_000
     assert "LEAKING" in " ".join(sentences("memory", record))
     results = {
         **{"made": "today", "seconds": 1.0, "quick": True, "versions": {"freight": "0"}},
@@ -154,9 +155,45 @@ def test_a_server_that_keeps_what_it_sent_is_reported_as_leaking(tmp_path: Path)
         "scenarios": {"memory": {"command": bench.commands, "left_out": {}, **record}},
     }
     report = write(results, tmp_path)
-    assert '<span class="bad">LEAKING.</span>' in report.read_text()
-    assert "Back at its baseline." not in report.read_text()
-    assert conclude(results["scenarios"], report) == 1
+    assert report.read_text().count('<strong class="bad">leaking</strong>') == 2  # in the overview and in its section
+    assert "needs almost no memory" not in report.read_text()
+    assert conclude(results, report) == 1
+
+
+def test_a_busy_machine_is_named_on_the_page_and_on_the_terminal(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = read(folder)
+    assert results["load"].keys() == {"before", "during"}
+    assert all(record["load"].keys() == {"load", "others_share", "steal_share"} for record in measured(results))
+    busy = "This machine was busy (load 6.9 on 2 processors): do not trust these numbers."
+    for said in (busy, None):
+        report = write(results | {"busy": said}, tmp_path)
+        assert (f'<p class="banner" role="alert">{busy}</p>' in report.read_text()) is (said is not None)
+        assert conclude(results | {"busy": said}, report) == 0
+        printed = capsys.readouterr().out.splitlines()
+        assert (printed[-2] == busy) is (said is not None)
+        assert printed[-1] == str(report)
+
+
+def measured(results: dict[str, Any]) -> list[dict[str, Any]]:
+    return [record for record in results["scenarios"].values() if "skipped" not in record]
+
+
+@pytest.mark.needs("wget")
+def test_the_terminal_has_one_verdict_for_each_scenario_and_says_before_how_long_it_takes(tmp_path: Path) -> None:
+    done = run_lab("--quick", "--scenario", "length", cwd=tmp_path)
+    results = read(tmp_path / "freight-lab")
+    record = results["scenarios"]["length"]
+    said = [verdict("length", record), *([] if results["busy"] else remarks(record))]
+    expected = " ".join(said).replace("\N{NO-BREAK SPACE}", " ")
+    shown = " ".join(done.stdout.split())
+    assert shown.startswith(f"length {expected} ")
+    told = [line for line in done.stderr.splitlines() if "busy now" not in line]
+    assert told == [
+        "freight: 1 scenario, about 5 s on a quiet machine",
+        "freight: length: A download without a stated length (about 5 s to go)",
+    ]
 
 
 def test_what_cannot_be_measured_is_skipped_by_name_and_never_invented(tmp_path: Path) -> None:
@@ -167,10 +204,24 @@ def test_what_cannot_be_measured_is_skipped_by_name_and_never_invented(tmp_path:
     assert "wget is not installed" in (tmp_path / "freight-lab" / "report.html").read_text()
 
 
+@pytest.mark.needs("setpriv")
+def test_without_the_right_to_make_namespaces_the_long_line_is_skipped_by_name(tmp_path: Path) -> None:
+    lab = (sys.executable, "-m", "freight", "lab", "--quick", "--scenario", "path")
+    less = ("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin") if os.geteuid() == 0 else ()
+    done = run(*less, *lab, cwd=tmp_path, env=environment(), seconds=120)
+    reason = "a long line needs network namespaces, which only root may make: Operation not permitted"
+    if not Path("/dev/net/tun").exists():
+        reason = "a long line needs /dev/net/tun, which is not there"
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, f"path        skipped: {reason}")
+    assert read(tmp_path / "freight-lab")["scenarios"] == {"path": {"skipped": reason}}
+    report = (tmp_path / "freight-lab" / "report.html").read_text()
+    assert report.count(f">skipped</span>: {reason}") + report.count(f">Skipped</span>: {reason}") == 2
+
+
 def test_scenarios_are_listed_without_measuring(tmp_path: Path) -> None:
     done = run_lab("--list", cwd=tmp_path)
     names = [line.split()[0] for line in done.stdout.splitlines()]
-    assert names == ["memory", "strategies", "buffer", "stalled", "crowd", "budget", "length"]
+    assert names == ["memory", "strategies", "buffer", "stalled", "crowd", "budget", "length", "path"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -179,8 +230,10 @@ def test_scenarios_are_listed_without_measuring(tmp_path: Path) -> None:
     [
         (("--scenario", "speed"), "freight: scenario: there is no 'speed'; there are memory, strategies, buffer,"),
         (("--against", "nginx,apache"), "freight: against: there is no 'apache'; there are nginx, caddy, go"),
+        (("--against", "foo", "--list"), "freight: against: there is no 'foo'; there are nginx, caddy, go"),
+        (("--scenario", "foo", "--list"), "freight: scenario: there is no 'foo'; there are memory, strategies,"),
         (("--out", "/proc/here"), "freight: out: cannot write to /proc/here: "),
-        (("--fast",), "freight: No such option"),
+        (("--fast",), "freight: --fast: no such option"),
     ],
 )
 def test_a_mistake_is_one_line_before_anything_is_measured(
@@ -199,5 +252,5 @@ def test_without_matplotlib_it_says_how_to_get_it(tmp_path: Path) -> None:
     words = [sys.executable, "-c", text]
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
-    assert 'pip install "freight[lab]"' in done.stderr
+    assert done.stderr.startswith("freight: freight lab needs matplotlib, which is not installed; run: ")
     assert len(done.stderr.splitlines()) == 1

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from freight.lab.summary import ALLOWANCE_BYTES, SUMMARIES
-from freight.lab.sums import line, percentile, speed, spread
-from freight.lab.wording import count, figures, memory, seconds
+from freight.lab.sums import line, percentile, speed, spread, window_rate
+from freight.lab.wording import NO_BREAK_SPACE, count, figures, memory, rate, seconds
 
 KIB, MIB = 1 << 10, 1 << 20
 Row = dict[str, Any]
@@ -16,7 +16,7 @@ Row = dict[str, Any]
 
 def reading(phase: str, uss: float = 0, kernel: float = 0, **more: Any) -> Row:
     zero = {"seconds": 0.0, "cpu_seconds": 0.0, "taken_bytes": 0, "cached_bytes": 0, "clients": 1}
-    row = {"server": "a server", "phase": phase, "uss_bytes": uss, "pss_bytes": uss, "kernel_bytes": kernel}
+    row = {"server": "a server", "phase": phase, "process_bytes": uss, "pss_bytes": uss, "kernel_bytes": kernel}
     return row | zero | more
 
 
@@ -43,7 +43,7 @@ def test_speed_is_what_came_between_the_first_reading_and_the_last() -> None:
     assert speed(flow(6, 2, 1.5, uss=4, kernel=9)) == {
         "gb_per_second": 3,
         "gb_per_cpu_second": 4,
-        "uss_bytes": 4,
+        "process_bytes": 4,
         "kernel_bytes": 9,
     }
 
@@ -55,7 +55,7 @@ def test_a_process_is_back_when_it_keeps_no_more_than_is_allowed(kept: int, retu
     summary = SUMMARIES["memory"]([*rows, *coming_back, *[reading("after", 10 * MIB + kept)] * 2])
     assert (summary["left_bytes"], summary["returned"]) == (kept, returned)
     assert summary["growth_bytes"] == 3 * MIB
-    assert summary["worst"]["uss_bytes"] + summary["worst"]["kernel_bytes"] == 15 * MIB
+    assert summary["worst"]["process_bytes"] + summary["worst"]["kernel_bytes"] == 15 * MIB
 
 
 def test_a_client_of_each_strategy_costs_the_slope_of_its_line() -> None:
@@ -64,7 +64,7 @@ def test_a_client_of_each_strategy_costs_the_slope_of_its_line() -> None:
         rows += [reading("held", 8 * MIB + clients * 5 * KIB, clients=clients), *flow(2, 1, 0.5, clients=clients)]
     summary = SUMMARIES["strategies"](rows)
     assert summary["process_bytes_per_client"] == {"a server": pytest.approx(5 * KIB)}
-    assert [case["cpu_seconds_per_gb"] for case in summary["cases"]] == [0.25, 0.25, 0.25]
+    assert [case["cpu_seconds_per_gb"]["median"] for case in summary["cases"]] == [0.25, 0.25, 0.25]
 
 
 def test_the_knee_is_the_least_buffer_with_nine_tenths_of_the_best_speed() -> None:
@@ -81,7 +81,7 @@ def test_the_knee_is_the_least_buffer_with_nine_tenths_of_the_best_speed() -> No
 
 def test_the_windows_effect_is_what_the_kernel_holds_without_it_over_what_it_holds_with_it() -> None:
     rows: list[Row] = []
-    for server, kernel in (("freight --memory 20MB", 16 * MIB), ("freight, no window", 1600 * MIB)):
+    for server, kernel in (("freight --memory 20MB", 16 * MIB), ("zero-copy", 1600 * MIB)):
         labels = {"server": server, "clients": 500}
         rows += [reading("idle", 15 * MIB, **labels), reading("held", 17 * MIB, kernel, **labels)]
     summary = SUMMARIES["stalled"](rows)
@@ -126,17 +126,46 @@ def test_who_did_not_get_the_whole_file_is_lost() -> None:
         (figures(12.34), "12.3"),
         (figures(99.96), "100"),
         (figures(1234.5), "1,234"),
-        (memory(0), "0 KiB"),
-        (memory(512), "512 B"),
-        (memory(97_000), "94.7 KiB"),
-        (memory(16_057_344), "15.3 MiB"),
-        (memory(1 << 30), "1 GiB"),
-        (memory(-2 * MIB), "-2 MiB"),
-        (seconds(0.42), "420 ms"),
-        (seconds(2.531), "2.53 s"),
+        (memory(0), "0~B"),
+        (memory(512), "512~B"),
+        (memory(97_000), "97.0~kB"),
+        (memory(16_057_344), "16.1~MB"),
+        (memory(1_000_000_000), "1.00~GB"),
+        (memory(-2_000_000), "-2.00~MB"),
+        (seconds(0.42), "420~ms"),
+        (seconds(2.531), "2.53~s"),
         (count(1, "client"), "1 client"),
         (count(2012, "client"), "2,012 clients"),
     ],
 )
-def test_numbers_are_said_in_three_figures_and_a_unit_that_suits(said: str, expected: str) -> None:
-    assert said == expected
+def test_numbers_have_three_digits_and_a_unit_that_suits(said: str, expected: str) -> None:
+    """A no-break space (``~``) keeps a number and its unit on one line."""
+    assert said == expected.replace("~", NO_BREAK_SPACE)
+
+
+def test_a_window_allows_one_window_a_round_trip_and_never_more_than_the_line() -> None:
+    assert window_rate(200_000, 0.2, 25e6) == 1e6
+    assert window_rate(200_000, 0.008, 25e6) == 25e6
+    assert window_rate(200_000, 0.001, 25e6) == 25e6
+    assert window_rate(200_000, 0, 25e6) == 25e6
+    assert rate(window_rate(200_000, 0.2, 25e6)) == f"1.00{NO_BREAK_SPACE}MB/s"
+
+
+def test_the_speed_of_a_path_is_that_of_its_round_trip_and_its_budget() -> None:
+    samples = [
+        row
+        for far, gigabytes in ((0.0, 0.024), (0.2, 0.012))
+        for size in (20, 64)
+        for number in (1, 2, 3)
+        for row in flow(number * gigabytes, 1, 1, kernel=size, round_trip_seconds=far, size_bytes=size, round=number)
+    ]
+    cases = SUMMARIES["path"](samples)["cases"]
+    assert [(case["round_trip_seconds"], case["size_bytes"]) for case in cases] == [
+        (0, 20),
+        (0, 64),
+        (0.2, 20),
+        (0.2, 64),
+    ]
+    assert cases[-1]["gb_per_second"] == pytest.approx({"median": 0.024, "least": 0.012, "most": 0.036})
+    assert [case["kernel_bytes"]["most"] for case in cases] == [20, 64, 20, 64]
+    assert cases[0]["rounds"] == {"all": 3, "starved": 0}

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -29,6 +28,8 @@ from freight.fleet.simulate.policies import Bounded, Consistent, Policy, RoundRo
 from freight.fleet.simulate.question import quantile, row_of
 from freight.fleet.simulate.room import room_of
 from freight.flow.limits import largest_send_queue
+from processes import end
+from processes import start as start_program
 from serving import Served, find_program, until
 from trace_player import Seen, play
 
@@ -94,9 +95,8 @@ def balance(tmp_path: Path) -> Iterator[Callable[[str, Sequence[Served]], int]]:
             config.write_text(CONFIG.format(fd=listening.fileno(), balance=how, servers=servers))
             program = find_program("haproxy")
             assert program is not None
-            engine = subprocess.Popen([program, "-q", "-db", "-f", str(config)], pass_fds=[listening.fileno()])
-            stack.callback(engine.wait)
-            stack.callback(engine.kill)
+            engine = start_program([program, "-q", "-db", "-f", str(config)], pass_fds=[listening.fileno()])
+            stack.callback(end, engine)
             port: int = listening.getsockname()[1]
             until(lambda: _answers(port), "HAProxy listens")
             return port
@@ -125,6 +125,7 @@ listen fleet
 
 def _answers(port: int) -> bool:
     with socket.socket() as probe:
+        probe.settimeout(5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from statistics import linear_regression, median
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import pytest
 
 from derived import check_derived
+from processes import environment, run
 
 KIB = 1 << 10
 
@@ -19,9 +18,7 @@ KIB = 1 << 10
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a quick run of all scenarios has written, every number of which has been derived again."""
     place = tmp_path_factory.mktemp("lab")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    words = [sys.executable, "-m", "freight", "lab", "--quick"]
-    done = subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = run(sys.executable, "-m", "freight", "lab", "--quick", cwd=place, env=environment(), seconds=240)
     assert done.returncode == 0, done.stderr
     return check_derived(place / "freight-lab")
 
@@ -32,19 +29,21 @@ def samples(results: dict[str, Any], name: str, **labels: Any) -> list[dict[str,
 
 
 def test_all_scenarios_are_measured(results: dict[str, Any]) -> None:
-    assert list(results["scenarios"]) == ["memory", "strategies", "buffer", "stalled", "crowd", "budget", "length"]
-    assert not any("skipped" in record for record in results["scenarios"].values())
+    names = ["memory", "strategies", "buffer", "stalled", "crowd", "budget", "length", "path"]
+    assert list(results["scenarios"]) == names
+    skipped = {name: record["skipped"] for name, record in results["scenarios"].items() if "skipped" in record}
+    assert not skipped or (list(skipped) == ["path"] and skipped["path"].startswith("a long line "))
     print(f"{results['seconds']} s")
 
 
 def test_a_client_more_costs_the_same_however_many_there_are(results: dict[str, Any]) -> None:
     rows = [*samples(results, "crowd", phase="held"), *samples(results, "crowd", phase="idle")]
-    fit = linear_regression([row["clients"] for row in rows], [row["uss_bytes"] for row in rows])
+    fit = linear_regression([row["clients"] for row in rows], [row["process_bytes"] for row in rows])
     stated = results["scenarios"]["crowd"]["summary"]["servers"]["freight --memory 2GiB"]
     assert stated["process_bytes_per_client"] == pytest.approx(fit.slope, rel=0.1)  # it fits medians, not readings
     assert 2 * KIB < fit.slope < 6 * KIB
     for row in rows:
-        assert abs(row["uss_bytes"] - fit.intercept - fit.slope * row["clients"]) < 1 << 20
+        assert abs(row["process_bytes"] - fit.intercept - fit.slope * row["clients"]) < 1 << 20
     assert all(row["at"] == {"stalled": row["clients"]} for row in samples(results, "crowd", phase="held"))
     assert stated["given_back_share"] > 0.5  # the rest is what the first ones allocate once and for all
 
@@ -71,3 +70,17 @@ def test_a_crowd_four_times_the_slots_is_served_to_the_last(results: dict[str, A
     assert queue["lost"] == 0
     assert queue["wait_seconds"]["median"] == pytest.approx(median(told["waits_seconds"]), rel=0.05)
     assert all(row["kernel_bytes"] <= 20_000_000 for row in samples(results, "budget", phase="queue"))
+
+
+def test_a_small_budget_is_as_fast_over_a_long_line_as_a_large_one(results: dict[str, Any]) -> None:
+    record = results["scenarios"]["path"]
+    if "skipped" in record:
+        pytest.skip(record["skipped"])
+    cases, settings = record["summary"]["cases"], record["settings"]
+    far = [case for case in cases if case["round_trip_seconds"] == cases[-1]["round_trip_seconds"]]
+    allowed = settings["window_bytes"] / far[0]["round_trip_seconds"]
+    assert [case["size_bytes"] for case in far] == [20_000_000, 64 << 20, 4 << 30]
+    assert all(case["gb_per_second"]["median"] * 1e9 > 2 * allowed for case in far)
+    assert all(case["gb_per_second"]["most"] * 1e9 < 1.1 * settings["bytes_per_second"] for case in cases)
+    assert all(row["kernel_bytes"] <= row["size_bytes"] for row in samples(results, "path"))
+    assert all(row["connections"] == 1 for row in samples(results, "path", phase="flow"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import resource
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,24 +14,23 @@ import pytest
 
 import crowds
 from crowds import Crowd, Group
-from freight.flow.budget import TRUSTED_BYTES
 from gauges import KIB, Gauge
 from netns import Network
+from processes import run
 from serving import Served, until
 
 Serve = Callable[..., Served]
 Gather = Callable[..., Crowd]
 
 PATIENT = ("--idle-timeout", "10m", "--min-rate", "none", "--queue", "10000", "--max-wait", "10m")
-STALL = 4 * TRUSTED_BYTES  # of the body: some calls further than a newcomer must have come to be lent most
+ONCE_BYTES = 512 << 10  # what the first clients allocate once and for all: stacks of threads, caches, modules
+STALL = 1 << 20  # of the body: after some calls of the largest size
 
 
 def plan(*arguments: str) -> dict[str, Any]:
     """The row that was asked for."""
-    run = subprocess.run(
-        [sys.executable, "-m", "freight", "plan", "--json", *arguments], capture_output=True, text=True, check=True
-    )
-    (row,) = [row for row in json.loads(run.stdout)["rows"] if row["asked"]]
+    planned = run(sys.executable, "-m", "freight", "plan", "--json", *arguments)
+    (row,) = [row for row in json.loads(planned.stdout)["rows"] if row["asked"]]
     return dict(row)
 
 
@@ -45,7 +43,7 @@ def tcp_room_bytes() -> int:
 
 
 def stand_still(row: dict[str, Any], least: float, site: Path, network: Network, serve: Serve, gather: Gather) -> int:
-    """What is held, in bytes, when the clients of a row all stand still in mid-download; all of them must run.
+    """What is held, in bytes, when the clients of a row all stall in mid-download. All must run.
 
     It is looked at once it is at ``least`` so much and does not change: a server may be slow to fill thousands.
     """
@@ -91,13 +89,13 @@ def test_in_the_memory_of_its_plan_a_crowd_runs_and_holds_its_least_windows(
 
 @pytest.mark.needs("ss")
 @pytest.mark.parametrize(("count", "memory"), [(50, "64MiB"), (500, "64MiB"), (5000, "512MiB")])
-def test_in_more_memory_a_crowd_holds_what_it_is_lent(
+def test_in_more_memory_a_crowd_that_stalls_holds_its_least_windows_too(
     count: int, memory: str, site: Path, network: Network, serve: Serve, gather: Gather
 ) -> None:
-    """Where there is enough to lend: what is scarce goes to who drains it at once, and some of it is lent to nobody."""
+    """However much may be lent: it leaves the kernel, as the clients have said that they have room for it."""
     skip_twice(count, network, over_veth=True)
     row = plan("--clients", str(count), "--memory", memory)
-    foretold = row["held_lent_bytes"]
-    held = stand_still(row, 0.8 * foretold, site, network, serve, gather)
+    foretold = row["held_least_bytes"]
+    held = stand_still(row, 0.5 * foretold, site, network, serve, gather)
     print(f"{count} in {memory}: {held} held, {foretold} foretold")
-    assert held == pytest.approx(foretold, rel=0.2)
+    assert held <= 1.2 * foretold + ONCE_BYTES

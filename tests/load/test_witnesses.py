@@ -57,7 +57,7 @@ def test_what_listens_at_one_end_of_a_link_is_reached_from_the_other(
 
 def test_a_cage_tells_what_was_killed_in_it(cage: Cage) -> None:
     hungry = [*cage.within, sys.executable, "-c", "bytearray(100 << 20)"]
-    assert (subprocess.run(hungry, check=False).returncode, cage.kills()) == (-9, 1)
+    assert (subprocess.run(hungry, timeout=60, check=False).returncode, cage.kills()) == (-9, 1)
     modest = [*cage.within, sys.executable, "-c", "bytearray(10 << 20)"]
-    assert (subprocess.run(modest, check=False).returncode, cage.kills()) == (0, 1)
+    assert (subprocess.run(modest, timeout=60, check=False).returncode, cage.kills()) == (0, 1)
     assert cage.peak() > 10 << 20

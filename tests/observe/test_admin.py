@@ -267,7 +267,7 @@ class Door:
     def listen(self, host: str, port: int) -> socket.socket:
         self.asked.append((host, port))
         if self.taken:
-            raise Unservable(f"cannot listen on {host} port {port}: the port is taken")
+            raise Unservable(f"port {port} of {host} is taken", "admin")
         return socket.socket()
 
     def open(self, setting: Address | Literal["auto"] | None) -> socket.socket | None:
@@ -295,11 +295,11 @@ def test_a_taken_port_that_nobody_chose_is_a_warning_that_names_it() -> None:
     door = Door(taken=True)
     assert door.open("auto") is None
     (warning,) = door.warnings
-    assert warning.startswith("no admin listener: cannot listen on 127.0.0.1 port 9080: the port is taken; --admin ")
+    assert warning.startswith("no admin listener: port 9080 of 127.0.0.1 is taken; ")
 
 
 def test_a_taken_port_that_was_chosen_is_the_end() -> None:
     door = Door(taken=True)
-    with pytest.raises(Unservable, match=r"^admin: cannot listen on ::1 port 9: the port is taken$"):
+    with pytest.raises(Unservable, match=r"^admin: port 9 of ::1 is taken$"):
         door.open(Address("::1", 9))
     assert door.warnings == []

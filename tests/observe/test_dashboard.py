@@ -22,6 +22,7 @@ TYPES = {
     "/dashboard/dashboard.css": "text/css; charset=utf-8",
     "/dashboard/dashboard.js": "text/javascript; charset=utf-8",
     "/dashboard/icon.svg": "image/svg+xml",
+    "/dashboard/queue.js": "text/javascript; charset=utf-8",
     "/dashboard/table.js": "text/javascript; charset=utf-8",
     "/dashboard/uPlot.iife.min.js": "text/javascript; charset=utf-8",
     "/dashboard/uPlot.min.css": "text/css; charset=utf-8",
@@ -90,6 +91,11 @@ def test_every_file_of_the_page_is_served_and_nothing_else_is(ask: Ask) -> None:
     assert there == {path.rpartition("/")[2] or "dashboard.html" for path in TYPES}
     for path in ("/dashboard/", "/dashboard/LICENSE", "/dashboard/../samples.py", "/dashboard/%2e%2e/samples.py"):
         assert ask(path).status == 404
+
+
+def test_a_browser_that_asks_for_a_favicon_has_the_icon(ask: Ask) -> None:
+    """As it does beside an answer that is no page: the JSON of /status, say."""
+    assert (ask("/favicon.ico").status, ask("/favicon.ico").parts) == (200, ask("/dashboard/icon.svg").parts)
 
 
 def test_the_page_lets_nothing_run_or_load_that_is_not_of_this_server(ask: Ask) -> None:

@@ -15,8 +15,10 @@ Pss:               16021 kB
 Shared_Clean:       5120 kB
 Private_Clean:       264 kB
 Private_Dirty:     15000 kB
+Anonymous:         15100 kB
 Private_Hugetlb:       0 kB
-Swap:                  0 kB
+Swap:                 40 kB
+SwapPss:              40 kB
 """
 STATM = b"30000 5000 1200 1 0 4000 0\n"
 
@@ -34,15 +36,24 @@ class Hands:
         return self.at
 
 
-def test_private_memory_is_clean_and_dirty_together_in_bytes() -> None:
-    assert parse_rollup(ROLLUP) == (264 + 15_000) * 1024
+def test_memory_of_its_own_is_what_it_has_written_and_not_what_it_has_mapped_of_programs() -> None:
+    assert parse_rollup(ROLLUP) == (15_000 + 40) * 1024
+
+
+def test_pages_of_a_program_that_was_just_installed_are_dirty_and_not_the_processs_own() -> None:
+    """Until they are on the disk: the figure would fall by megabytes half a minute after the start."""
+    assert parse_rollup(ROLLUP.replace(b"15100", b" 9000")) == (9000 + 40) * 1024
+
+
+def test_a_kernel_that_says_less_is_understood() -> None:
+    assert parse_rollup(b"Private_Dirty: 12 kB\n") == 12 * 1024
 
 
 def test_without_a_rollup_it_is_what_is_resident_and_not_shared() -> None:
     assert parse_statm(STATM, 4096) == 3800 * 4096
 
 
-@pytest.mark.parametrize("text", [b"", b"Rss: 1 kB\n"])
+@pytest.mark.parametrize("text", [b"", b"Rss: 1 kB\n", b"Private_Clean: 1 kB\n"])
 def test_a_rollup_without_private_memory_is_an_error(text: bytes) -> None:
     with pytest.raises(ValueError, match="no private memory"):
         parse_rollup(text)

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from freight.model import Running, Snapshot
+from freight.model import Identity, Running, Snapshot, Waiting, WaitReason
 from freight.observe.samples import FRAME_BYTES, KEPT, ROWS, Ring, frame, sample
 
 
@@ -51,9 +51,47 @@ def test_a_frame_is_an_event_with_the_sample_the_totals_and_the_downloads(snapsh
     )
     assert told["rows"] == [
         [100_500_000, "127.0.0.1", "/huge.csv", 1000, 10**12, 2_500_000, 32_768, 30_000, 60, "client"],
-        [160_500_000, "2001:db8::1", '/a"b\\c\ufffd\xe9', 0, None, 0, None, 0, 0, "disk"],
+        [160_500_000, "2001:db8::1", '/a"b\\c\\x1b\xe9', 0, None, 0, None, 0, 0, "disk"],
     ]
-    assert told["omitted"] == 2
+    assert (told["omitted"], told["log_lost"]) == (2, 9)
+    assert told["waiting"] == [
+        ["127.0.0.9", "/huge.csv", 1.5, 1, "memory"],
+        ["2001:db8::2", '/a"b\\c\\x1b\xe9', 0.1, 2, "per-client"],
+    ]
+    assert told["waiting_omitted"] == 5
+    assert (told["waiting_for"], told["refused_for"]) == (
+        {"per-client": 2, "memory": 5},
+        {"per-client": 8, "draining": 3},
+    )
+
+
+def test_a_frame_says_which_server_it_is(snapshot: Snapshot) -> None:
+    _, told = read(frame(1, snapshot))
+    said = {name: told[name] for name in ("version", "pid", "path", "urls", "memory", "workers")}
+    assert said == {
+        "version": "1.2.3",
+        "pid": 1503,
+        "path": "/srv/data",
+        "urls": ["http://127.0.0.1:8080/"],
+        "memory": "64MiB",
+        "workers": 1,
+    }
+    long = replace(snapshot, identity=replace(snapshot.identity, path="/x\x1b" + "y" * 5000 + "/data"))
+    path = read(frame(1, long))[1]["path"]
+    assert (len(path), path[0], path[-5:]) == (120, "\u2026", "/data")
+
+
+def test_a_frame_has_the_clients_with_the_most_requests(snapshot: Snapshot) -> None:
+    one, other = snapshot.transfers.running
+    transfers = replace(snapshot.transfers, running=(one, other, replace(other, rate_bytes_per_second=7.0)))
+    _, told = read(frame(1, replace(snapshot, transfers=transfers)))
+    assert told["clients"] == [
+        ["2001:db8::1", 2, 0, 7],
+        ["127.0.0.1", 1, 0, 2_500_000],
+        ["127.0.0.9", 0, 1, 0],
+        ["2001:db8::2", 0, 1, 0],
+    ]
+    assert told["clients_omitted"] == 0
 
 
 def crowd(count: int, target: str) -> tuple[Running, ...]:
@@ -84,7 +122,14 @@ def test_a_frame_has_those_that_have_run_longest_and_says_how_many_it_leaves_out
 def test_a_frame_is_bounded_whatever_clients_ask_for(snapshot: Snapshot) -> None:
     for character in ("x", '"', "\\", "\xff", "\x1b"):
         transfers = replace(snapshot.transfers, running=crowd(1000, "/" + character * 8000))
-        event = frame(1_767_323_046_000, replace(snapshot, transfers=transfers))
+        waiting = tuple(
+            Waiting(
+                f"2001:db8:1111:2222:3333:4444:5555:{at:x}", "/" + character * 8000, 1e9, 10**6, WaitReason.PER_CLIENT
+            )
+            for at in range(1000, 2000)
+        )
+        identity = Identity(4_194_304, "/" + character * 5000, (f"https://[{'2001:' * 8}]:65535/",), 1024)
+        event = frame(1_767_323_046_000, replace(snapshot, transfers=transfers, waiting=waiting, identity=identity))
         assert len(event) <= FRAME_BYTES
         assert read(event)[1]["rows"][0][2].endswith("\u2026")
 

@@ -21,8 +21,10 @@ REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "admin.
 def test_the_object_has_what_the_snapshot_has_in_these_words(snapshot: Snapshot) -> None:
     assert json.loads(status(snapshot)) == {
         "version": "1.2.3",
+        "pid": 1503,
         "started_at": 1_767_323_045.25,
         "draining": False,
+        "server": {"path": "/srv/data", "urls": ["http://127.0.0.1:8080/"], "memory": "64MiB", "workers": 1},
         "memory": {
             "budget_bytes": 67_108_864,
             "process_bytes": 16_777_216,
@@ -37,6 +39,9 @@ def test_the_object_has_what_the_snapshot_has_in_these_words(snapshot: Snapshot)
             "waiting": 7,
             "oldest_wait_seconds": 1.5,
             "refused_total": 11,
+            "expired_total": 6,
+            "waiting_by_reason": {"per-client": 2, "memory": 5, "turn": 0},
+            "refused_by_reason_total": {"per-client": 8, "memory": 0, "draining": 3},
         },
         "transfers": {
             "completed_total": 120,
@@ -45,6 +50,7 @@ def test_the_object_has_what_the_snapshot_has_in_these_words(snapshot: Snapshot)
             "zero_copy_bytes_total": 10**15,
             "running": [
                 {
+                    "id": 100_500_000,
                     "client": "127.0.0.1",
                     "target": "/huge.csv",
                     "sent": 1000,
@@ -57,6 +63,7 @@ def test_the_object_has_what_the_snapshot_has_in_these_words(snapshot: Snapshot)
                     "wire": "http/1.1",
                 },
                 {
+                    "id": 160_500_000,
                     "client": "2001:db8::1",
                     "target": '/a"b\\c\x1b\xe9',
                     "sent": 0,
@@ -71,6 +78,18 @@ def test_the_object_has_what_the_snapshot_has_in_these_words(snapshot: Snapshot)
             ],
             "running_omitted": 2,
         },
+        "waiting": [
+            {"client": "127.0.0.9", "target": "/huge.csv", "seconds": 1.5, "place": 1, "reason": "memory"},
+            {
+                "client": "2001:db8::2",
+                "target": '/a"b\\c\x1b\xe9',
+                "seconds": 0.123457,
+                "place": 2,
+                "reason": "per-client",
+            },
+        ],
+        "waiting_omitted": 5,
+        "log": {"lost_total": 9},
         "time": {"blocked_on_client_seconds": 500.25, "blocked_on_disk_seconds": 3.5, "waiting_seconds": 40.125},
     }
 
@@ -78,16 +97,18 @@ def test_the_object_has_what_the_snapshot_has_in_these_words(snapshot: Snapshot)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the fixture is a frozen value
 @given(target=st.text(st.characters(max_codepoint=0xFF)))
 def test_it_is_one_line_of_ascii_whatever_was_asked_for(snapshot: Snapshot, target: str) -> None:
-    asked = replace(snapshot.transfers.running[0], target=target)
-    line = status(replace(snapshot, transfers=replace(snapshot.transfers, running=(asked,)))).decode("ascii")
+    transfers = replace(snapshot.transfers, running=(replace(snapshot.transfers.running[0], target=target),))
+    waiting = (replace(snapshot.waiting[0], target=target),)
+    line = status(replace(snapshot, transfers=transfers, waiting=waiting)).decode("ascii")
     assert line.endswith("\n") and len(line.splitlines()) == 1 and line[:-1].isprintable()
     assert json.loads(line)["transfers"]["running"][0]["target"] == target
+    assert json.loads(line)["waiting"][0]["target"] == target
 
 
 def paths(value: Any, path: str = "") -> Iterator[str]:
     """The way to each value of an object: ``gate.slots``, ``transfers.running[].client``."""
     match value:
-        case dict() if not path.endswith("aborted_total"):
+        case dict() if not path.endswith(("aborted_total", "by_reason", "by_reason_total")):
             for name, inner in value.items():
                 yield from paths(inner, f"{path}.{name}".lstrip("."))
         case list():
@@ -98,12 +119,14 @@ def paths(value: Any, path: str = "") -> Iterator[str]:
 
 def test_every_field_is_documented_and_no_other(crew: Snapshot) -> None:
     _, section = REFERENCE.read_text(encoding="utf-8").split("\n## /status\n")
-    documented = re.findall(r"^\| `([\w.\[\]]+)` \|", section.split("\n## ")[0], re.MULTILINE)
+    documented = re.findall(r"^\| `([\w.\[\]]+)` \|", re.split("\n##+ ", section)[0], re.MULTILINE)
     assert documented == list(paths(json.loads(status(crew))))
 
 
 def test_one_process_says_nothing_of_workers(snapshot: Snapshot, crew: Snapshot) -> None:
     alone, several = json.loads(status(snapshot)), json.loads(status(crew))
     assert several.pop("workers") == {"wanted": 4, "running": 3, "restarts_total": 9}
-    assert [each.pop("worker") for each in several["transfers"]["running"]] == [4242, 4242]
+    for rows in (several["transfers"]["running"], several["waiting"]):
+        assert [each.pop("worker") for each in rows] == [4242, 4242]
+    assert (alone["server"].pop("workers"), several["server"].pop("workers")) == (1, 4)
     assert several == alone

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from freight.cli import main
-from freight.flow.budget import CONNECTION_COST, WINDOW_MIN
+from freight.flow.budget import WINDOW_MIN
+from freight.flow.costs import CONNECTION_COST
 from freight.flow.limits import default_memory
 
 
 def test_a_table_marks_what_was_asked_says_who_reckons_and_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--clients", "10000", "--memory", "64MiB", "--rtt", "40ms", "--rate", "1Gbit/s"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    heads = ["clients", "nodes", "memory", "window", "held", "to", "still", "rate", "each", "bound", "by"]
+    heads = ["clients", "nodes", "memory", "window", "held", "to", "rate", "each", "bound", "by"]
     assert lines[0].split() == heads
     marked = [line for line in lines if line.startswith("> ")]
     assert [line.split()[1:4] for line in marked] == [["10,000", "6", "64MiB"]]
@@ -39,6 +41,25 @@ def test_without_a_question_it_is_about_the_default_of_a_server_here(capsys: pyt
     assert [row["memory_bytes"] for row in rows if row["asked"]] == [default_memory()]
 
 
+def test_a_number_without_an_option_is_a_number_of_clients(capsys: pytest.CaptureFixture[str]) -> None:
+    def shown(*arguments: str) -> str:
+        assert main(["plan", *arguments]) == 0
+        return capsys.readouterr().out
+
+    assert shown("500") == shown("--clients", "500")
+    assert shown("500", "50", "--memory", "20MB") == shown("--clients", "500,50", "--memory", "20MB")
+
+
+@pytest.mark.parametrize("more", [[], ["--rtt", "40ms", "--rate", "1Gbit/s"], ["--memory", "4GiB"]])
+def test_every_column_is_explained_below_the_table(capsys: pytest.CaptureFixture[str], more: list[str]) -> None:
+    assert main(["plan", "500", *more]) == 0
+    table, legend = capsys.readouterr().out.split("\n\n", 1)
+    explained = [line.split("  ")[0] for line in legend.splitlines()]
+    for column in re.split(r" {2,}", table.splitlines()[0].strip()):
+        assert {"held": "held, to", "to": "held, to"}.get(column, column) in explained
+    assert ("<=" in table) == ("<=" in explained)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -50,8 +71,10 @@ def test_without_a_question_it_is_about_the_default_of_a_server_here(capsys: pyt
         (["--rtt", "0"], "--rtt: must be more than 0"),
         (["--rtt", "fast"], "--rtt: 'fast' is not a time"),
         (["--rate", "fast"], "--rate: 'fast' is not a rate"),
-        (["--mix", "quic=1"], "--mix: there is no kind 'quic'; known is clear, tls"),
-        (["huge.csv"], "unexpected extra argument"),
+        (["--mix", "quic=1"], "--mix: there is no kind 'quic'; there are clear, tls"),
+        (["huge.csv"], "CLIENTS: 'huge.csv' is not a number of clients; write 500, or 50,500,5000"),
+        (["64MiB"], "CLIENTS: '64MiB' is not a number of clients; write --memory 64MiB, or a number such as 500"),
+        (["0"], "CLIENTS: must be more than 0"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(

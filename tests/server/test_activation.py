@@ -14,6 +14,7 @@ import pytest
 
 from lineages import Lineage
 from managing import ACTIVATOR, passing
+from processes import environment, running
 from serving import Client, Served, find_program, run_python, until
 
 Serve = Callable[..., Served]
@@ -137,24 +138,14 @@ def test_systemds_own_activator_starts_it_with_the_first_connection(huge: Path, 
         port = port_of(free)
     command = (find_program("systemd-socket-activate") or "", f"--listen=127.0.0.1:{port}", "--fdname=files")
     keep = [f"--setenv={name}" for name in ("PYTHONPATH", "PATH")]
-    activator = subprocess.Popen(
-        [*command, *keep, sys.executable, "-m", "freight", "serve", str(huge), "--admin", "none"],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+    words = [*command, *keep, sys.executable, "-m", "freight", "serve", str(huge), "--admin", "none"]
+    with running(words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as activator:
         until(lambda: connects(port), "it listens")
         with Client("127.0.0.1", port) as client:
             client.get("/", "Range: bytes=0-9")
             assert client.answer().content == bytes(10)
         assert activator.stdout is not None
         assert activator.stdout.readline() == f"freight: serving {huge} at http://127.0.0.1:{port}/\n".encode()
-    finally:
-        activator.kill()
-        activator.wait()
-        assert activator.stdout is not None
-        activator.stdout.close()
 
 
 def connects(port: int) -> bool:

@@ -6,11 +6,13 @@ import json
 import socket
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from freight.flow.budget import WINDOW_MIN
 from serving import HUGE_BYTES as SIZE
 from serving import Client, Served, run_python, until
 
@@ -64,7 +66,7 @@ def test_a_download_is_shown_while_it_runs_and_counted_when_it_has_ended(huge: P
         status = server.status()
         (running,) = status["transfers"]["running"]
         assert running["blocked_on"] == "client"
-        assert 32 << 10 <= running["window"] < SIZE
+        assert WINDOW_MIN <= running["window"] < SIZE
         assert running["kernel_queue"] <= status["memory"]["kernel_send_bytes"]
         assert status["transfers"]["completed_total"] == 0
         assert status["transfers"]["bytes_total"] >= running["sent"]  # while it runs, and not first when it ends
@@ -97,6 +99,32 @@ def test_metrics_and_status_say_the_same(huge: Path, serve: Serve) -> None:
         assert samples[f"freight_transfers_aborted_total {reason}"] == count
     assert samples["freight_memory_budget_bytes"] == status["memory"]["budget_bytes"]
     assert round(samples["freight_start_time_seconds"], 6) == status["started_at"]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_lines_that_the_log_has_lost_are_counted(huge: Path, serve: Serve, workers: str) -> None:
+    with open("/dev/full", "wb") as full:
+        server = serve(huge, "--workers", workers, log_fd=full.fileno(), admin=True)
+        assert server.get("/", "Range: bytes=0-9").status == 206
+        until(lambda: server.status()["log"]["lost_total"] == 1, "the line is counted")
+        assert metrics(server)["freight_log_lost_total"] == 1
+
+
+def test_answers_that_nobody_takes_keep_no_health_check_waiting(huge: Path, serve: Serve, clients: ExitStack) -> None:
+    """More of them than the listener has room for; none is idle, and none stalls for long enough to be ended for it."""
+    server = serve(huge, "--per-client", "1", "--max-wait", "1h", "--idle-timeout", "1h", admin=True)
+    clients.enter_context(server.begin("/huge.bin"))
+    for number in range(200):
+        clients.enter_context(server.connect()).get(f"/huge.bin?{number}{'x' * 2000}")
+    until(lambda: server.gate()["waiting"] == 200, "all wait, and are in the answer")
+    for _ in range(200):
+        made = socket.socket()
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client = clients.enter_context(Client("127.0.0.1", server.admin_port, named="127.0.0.1", made=made))
+        client.get("/status")
+    for _ in range(3):
+        assert server.ask_admin("/healthz").content == b"ok\n"
+        assert len(server.status()["waiting"]) == 200
 
 
 def test_it_answers_while_nobody_else_is_let_in(huge: Path, serve: Serve) -> None:

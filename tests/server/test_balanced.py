@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from balancer import Balancer
+from balancer import Balancer, agent_port
 from lineages import Lineage, Loop
 from serving import HUGE_BYTES, Client, Served, until
 
@@ -26,7 +26,7 @@ def nodes(huge: Path, serve: Serve) -> list[Served]:
 @pytest.fixture
 def balancer(nodes: list[Served], tmp_path: Path) -> Iterator[Balancer]:
     """In front of them, knowing of each how many it can carry."""
-    ports = [int(node._next_line().rsplit(":", 1)[1].rstrip("/\n")) for node in nodes]
+    ports = [agent_port(node) for node in nodes]
     addresses = [f"127.0.0.1:{node.port}" for node in nodes]
     with Balancer(tmp_path, list(zip(addresses, ports, strict=True))) as made:
         for name in ("n1", "n2", "n3"):
@@ -102,6 +102,9 @@ def test_a_hand_over_is_nothing_that_the_balancer_sees(nodes: list[Served], bala
             finally:
                 loop.stop()
             assert loop.failed == []
+        # A third each is what equal weights give, and the agents have said what room there was meanwhile.
+        names = ("n1", "n2", "n3")
+        until(lambda: {balancer.show(name)["weight"] for name in names} == {"100"}, "HAProxy knows that all have room")
         before = taken(balancer)
         for _ in range(9):
             with Client("127.0.0.1", balancer.port) as client:

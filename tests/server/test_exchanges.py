@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,21 @@ Serve = Callable[..., Served]
 CONTENT = bytes(range(256)) * 40
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server for all tests here, since none changes it."""
+    root = tmp_path_factory.mktemp("site")
+    (root / "a.bin").write_bytes(CONTENT)
+    (root / "b.bin").write_bytes(CONTENT[::-1])
+    (root / "empty.bin").write_bytes(b"")
+    with closing(Served((str(root), "--idle-timeout", "1s"), "127.0.0.1", None, None)) as served:
+        yield served
+
+
 @pytest.fixture
-def house(tmp_path: Path, serve: Serve) -> Served:
-    (tmp_path / "a.bin").write_bytes(CONTENT)
-    (tmp_path / "b.bin").write_bytes(CONTENT[::-1])
-    (tmp_path / "empty.bin").write_bytes(b"")
-    return serve(tmp_path, "--idle-timeout", "1s")
+def house(shared: Served) -> Served:
+    shared.forget()
+    return shared
 
 
 def ends(client: Client) -> bytes:
@@ -68,11 +78,14 @@ def test_whoever_has_asked_for_more_already_does_not_go_before_all_others(house:
     """Who always has a request there would otherwise be the only one that is served."""
     part = b" HTTP/1.1\r\nHost: x\r\nRange: bytes=5-6\r\n\r\n"
     house.signal(signal.SIGSTOP)
-    with house.connect() as one, house.connect() as other:
-        one.send((b"GET /a.bin" + part) * 250)
-        other.send((b"GET /b.bin" + part) * 250)
+    try:
+        with house.connect() as one, house.connect() as other:
+            one.send((b"GET /a.bin" + part) * 250)
+            other.send((b"GET /b.bin" + part) * 250)
+            house.signal(signal.SIGCONT)
+            house.await_log("GET", count=500)
+    finally:
         house.signal(signal.SIGCONT)
-        house.await_log("GET", count=500)
     first = house.log[:250]
     assert min(sum(name in line for line in first) for name in ("/a.bin", "/b.bin")) > 50
 

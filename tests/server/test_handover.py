@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from freight.sample import write_sample
-from lineages import Lineage, children, live_through, runs
+from lineages import Lineage, live_through
+from processes import children, runs
 from serving import HUGE_BYTES, Client, Served, until
 from speaking import Speaker
 
@@ -78,6 +79,37 @@ def test_who_had_connected_and_not_asked_yet_is_answered_by_who_accepted_it(
     assert lineage.end() == 0
 
 
+@pytest.mark.parametrize("flags", [(), ("--workers", "2"), ("--tls-self-signed",)], ids=["one", "workers", "tls"])
+def test_a_client_that_was_being_answered_has_one_more_answer_that_says_that_its_connection_ends(
+    huge: Path, serve: Serve, found: Found, flags: tuple[str, ...]
+) -> None:
+    """The head of the running answer went out before the hand-over, so it could not say so."""
+    server = serve(huge, "--drain", "1h", "--idle-timeout", "1h", *flags)
+    lineage = found(server)
+    with server.begin() as client:
+        lineage.hand_over()
+        assert client.take(HUGE_BYTES) == bytes(HUGE_BYTES)
+        client.get("/", "Range: bytes=0-9")
+        answer = client.answer()
+        assert (answer.content, answer.fields["connection"]) == (bytes(10), "close")
+        assert client.rest() == b""
+    assert lineage.end() == 0
+
+
+def test_a_request_to_the_port_that_sends_on_to_https_is_answered_after_the_hand_over_too(
+    huge: Path, serve: Serve, found: Found
+) -> None:
+    """Its connection was there before."""
+    server = serve(huge, "--tls-self-signed", "--redirect-port", "0", "--drain", "1h")
+    lineage, port, idle = found(server), server.port_with(" from http://"), server.descriptors()
+    with Client(server.host, port) as client:
+        until(lambda: server.descriptors() > idle, "it was accepted")
+        lineage.hand_over()
+        client.get("/")
+        assert client.answer().status == 308
+    assert lineage.end() == 0
+
+
 def test_who_had_not_shaken_hands_yet_does_so_with_who_accepted_it(huge: Path, serve: Serve, found: Found) -> None:
     server = serve(huge, "--tls-self-signed", "--drain", "1h", "--idle-timeout", "1h")
     lineage = found(server)
@@ -127,7 +159,7 @@ def test_who_waits_in_line_keeps_its_place(huge: Path, serve: Serve, found: Foun
 def test_the_other_ports_are_the_successors_too(huge: Path, serve: Serve, found: Found) -> None:
     """What is asked after the hand-over is answered by the new one, while the old one still sends."""
     server = serve(huge, "--agent", "127.0.0.1:0", "--drain", "1h", admin=True)
-    agent_port = int(server._next_line().rsplit(":", 1)[1].rstrip("/\n"))
+    agent_port = server.port_with("freight: agent-check at ")
     lineage = found(server)
     with server.begin() as running:
         until(lambda: server.gate()["running"] == 1, "it runs")
@@ -151,7 +183,9 @@ def test_a_successor_that_does_not_start_changes_nothing(tmp_path: Path, huge: P
     with server.begin() as running:
         config.write_text("hiden = true\n")
         server.signal(signal.SIGUSR2)
-        assert server.await_log("this server goes on").endswith("its successor was not ready; it ended with status 2")
+        assert server.await_log("upgrade failed").endswith(
+            "the new process did not start serving; it ended with status 2"
+        )
         server.await_log("freight: ", "did you mean hidden?")
         assert server.get("/", "Range: bytes=0-9").content == bytes(10)
         config.write_text("hidden = false\n")
@@ -159,6 +193,7 @@ def test_a_successor_that_does_not_start_changes_nothing(tmp_path: Path, huge: P
             lineage.hand_over()
             assert running.take(HUGE_BYTES) == bytes(HUGE_BYTES)
             running.socket.close()
+            server.await_log(f"info process {server.pid}, which has handed over: stopped: 2 downloads completed")
             assert lineage.end() == 0
         finally:
             lineage.close()
@@ -186,7 +221,7 @@ def test_process_1_of_a_container_goes_on(huge: Path, serve: Serve, workers: str
     server = serve(huge, "--workers", workers, within=("unshare", "--pid", "--fork", "--kill-child"))
     (first,) = children(server.pid)
     os.kill(first, signal.SIGUSR2)
-    assert "it is process 1 of its container" in server.await_log("this server goes on")
+    assert "it is process 1 of a container" in server.await_log("upgrade failed")
     assert server.get("/", "Range: bytes=0-9").content == bytes(10)
 
 
@@ -203,14 +238,16 @@ def test_what_cannot_be_started_is_said(tmp_path: Path, huge: Path, serve: Serve
                 clients.enter_context(server.connect(receive_bytes=4096)).get("/")
             server.await_log("cannot accept more connections")
             server.signal(signal.SIGUSR2)
-            server.await_log("this server goes on", "Too many open files")
+            server.await_log("upgrade failed", "Too many open files")
         return
     python = tmp_path / "python"
     python.symlink_to(sys.executable)
     server = serve(huge, "--workers", workers, within=(sys.executable, "-c", _BY_ANOTHER_NAME, str(python)))
     python.unlink()
     server.signal(signal.SIGUSR2)
-    assert server.await_log("this server goes on").endswith(f"{python} could not be started")
+    assert server.await_log("upgrade failed").endswith(
+        f"{python} could not be started: No such file or directory; to upgrade, stop this server and start it again"
+    )
     assert server.get("/", "Range: bytes=0-9").content == bytes(10)
 
 

@@ -8,11 +8,9 @@ from typing import NamedTuple
 
 import pytest
 
-from freight.flow.budget import FIRST_WINDOW
+from freight.flow.budget import FAST_WINDOW
 from gauges import KIB, send_queues, socket_memory
 from serving import Client, Served, until
-
-pytestmark = pytest.mark.alone
 
 Serve = Callable[..., Served]
 
@@ -88,7 +86,7 @@ def test_a_pipeline_whose_answers_nobody_reads_holds_one_window_and_is_ended_by_
 ) -> None:
     server = pipeline.server
     (queued,) = send_queues(server)
-    assert 0 < queued <= FIRST_WINDOW
+    assert 0 < queued <= FAST_WINDOW
     spent = cpu_seconds(server)
     server.await_log(" stalled")
     # Who tries again and again spends seconds of it; a look now and then costs nothing that could be seen here.

@@ -6,10 +6,12 @@ import json
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from processes import running
 from serving import Served, find_program, until
 
 Serve = Callable[..., Served]
@@ -26,13 +28,50 @@ LOCAL = SIGNATURE + b"\x20\x00\x00\x00"
 REQUEST = b"GET /a.bin HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
+IMPATIENT = ("--idle-timeout", "1s", "--log-format", "json")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("site")
+    (root / "a.bin").write_bytes(CONTENT)
+    return root
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[dict[tuple[str, ...], Served]]:
+    """Servers by their options, each for all tests here that ask for these."""
+    servers: dict[tuple[str, ...], Served] = {}
+    yield servers
+    with ExitStack() as stack:
+        for server in servers.values():
+            stack.callback(server.close)
+
+
 @pytest.fixture
-def house(tmp_path: Path, serve: Serve) -> Callable[..., Served]:
-    """Starts a server with these options that waits a second for anything."""
-    (tmp_path / "a.bin").write_bytes(CONTENT)
-    return lambda *options, **others: serve(
-        tmp_path, "--idle-timeout", "1s", "--log-format", "json", *options, **others
-    )
+def house(root: Path, shared: dict[tuple[str, ...], Served]) -> Callable[..., Served]:
+    """A server with these options that waits a second for anything, and has logged nothing."""
+
+    def find(*options: str) -> Served:
+        if options not in shared:
+            shared[options] = Served((str(root), *IMPATIENT, *options), "127.0.0.1", None, None)
+        elif "--proxy-protocol" in options:
+            forget(shared[options])
+        else:
+            shared[options].forget()
+        return shared[options]
+
+    return find
+
+
+def forget(server: Served) -> None:
+    """:meth:`Served.forget` of one that wants a header: what begins with none is logged too."""
+    before = sum("not-proxied" in line for line in server.log)
+    with server.connect() as connection:
+        connection.send(b"no header\r\n\r\n")
+        assert received(connection.socket) == b""
+    server.await_log("not-proxied", count=before + 1)
+    server.forget_log()
 
 
 def logged(server: Served, *words: str, count: int = 1) -> dict[str, object]:
@@ -192,9 +231,9 @@ def test_a_header_cut_off_by_its_sender_ends_the_connection(house: Callable[...,
     assert logged(server, "not-proxied")["status"] == 0
 
 
-def test_a_port_that_is_only_knocked_at_says_nothing_in_the_log(house: Callable[..., Served]) -> None:
+def test_a_port_that_is_only_knocked_at_says_nothing_in_the_log(serve: Serve, root: Path) -> None:
     """A check of a load balancer, every second."""
-    server = house("--proxy-protocol")
+    server = serve(root, *IMPATIENT, "--proxy-protocol")
     server.connect().socket.close()
     with server.connect() as silent:
         assert received(silent.socket) == b""
@@ -205,8 +244,8 @@ def test_a_port_that_is_only_knocked_at_says_nothing_in_the_log(house: Callable[
     assert len(server.log) == 1
 
 
-def test_who_has_sent_no_header_does_not_delay_the_end(house: Callable[..., Served]) -> None:
-    server = house("--proxy-protocol", "--drain", "1h", "--idle-timeout", "1h")
+def test_who_has_sent_no_header_does_not_delay_the_end(serve: Serve, root: Path) -> None:
+    server = serve(root, "--proxy-protocol", "--drain", "1h", "--idle-timeout", "1h")
     with server.connect() as silent, server.connect() as kept:
         kept.send(LINE + REQUEST)
         kept.answer()
@@ -215,9 +254,9 @@ def test_who_has_sent_no_header_does_not_delay_the_end(house: Callable[..., Serv
     assert server.wait() == 0
 
 
-def test_a_client_of_ip_version_4_is_one_at_a_socket_of_both_versions(house: Callable[..., Served]) -> None:
+def test_a_client_of_ip_version_4_is_one_at_a_socket_of_both_versions(serve: Serve, root: Path) -> None:
     try:
-        server = house(*TRUSTED, host="::")
+        server = serve(root, *IMPATIENT, *TRUSTED, host="::")
     except AssertionError:
         pytest.skip("this machine has no IPv6")
     for fields, client in (("", "127.0.0.1"), ("X-Forwarded-For: 198.51.100.7\r\n", "198.51.100.7")):
@@ -272,7 +311,7 @@ http {{
 @pytest.fixture
 def nginx(tmp_path: Path) -> Iterator[Callable[[Served], int]]:
     """Starts nginx in front of a server, set as docs/how-to/behind-a-proxy.md says; its port."""
-    started: list[subprocess.Popen[bytes]] = []
+    started = ExitStack()
 
     def start(server: Served) -> int:
         with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -283,14 +322,12 @@ def nginx(tmp_path: Path) -> Iterator[Callable[[Served], int]]:
         program = find_program("nginx")
         assert program is not None
         command = [program, "-p", str(here), "-c", str(here / "conf"), "-e", str(here / "error.log")]
-        started.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        started.enter_context(running(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         until(lambda: accepts(port), "nginx listens")
         return port
 
-    yield start
-    for process in started:
-        process.terminate()
-        process.wait(20)
+    with started:
+        yield start
 
 
 def accepts(port: int) -> bool:

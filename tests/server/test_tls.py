@@ -31,7 +31,7 @@ def failure(*arguments: str) -> str:
 
 def strict(server: Served) -> ssl.SSLSocket:
     """A client that has asked for a body up to the connection's end, and takes no end for one but TLS's own."""
-    plain = socket.create_connection((server.host, server.port))
+    plain = socket.create_connection((server.host, server.port), 20)
     client = trusting_all().wrap_socket(plain, suppress_ragged_eofs=False)
     client.sendall(b"GET / HTTP/1.0\r\n\r\n")
     return client
@@ -95,7 +95,7 @@ def test_a_session_is_resumed(huge: Path, serve: Serve, pair: Pair, version: ssl
         first.answer()
         assert isinstance(first.socket, ssl.SSLSocket)
         session = first.socket.session
-    plain = socket.create_connection((server.host, server.port))
+    plain = socket.create_connection((server.host, server.port), 20)
     with context.wrap_socket(plain, server_hostname="localhost", session=session) as second:
         assert second.session_reused
 
@@ -141,7 +141,7 @@ def test_nonsense_for_a_handshake_ends_that_connection_only(
     huge: Path, serve: Serve, pair: Pair, nonsense: bytes
 ) -> None:
     server = serve(huge, *pair.flags, "--idle-timeout", "2s")
-    with socket.create_connection((server.host, server.port)) as plain:
+    with socket.create_connection((server.host, server.port), 20) as plain:
         plain.sendall(nonsense)
         plain.settimeout(20)
         try:
@@ -156,7 +156,7 @@ def test_slow_handshakes_keep_nobody_out(huge: Path, serve: Serve, pair: Pair, c
     """Many more than may shake hands at once say half a word, and are sent away for who says all of it."""
     server = serve(huge, *pair.flags, admin=True)
     for _ in range(STALLED_HANDSHAKES):
-        idle = clients.enter_context(socket.create_connection((server.host, server.port)))
+        idle = clients.enter_context(socket.create_connection((server.host, server.port), 20))
         idle.sendall(b"\x16\x03\x01\x02\x00")
     assert server.get("/", "Range: bytes=0-9").content == bytes(10)
     assert server.gate()["running"] == 0
@@ -164,7 +164,7 @@ def test_slow_handshakes_keep_nobody_out(huge: Path, serve: Serve, pair: Pair, c
 
 def test_a_handshake_that_is_not_finished_is_given_up(huge: Path, serve: Serve, pair: Pair) -> None:
     server = serve(huge, *pair.flags, "--idle-timeout", "1s")
-    with socket.create_connection((server.host, server.port)) as idle:
+    with socket.create_connection((server.host, server.port), 20) as idle:
         idle.settimeout(20)
         assert idle.recv(1) == b""
 
@@ -178,14 +178,33 @@ def test_sighup_brings_a_new_certificate_and_who_runs_goes_on(huge: Path, serve:
         new.cert.rename(pair.cert)
         new.key.rename(pair.key)
         server.signal(signal.SIGHUP)
-        server.await_log("the certificate was read again")
+        server.await_log("certificate reloaded")
         with server.connect() as other:
             assert fingerprint(other) != old
         assert first + client.take(SIZE - 100_000) == bytes(SIZE)
         pair.key.write_text("nonsense")
         server.signal(signal.SIGHUP)
-        assert "has no private key in PEM" in server.await_log("the certificate is as it was")
+        assert "has no private key in PEM" in server.await_log("certificate not reloaded")
         assert server.get("/", "Range: bytes=0-9").status == 206
+
+
+def test_a_certificate_that_is_a_fifo_is_refused_on_reload_and_keeps_nobody_waiting(
+    huge: Path, serve: Serve, tmp_path: Path
+) -> None:
+    """To open a FIFO waits for its writer: for ever, on the loop."""
+    pair = make_pair(tmp_path, "pair")
+    server = serve(huge, *pair.flags)
+    for path in (pair.cert, pair.key):
+        kept = path.read_bytes()
+        path.unlink()
+        os.mkfifo(path)
+        server.signal(signal.SIGHUP)
+        server.await_log(str(path), "FIFO")
+        assert server.get("/", "Range: bytes=0-9").status == 206
+        path.unlink()
+        path.write_bytes(kept)
+    server.signal()
+    assert server.wait() == 0
 
 
 def test_a_pair_that_is_none_is_named_at_the_start(huge: Path, tmp_path: Path) -> None:
@@ -199,17 +218,16 @@ def test_a_pair_that_is_none_is_named_at_the_start(huge: Path, tmp_path: Path) -
     assert f"tls-cert: the certificate in {late.cert} has expired" in failure(str(huge), *late.flags)
     assert f"tls-key: {one.cert} has no private key in PEM" in failure(str(huge), *flags, str(one.cert))
     assert "tls-key: cannot read /nowhere: No such file" in failure(str(huge), *flags, "/nowhere")
-    assert "tls-key: is missing" in failure(str(huge), "--tls-cert", str(one.cert))
+    assert "--tls-cert: needs --tls-key too" in failure(str(huge), "--tls-cert", str(one.cert))
     assert "--tls-self-signed makes a certificate of its own" in failure(str(huge), "--tls-self-signed", *one.flags)
-    assert "--redirect-port: there is no HTTPS" in failure(str(huge), "--redirect-port", "0")
+    assert "--redirect-port: there is no HTTPS to redirect to" in failure(str(huge), "--redirect-port", "0")
 
 
 def test_a_certificate_of_its_own_is_told_by_its_fingerprint(huge: Path, serve: Serve) -> None:
     server = serve(huge, "--tls-self-signed")
-    said = server._next_line()
-    assert said.startswith("freight: certificate of SHA-256 ")
+    said = server.line_with("self-signed certificate, SHA-256 fingerprint ")
     with server.connect() as client:
-        assert said.split()[4].rstrip(",") == fingerprint(client).hex(":").upper()
+        assert said.split()[-1] == fingerprint(client).hex(":").upper()
         client.get("/", "Range: bytes=0-9")
         assert client.answer().content == bytes(10)
 
@@ -229,7 +247,7 @@ def test_plain_http_is_sent_on_to_https(
     huge: Path, serve: Serve, pair: Pair, target: str, host: str, status: int, location: str | None
 ) -> None:
     server = serve(huge, *pair.flags, "--redirect-port", "0")
-    port = int(server._next_line().rstrip("/\n").rsplit(":", 1)[1])
+    port = server.port_with(" from http://")
     with Client(server.host, port, named=host) as client:
         client.get(target)
         answer = client.answer()
@@ -240,7 +258,7 @@ def test_plain_http_is_sent_on_to_https(
 
 def test_a_proxy_header_comes_before_the_handshake(huge: Path, serve: Serve, pair: Pair) -> None:
     server = serve(huge, *pair.flags, "--proxy-protocol")
-    with socket.create_connection((server.host, server.port)) as plain:
+    with socket.create_connection((server.host, server.port), 20) as plain:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         spoken = trusting_all().wrap_bio(incoming, outgoing)
         with pytest.raises(ssl.SSLWantReadError):
@@ -275,7 +293,7 @@ def test_the_status_names_the_wire_of_a_download_and_copies_are_no_zero_copies(
 
 def test_who_is_asked_to_stop_finishes_what_runs(huge: Path, serve: Serve, pair: Pair) -> None:
     server = serve(huge, *pair.flags)
-    with server.begin() as client, socket.create_connection((server.host, server.port)):  # one that never says a word
+    with server.begin() as client, socket.create_connection((server.host, server.port), 20):  # and one in silence
         client.take(100_000)
         server.signal()
         assert len(client.take(SIZE - 100_000)) == SIZE - 100_000

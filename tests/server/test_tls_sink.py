@@ -19,6 +19,7 @@ from certificates import Pair, trusting_all
 from freight.flow.pump import CALLS
 from freight.server.certificate import load
 from freight.server.tls import Tls, TlsSink
+from serving import PATIENCE_SECONDS
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 FILE_BYTES = 3 << 20
@@ -56,15 +57,17 @@ def connected(pair: Pair, version: ssl.TLSVersion, receive: int, send: int) -> I
     """A sink that has shaken hands, and the other end; what their kernels buffer is bounded."""
     with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as peer:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        peer.settimeout(PATIENCE_SECONDS)
         peer.connect(listening.getsockname())
         accepted, _ = listening.accept()
+        accepted.settimeout(PATIENCE_SECONDS)
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send)
         tls = Tls(lambda: load(pair.cert, pair.key))
         with tls.wrap(accepted) as ours:
-            shaking = threading.Thread(target=ours.do_handshake)
+            shaking = threading.Thread(target=ours.do_handshake, daemon=True)
             shaking.start()
             theirs = trusting_all(version).wrap_socket(peer)
-            shaking.join()
+            shaking.join(PATIENCE_SECONDS)
             ours.setblocking(False)
             theirs.settimeout(5)
             with theirs:

@@ -19,8 +19,6 @@ from gauges import KIB
 from netns import HERE
 from serving import Client, Served, until
 
-pytestmark = pytest.mark.alone
-
 Serve = Callable[..., Served]
 
 SIZE = 64_000_000
@@ -57,7 +55,7 @@ class Viewer(Client):
 def send_queues(server: Served) -> int:
     """What the kernel holds to send on the admin listener's connections, in bytes."""
     ss = ["ss", "-tmnH", "state", "connected", "sport", "=", f":{server.admin_port}"]
-    shown = subprocess.run(ss, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(ss, capture_output=True, text=True, timeout=20, check=True).stdout
     return sum(int(found) for found in re.findall(r"skmem:\(.*?,w(\d+),", shown))
 
 

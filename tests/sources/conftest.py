@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+from freight.disk import DiskPool
 
 
 def open_descriptors() -> list[str]:
@@ -29,9 +30,10 @@ def no_leak() -> Iterator[None]:
 
 
 @pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(2) as executor:
-        yield executor
+def pool() -> Iterator[DiskPool]:
+    made = DiskPool()
+    yield made
+    made.close()
 
 
 @pytest.fixture(params=[False, True], ids=["openat2", "stepwise"])

@@ -233,13 +233,13 @@ def test_a_directory_swapped_for_a_link_while_we_open_never_leads_outside(
 
     seen = set()
     with Root(str(tree), links, stepwise=stepwise) as root:
-        swapper = threading.Thread(target=swap)
+        swapper = threading.Thread(target=swap, daemon=True)
         swapper.start()
         while not done.is_set():
             try:
                 seen.add(content(root, "sub", "secret"))
             except OSError:
                 continue
-        swapper.join()
+        swapper.join(60)
         seen.add(content(root, "sub", "secret"))
     assert seen == {INSIDE}

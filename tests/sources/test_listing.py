@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 import os
+import re
 import socket
 import tempfile
 import threading
 import tracemalloc
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,12 +23,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from freight.disk import DiskPool
 from freight.errors import Changed, ShortRead
 from freight.model import Absence, Resource
 from freight.ports import Reader
 from freight.sources import entries, page
-from freight.sources.listing import HTML, JSON, ListingReader
+from freight.sources.listing import HTML, JSON, PAGES, ListingReader
 from freight.sources.local import LocalSource
+
+ASKING = "192.0.2.1"
 
 pytestmark = pytest.mark.usefixtures("no_leak")
 
@@ -33,13 +39,14 @@ pytestmark = pytest.mark.usefixtures("no_leak")
 class Page(HTMLParser):
     """What a browser makes of a listing: its rows, its elements, and every attribute."""
 
-    VOID = frozenset({"meta"})
+    VOID = frozenset({"meta", "link", "input"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.rows: list[tuple[str, str]] = []  # href, text
         self.attributes: list[tuple[str, str, str | None]] = []
-        self.title = self.heading = ""
+        self.title = self.heading = self.counts = ""
+        self.ways: dict[str, str] = {}  # rel or text of a link to another page: its query
         self.sorted: dict[str, str] = {}
         self.path: list[str] = []
         self.feed(text)
@@ -53,6 +60,8 @@ class Page(HTMLParser):
         values = dict(attrs)
         if tag == "a" and "tbody" in self.path and values.get("rel") != "up":
             self.rows.append((values["href"] or "", ""))
+        if tag == "a" and "nav" in self.path and "rel" in values:
+            self.ways[values["rel"] or ""] = values["href"] or ""
         if tag == "th" and "aria-sort" in values:
             self.sorted["aria-sort"] = values["aria-sort"] or ""
 
@@ -65,6 +74,7 @@ class Page(HTMLParser):
             self.rows[-1] = (href, text + data)
         self.title += data if "title" in self.path else ""
         self.heading += data if "h1" in self.path else ""
+        self.counts += data if {"div", "p"} <= set(self.path) else ""
 
     @property
     def names(self) -> list[bytes]:
@@ -81,9 +91,9 @@ def named(href: str) -> bytes:
 
 
 async def opened(source: LocalSource, target: str, media_type: str) -> Reader:
-    found = await source.locate(target)
+    found = await source.locate(target, ASKING)
     assert isinstance(found, Resource)
-    reader = await source.open(found, media_type)
+    reader = await source.open(found, media_type, ASKING)
     assert not isinstance(reader, Absence)
     return reader
 
@@ -96,12 +106,13 @@ def pieces(reader: Reader) -> Iterator[bytes]:
 
 
 def listed(root: Path, target: str = "/", media_type: str = HTML, **options: Any) -> str:
-    with ThreadPoolExecutor(1) as pool:
-        source = LocalSource(root, pool=pool, **options)
-        try:
-            return b"".join(pieces(asyncio.run(opened(source, target, media_type)))).decode()
-        finally:
-            source.close()
+    pool = DiskPool()
+    source = LocalSource(root, pool=pool, **options)
+    try:
+        return b"".join(pieces(asyncio.run(opened(source, target, media_type)))).decode()
+    finally:
+        source.close()
+        pool.close()
 
 
 def names(root: Path, target: str = "/", **options: Any) -> list[bytes]:
@@ -144,9 +155,35 @@ def test_both_media_types_list_exactly_the_visible_names_in_order(
             os.utime(path, ns=(0, number))
             if not name.startswith(b"."):
                 value = {"name": 0, "size": 0 if is_directory else number, "date": number}[by]
-                keys[(is_directory is (order == "desc"), value, os.fsdecode(name))] = name
+                keys[(is_directory is (order == "desc"), value, *as_people_count(os.fsdecode(name)))] = name
         expected = [keys[key] for key in sorted(keys, reverse=order == "desc")]
-        assert names(Path(directory), f"/?sort={by}&order={order}", entries_at_once=window) == expected
+        query = f"sort={by}&order={order}"
+        assert names(Path(directory), f"/?{query}", entries_at_once=window) == expected
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(page, "ENTRIES", size := data.draw(st.integers(1, 5)))
+            forth, last = follow(Path(directory), f"?{query}", "next", entries_at_once=window)
+            back, _ = follow(Path(directory), last, "prev", entries_at_once=window)
+        assert forth == ([expected[at : at + size] for at in range(0, len(expected), size)] or [[]])
+        assert back == forth[::-1]
+
+
+def as_people_count(name: str) -> tuple[tuple[tuple[int, int], ...], str]:
+    """What a name is sorted by: its characters in lower case, a number among them as such; of equals, itself."""
+    pieces = re.findall("[0-9]+|[^0-9]", name.casefold(), re.DOTALL)
+    return tuple((ord("0"), int(each)) if each[0] in "0123456789" else (ord(each), 0) for each in pieces), name
+
+
+def follow(root: Path, query: str, way: str, **options: Any) -> tuple[list[list[bytes]], str]:
+    """The names on each page, from one on by its link to the ``next`` or ``prev``, and the query of the last."""
+    found = []
+    media_type = PAGES
+    while True:
+        seen = Page(listed(root, "/" + query, media_type, **options))
+        found.append(seen.names)
+        if way not in seen.ways:
+            return found, query
+        query, media_type = seen.ways[way], HTML  # a link to a page has a page, whoever follows it
+        assert len(found) < 100
 
 
 def test_directories_come_first_whichever_way_it_is_sorted(tmp_path: Path) -> None:
@@ -204,7 +241,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     seen = Page(html)
     assert sorted(seen.names) == sorted(os.fsencode(name) for name in HOSTILE)
     tags = {tag for tag, _, _ in seen.attributes}
-    assert tags <= {"html", "meta", "th", "a", "span", "td", "time"}
+    assert tags <= {"html", "meta", "link", "div", "p", "form", "input", "tr", "th", "a", "span", "td", "time"}
     assert not [name for _, name, _ in seen.attributes if name.startswith("on")]
     assert not [c for c in html if c != "\n" and (ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 or c == "\u202e")]
     assert inner.name in seen.title and seen.heading.endswith(inner.name)
@@ -243,6 +280,95 @@ def test_json_tells_type_size_and_time(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "ordered",
+    [
+        ["file1.csv", "file2.csv", "file10.csv", "file100.csv"],
+        ["a.txt", "huge.csv", "README.md", "zero"],
+        ["part-08", "part-8", "part-9", "part-010"],
+        ["1", "2", "10", "20", "100"],
+        ["v1.2.9", "v1.2.10", "v1.10.0"],
+        ["a", "a 2", "a-1", "a1", "aa"],
+        ["x" + "9" * 100, "x1" + "0" * 100],
+        ["B", "b", "C"],
+    ],
+)
+def test_names_are_sorted_as_people_count(tmp_path: Path, ordered: list[str]) -> None:
+    for name in ordered:
+        (tmp_path / name).write_bytes(b"")
+    assert names(tmp_path) == [name.encode() for name in ordered]
+    assert names(tmp_path, "/?order=desc") == [name.encode() for name in reversed(ordered)]
+
+
+def test_a_browser_has_pages_of_a_thousand_and_all_others_have_all(tmp_path: Path) -> None:
+    fill(tmp_path, 2500)
+    first = Page(listed(tmp_path, "/", PAGES))
+    assert len(first.names) == 1000 and first.names[0] == b"file-000000.parquet"
+    assert first.counts.strip() == "2,500 files. This page has 1\u20131,000. Other pages"
+    assert len(names(tmp_path)) == 2500
+    last = Page(listed(tmp_path, "/?before=", PAGES))
+    assert (last.names[0], last.names[-1]) == (b"file-001500.parquet", b"file-002499.parquet")
+    assert last.ways.keys() == {"prev"} and "1,501\u20132,500" in last.counts
+
+
+@pytest.mark.parametrize(
+    "query", ["after=", "sort=size&after=file", "sort=date&after=x/file", "sort=size&before=1/", "after=/", "before"]
+)
+def test_a_place_that_is_none_is_the_edge(tmp_path: Path, query: str) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    assert Page(listed(tmp_path, f"/?{query}", PAGES)).names == [b"file"]
+
+
+def test_a_place_behind_the_last_entry_has_a_page_that_leads_back(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"")
+    seen = Page(listed(tmp_path, "/?after=c", PAGES))
+    assert seen.names == [] and "No entry follows here any more." in seen.counts
+    assert '<a href="./">First</a>' in listed(tmp_path, "/?after=c", PAGES)
+
+
+def test_what_stays_is_on_one_page_whatever_comes_and_goes_between_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "ENTRIES", 3)
+    for number in range(10):
+        (tmp_path / f"{number}").write_bytes(b"")
+    first = Page(listed(tmp_path, "/", PAGES))
+    for gone in ("0", "2"):  # the page's first, and the one that the next page comes behind
+        (tmp_path / gone).unlink()
+    (tmp_path / "0-new").write_bytes(b"")
+    second = Page(listed(tmp_path, "/" + first.ways["next"], PAGES))
+    assert (first.names, second.names) == ([b"0", b"1", b"2"], [b"3", b"4", b"5"])
+
+
+def test_a_filter_is_of_names_in_any_case_and_on_every_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "ENTRIES", 2)
+    for name in ("A+b&1", "xa+B&2", "a+b&3x", "ab", ".a+b&4"):
+        (tmp_path / name).write_bytes(b"")
+    target = "/?filter=a%2Bb%26"
+    assert names(tmp_path, target) == [b"A+b&1", b"a+b&3x", b"xa+B&2"]
+    assert follow(tmp_path, target[1:], "next")[0] == [[b"A+b&1", b"a+b&3x"], [b"xa+B&2"]]
+    seen = Page(listed(tmp_path, target))
+    assert seen.counts.strip().startswith("3 files, 0\xa0B with \u201ca+b&\u201d in the name. Show all")
+    assert ("input", "value", "a+b&") in seen.attributes
+    heads = [value for tag, name, value in seen.attributes if tag == "a" and name == "href" and "sort=" in str(value)]
+    assert len(heads) == 3 and all(str(head).endswith("&filter=a%2Bb%26") for head in heads)
+    nothing = Page(listed(tmp_path, "/?filter=%3Cb%3E%FF"))
+    assert nothing.names == [] and "Nothing has \u201c<b>\\xff\u201d in the name" in nothing.counts
+
+
+def test_a_page_runs_its_own_script_and_no_other(tmp_path: Path) -> None:
+    """CSP level 3, section 2.3.1: a hash is of the whole text of the element."""
+    (tmp_path / "<script>alert(1)<script>").write_bytes(b"")
+    html = listed(tmp_path, "/", PAGES)
+    allowed = dict(each.split(" ", 1) for each in page.POLICY.split("; "))
+    for kind in ("style", "script"):
+        texts = re.findall(rf"<{kind}>(.*?)</{kind}>", html, re.DOTALL)
+        hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts]
+        assert allowed[f"{kind}-src"] == " ".join(f"'sha256-{each}'" for each in hashes)
+    assert allowed["default-src"] == "'none'"
+
+
 def test_an_empty_directory_is_a_whole_document(tmp_path: Path) -> None:
     assert "This directory is empty." in listed(tmp_path)
     assert json.loads(listed(tmp_path, "/", JSON)) == {"path": "/", "entries": []}
@@ -252,7 +378,7 @@ def test_the_page_says_how_much_there_is(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     for name in ("a", "b"):
         (tmp_path / name).write_bytes(b"x" * 1024)
-    assert "1 directory, 2 files (2.0 KiB)" in listed(tmp_path)
+    assert Page(listed(tmp_path)).counts.strip() == "1 directory, 2 files, 2.05\xa0kB"
 
 
 @pytest.mark.parametrize(
@@ -281,29 +407,27 @@ def test_crumbs_lead_to_every_directory_above(tmp_path: Path) -> None:
     hrefs = [value for tag, name, value in seen.attributes if (tag, name) == ("a", "href") and value]
     above = [urlsplit(urljoin("http://host/a/b/c/", href)).path for href in hrefs if href.startswith("..")]
     assert above == ["/", "/a/", "/a/b/", "/a/b/"]
-    assert seen.heading == "root/a/b/c"
+    assert seen.heading == seen.title == f"{tmp_path.name}/a/b/c"
+
+
+def test_the_root_is_called_what_is_served(tmp_path: Path) -> None:
+    """And not root, as if it were the superuser's."""
+    (tmp_path / "my data").mkdir()
+    assert Page(listed(tmp_path / "my data")).heading == "my data"
+    assert Page(listed(tmp_path / "my data" / "..")).heading == tmp_path.name
+    directory = entries.Directory.asked((), (), "freight")
+    with closing(DiskPool()) as pool:
+        source = LocalSource("/", pool=pool)
+        found = asyncio.run(source.locate("/", ASKING))
+        source.close()
+    assert isinstance(found, Resource) and found.key == directory
 
 
 def test_the_head_is_small_however_deep_the_directory() -> None:
-    assert len(page.head(("\u202e",) * 1000, entries.Order()).encode()) < 64 * 1024
-    assert len(page.head(('"' * 255,) * 16, entries.Order()).encode()) < 64 * 1024
-
-
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [
-        (0, "0 B"),
-        (1023, "1023 B"),
-        (1024, "1.0 KiB"),
-        (10**10, "9.3 GiB"),
-        (100 * 1024, "100 KiB"),
-        (1000 * 1024, "1.0 MiB"),
-        (1024**2 - 1, "1.0 MiB"),
-        (2**63 - 1, "8.0 EiB"),
-    ],
-)
-def test_sizes_read_as_people_write_them(size: int, expected: str) -> None:
-    assert page.amount(size) == expected
+    window = entries.Window([], 0, 10**9, 10**9)
+    for names in (("\u202e",) * 1000, ('"' * 255,) * 16):
+        directory = entries.Directory(names, served='"' * 255, matching="&" * 255)
+        assert len(page.head(directory, window, 1000, 10**18).encode()) < 64 * 1024
 
 
 @pytest.mark.parametrize(
@@ -330,9 +454,12 @@ def fill(directory: Path, count: int) -> None:
         os.close(fd)
 
 
-def test_a_directory_of_100_000_entries_is_listed_in_order_from_bounded_memory(tmp_path: Path) -> None:
-    fill(tmp_path, 100_000)
-    with ThreadPoolExecutor(1) as pool:
+ENTRIES = 10 * entries.WINDOW
+
+
+def test_a_directory_of_many_windows_is_listed_in_order_from_bounded_memory(tmp_path: Path) -> None:
+    fill(tmp_path, ENTRIES)
+    with closing(DiskPool()) as pool:
         source = LocalSource(tmp_path, pool=pool)
         reader = asyncio.run(opened(source, "/", JSON))
         count, tail = 0, b""
@@ -350,8 +477,24 @@ def test_a_directory_of_100_000_entries_is_listed_in_order_from_bounded_memory(t
         finally:
             tracemalloc.stop()
         source.close()
-    assert count == 100_000
+    assert count == ENTRIES
     assert peak < 8 * 1024**2
+
+
+def test_a_page_of_a_large_directory_takes_little_memory(tmp_path: Path) -> None:
+    fill(tmp_path, 20_000)
+    with closing(DiskPool()) as pool:
+        source = LocalSource(tmp_path, pool=pool, entries_at_once=334, piece_bytes=32 * 1024)  # as in a budget of 20 MB
+        reader = asyncio.run(opened(source, "/?before=file-012000.parquet", PAGES))
+        tracemalloc.start()
+        try:
+            sizes = [len(piece) for piece in pieces(reader)]
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        source.close()
+    assert max(sizes) <= 32 * 1024
+    assert peak < 1024**2
 
 
 AT_ONCE = 500
@@ -362,9 +505,7 @@ def fill_six_windows(root: Path) -> None:
         (root / f"{number:04}").write_bytes(b"")
 
 
-def test_entries_that_stay_are_listed_once_whatever_else_comes_and_goes(
-    tmp_path: Path, pool: ThreadPoolExecutor
-) -> None:
+def test_entries_that_stay_are_listed_once_whatever_else_comes_and_goes(tmp_path: Path, pool: DiskPool) -> None:
     fill_six_windows(tmp_path)
     source = LocalSource(tmp_path, pool=pool, entries_at_once=AT_ONCE)
     reader = asyncio.run(opened(source, "/", JSON))
@@ -380,7 +521,7 @@ def test_entries_that_stay_are_listed_once_whatever_else_comes_and_goes(
     assert seen == sorted(seen)
 
 
-def test_a_directory_removed_meanwhile_never_ends_as_a_whole_listing(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
+def test_a_directory_removed_meanwhile_never_ends_as_a_whole_listing(tmp_path: Path, pool: DiskPool) -> None:
     root = tmp_path / "sub"
     root.mkdir()
     fill_six_windows(root)
@@ -411,11 +552,11 @@ class Slow(ListingReader):
 
 
 def test_a_listing_closed_while_it_is_read_keeps_its_descriptor_until_the_read_ends(
-    tmp_path: Path, pool: ThreadPoolExecutor
+    tmp_path: Path, pool: DiskPool
 ) -> None:
     fill(tmp_path, 1000)  # more than go by between two pauses
     source = LocalSource(tmp_path, pool=pool)
-    found = asyncio.run(source.locate("/"))
+    found = asyncio.run(source.locate("/", ASKING))
     assert isinstance(found, Resource) and isinstance(found.key, entries.Directory)
     fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
     reader = Slow(HTML, fd, found.key, root=source._root, hidden=False, at_once=AT_ONCE, piece=64 * 1024)

@@ -6,19 +6,23 @@ import asyncio
 import errno
 import os
 import resource
+import signal
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from freight.core.target import encode
+from freight.disk import DiskPool
 from freight.errors import Changed, Unservable
 from freight.model import Absence, Missing, Resource
 from freight.ports import Reader
 from freight.sources.local import FileReader, LocalSource
+
+ASKING = "192.0.2.1"
 
 ABSENT = Absence(Missing.ABSENT)
 UNKNOWN = "application/octet-stream"
@@ -44,11 +48,11 @@ def tree(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def locate(tree: Path, pool: ThreadPoolExecutor, stepwise: bool, no_leak: None) -> Locate:
+def locate(tree: Path, pool: DiskPool, stepwise: bool, no_leak: None) -> Locate:
     def look(target: str, **options: bool) -> Resource | Absence:
         source = LocalSource(tree, pool=pool, stepwise=stepwise, **options)
         try:
-            return asyncio.run(source.locate(target))
+            return asyncio.run(source.locate(target, ASKING))
         finally:
             source.close()
 
@@ -57,9 +61,9 @@ def locate(tree: Path, pool: ThreadPoolExecutor, stepwise: bool, no_leak: None) 
 
 async def taken(source: LocalSource, target: str) -> bytes:
     """A file's bytes as the source hands them out."""
-    found = await source.locate(target)
+    found = await source.locate(target, ASKING)
     assert isinstance(found, Resource)
-    reader = await source.open(found, found.media_types[0])
+    reader = await source.open(found, found.media_types[0], ASKING)
     assert not isinstance(reader, Absence)
     with reader:
         descriptor = reader.fileno()
@@ -69,9 +73,9 @@ async def taken(source: LocalSource, target: str) -> bytes:
 
 def opened(source: LocalSource, target: str) -> FileReader:
     async def reader() -> FileReader:
-        found = await source.locate(target)
+        found = await source.locate(target, ASKING)
         assert isinstance(found, Resource)
-        reader = await source.open(found, found.media_types[0])
+        reader = await source.open(found, found.media_types[0], ASKING)
         assert isinstance(reader, FileReader)
         return reader
 
@@ -198,20 +202,20 @@ def test_a_directory_is_a_listing_in_two_media_types(locate: Locate, target: str
 
 @pytest.mark.parametrize("linked", [False, True], ids=["file", "link"])
 def test_a_single_file_answers_at_the_root_and_at_its_name(
-    tree: Path, pool: ThreadPoolExecutor, stepwise: bool, linked: bool
+    tree: Path, pool: DiskPool, stepwise: bool, linked: bool
 ) -> None:
     name = "absolute.csv" if linked else "data.csv"
     source = LocalSource(tree / name, pool=pool, stepwise=stepwise)
     for target in ("/", f"/{name}", "/?x=1"):
-        found = asyncio.run(source.locate(target))
-        assert isinstance(found, Resource) and found.name == name
+        found = asyncio.run(source.locate(target, ASKING))
+        assert isinstance(found, Resource) and found.name == found.only == name
         assert asyncio.run(taken(source, target)) == b"a,b\n1,2\n"
     for target in ("/sub/", f"/{name}/", "/link.csv", "/secret.csv", f"/{name}/x"):
-        assert asyncio.run(source.locate(target)) == ABSENT
+        assert asyncio.run(source.locate(target, ASKING)) == Absence(Missing.ABSENT, only=name)
     source.close()
 
 
-def test_a_link_the_operator_turns_to_another_file_is_followed(tree: Path, pool: ThreadPoolExecutor) -> None:
+def test_a_link_the_operator_turns_to_another_file_is_followed(tree: Path, pool: DiskPool) -> None:
     (tree / "new.csv").write_bytes(b"new")
     (tree / "current").symlink_to("data.csv")
     source = LocalSource(tree / "current", pool=pool)
@@ -224,7 +228,7 @@ def test_a_link_the_operator_turns_to_another_file_is_followed(tree: Path, pool:
 
 @pytest.mark.usefixtures("no_leak")
 @pytest.mark.parametrize("name", ["missing", "fifo", "loop"])
-def test_a_path_that_cannot_be_served_is_said_in_one_line(tree: Path, pool: ThreadPoolExecutor, name: str) -> None:
+def test_a_path_that_cannot_be_served_is_said_in_one_line(tree: Path, pool: DiskPool, name: str) -> None:
     os.mkfifo(tree / "fifo")
     (tree / "loop").symlink_to("loop")
     with pytest.raises(Unservable) as caught:
@@ -260,37 +264,37 @@ def replace_by_directory(path: Path) -> None:
     "change", [rewrite, touch, Path.unlink, replace_by_fifo, replace_by_link, replace_by_directory]
 )
 def test_a_file_that_changed_since_it_was_located_is_not_opened(
-    tree: Path, pool: ThreadPoolExecutor, stepwise: bool, change: Callable[[Path], None]
+    tree: Path, pool: DiskPool, stepwise: bool, change: Callable[[Path], None]
 ) -> None:
     source = LocalSource(tree, pool=pool, stepwise=stepwise)
-    found = asyncio.run(source.locate("/data.csv"))
+    found = asyncio.run(source.locate("/data.csv", ASKING))
     assert isinstance(found, Resource)
     change(tree / "data.csv")
     with pytest.raises(Changed):
-        asyncio.run(source.open(found, "text/csv"))
+        asyncio.run(source.open(found, "text/csv", ASKING))
     source.close()
 
 
 @pytest.mark.usefixtures("no_leak")
-def test_a_directory_gone_since_it_was_located_is_not_opened(tree: Path, pool: ThreadPoolExecutor) -> None:
+def test_a_directory_gone_since_it_was_located_is_not_opened(tree: Path, pool: DiskPool) -> None:
     source = LocalSource(tree, pool=pool)
-    found = asyncio.run(source.locate("/two%20words/"))
+    found = asyncio.run(source.locate("/two%20words/", ASKING))
     assert isinstance(found, Resource)
     (tree / "two words").rmdir()
     with pytest.raises(Changed):
-        asyncio.run(source.open(found, "text/html"))
+        asyncio.run(source.open(found, "text/html", ASKING))
     source.close()
 
 
 @pytest.mark.usefixtures("no_leak")
 @pytest.mark.parametrize("no_length", [False, True])
 def test_an_open_file_tells_its_size_and_when_it_changes(
-    tree: Path, pool: ThreadPoolExecutor, stepwise: bool, no_length: bool
+    tree: Path, pool: DiskPool, stepwise: bool, no_length: bool
 ) -> None:
     source = LocalSource(tree, pool=pool, stepwise=stepwise, no_length=no_length)
-    found = asyncio.run(source.locate("/data.csv"))
+    found = asyncio.run(source.locate("/data.csv", ASKING))
     assert isinstance(found, Resource)
-    reader = asyncio.run(source.open(found, "text/csv"))
+    reader = asyncio.run(source.open(found, "text/csv", ASKING))
     assert not isinstance(reader, Absence)
     with reader:
         assert reader.size == 8
@@ -302,7 +306,7 @@ def test_an_open_file_tells_its_size_and_when_it_changes(
 
 
 def test_a_reader_closes_once_and_never_another_ones_descriptor(tree: Path) -> None:
-    first = FileReader(os.open(tree / "data.csv", os.O_RDONLY), 8, 0)
+    first = FileReader(os.open(tree / "data.csv", os.O_RDONLY), 8, 0, 0)
     with first:
         number = first.fileno()
     reused = os.open(tree / "data.csv", os.O_RDONLY)
@@ -313,9 +317,7 @@ def test_a_reader_closes_once_and_never_another_ones_descriptor(tree: Path) -> N
 
 
 @pytest.mark.usefixtures("no_leak")
-def test_downloads_of_one_file_share_a_descriptor_and_the_last_one_closes_it(
-    tree: Path, pool: ThreadPoolExecutor
-) -> None:
+def test_downloads_of_one_file_share_a_descriptor_and_the_last_one_closes_it(tree: Path, pool: DiskPool) -> None:
     source = LocalSource(tree, pool=pool)
     first, second = opened(source, "/data.csv"), opened(source, "/data.csv")
     assert first is second
@@ -331,17 +333,17 @@ def test_downloads_of_one_file_share_a_descriptor_and_the_last_one_closes_it(
 
 
 @pytest.mark.usefixtures("no_leak")
-def test_without_descriptors_left_it_is_busy_not_absent(tree: Path, pool: ThreadPoolExecutor, stepwise: bool) -> None:
+def test_without_descriptors_left_it_is_busy_not_absent(tree: Path, pool: DiskPool, stepwise: bool) -> None:
     source = LocalSource(tree, pool=pool, stepwise=stepwise)
 
     async def run() -> tuple[object, object]:
-        found = await source.locate("/data.csv")
-        await asyncio.get_running_loop().run_in_executor(pool, int)  # so that the pool has its thread
+        found = await source.locate("/data.csv", ASKING)
+        pool.start(source.device)
         assert isinstance(found, Resource)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
         try:
-            return await source.locate("/data.csv"), await source.open(found, "text/csv")
+            return await source.locate("/data.csv", ASKING), await source.open(found, "text/csv", ASKING)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -349,35 +351,35 @@ def test_without_descriptors_left_it_is_busy_not_absent(tree: Path, pool: Thread
     source.close()
 
 
-class OneThread(ThreadPoolExecutor):
-    """A pool whose only thread is held until it is let go."""
+class HeldPool(DiskPool):
+    """A pool whose jobs wait for ``go``."""
 
     def __init__(self) -> None:
-        super().__init__(1)
+        super().__init__()
         self.go = threading.Event()
         self.at_work = threading.Event()
 
-    def submit(self, call, /, *args, **kwargs):  # type: ignore[no-untyped-def]
+    def submit(self, call, **whose):  # type: ignore[no-untyped-def]
         def held():  # type: ignore[no-untyped-def]
             self.at_work.set()
             self.go.wait(10)
-            return call(*args, **kwargs)
+            return call()
 
-        return super().submit(held)
+        return super().submit(held, **whose)
 
 
 @pytest.mark.usefixtures("no_leak")
 def test_an_open_given_up_in_the_pool_leaves_no_descriptor(tree: Path) -> None:
-    with OneThread() as pool:
+    with closing(HeldPool()) as pool:
         source = LocalSource(tree, pool=pool, stepwise=True)  # the walk always goes to the pool
 
         async def run() -> None:
             pool.go.set()
-            found = await source.locate("/data.csv")
+            found = await source.locate("/data.csv", ASKING)
             assert isinstance(found, Resource)
             pool.go.clear()
             pool.at_work.clear()
-            opening = asyncio.ensure_future(source.open(found, "text/csv"))
+            opening = asyncio.ensure_future(source.open(found, "text/csv", ASKING))
             assert await asyncio.to_thread(pool.at_work.wait, 10)
             opening.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -394,6 +396,7 @@ def unprivileged(check: Callable[[], bool]) -> bool:
     if child == 0:
         verdict = 2
         try:
+            signal.alarm(20)  # it ends, whatever it waits for
             if os.geteuid() == 0:
                 os.setgroups([])
                 os.setgid(65534)
@@ -412,14 +415,14 @@ def test_what_may_not_be_read_is_unreadable(tmp_path: Path, stepwise: bool) -> N
     (tmp_path / "closed").chmod(0)
     tmp_path.chmod(0o755)
     # Made before powers are dropped: what is above the root need not be reachable from its descriptor.
-    source = LocalSource(tmp_path, pool=ThreadPoolExecutor(1), stepwise=stepwise)
+    source = LocalSource(tmp_path, pool=DiskPool(), stepwise=stepwise)
 
     async def run() -> list[object]:
-        results: list[object] = [await source.locate("/closed/file")]
+        results: list[object] = [await source.locate("/closed/file", ASKING)]
         for target in ("/private", "/closed/"):
-            found = await source.locate(target)
+            found = await source.locate(target, ASKING)
             assert isinstance(found, Resource)
-            results.append(await source.open(found, found.media_types[0]))
+            results.append(await source.open(found, found.media_types[0], ASKING))
         return results
 
     try:
@@ -429,7 +432,7 @@ def test_what_may_not_be_read_is_unreadable(tmp_path: Path, stepwise: bool) -> N
         source.close()
 
 
-def test_a_failing_disk_is_a_surprise_not_an_absence(tree: Path, pool: ThreadPoolExecutor) -> None:
+def test_a_failing_disk_is_a_surprise_not_an_absence(tree: Path, pool: DiskPool) -> None:
     source = LocalSource(tree, pool=pool)
 
     class Failing:
@@ -438,11 +441,11 @@ def test_a_failing_disk_is_a_surprise_not_an_absence(tree: Path, pool: ThreadPoo
 
     whole, source._root = source._root, Failing()  # type: ignore[assignment]
     with pytest.raises(OSError, match="Input/output"):
-        asyncio.run(source.locate("/data.csv"))
+        asyncio.run(source.locate("/data.csv", ASKING))
     whole.close()
 
 
-def test_any_name_of_bytes_is_found_at_its_encoded_target(tree: Path, pool: ThreadPoolExecutor, stepwise: bool) -> None:
+def test_any_name_of_bytes_is_found_at_its_encoded_target(tree: Path, pool: DiskPool, stepwise: bool) -> None:
     source = LocalSource(tree, pool=pool, stepwise=stepwise, hidden=True)
     for raw in (
         b"\xff\xfe",

@@ -68,14 +68,14 @@ def test_a_line_without_sense_is_refused(fields: dict[str, object]) -> None:
 def test_what_is_no_json_object_is_refused(text: bytes) -> None:
     with pytest.raises(Unservable, match=r"^line 2: "):
         list(read(lines(text)))
-    with pytest.raises(Unservable, match=r"^line 1: is not a manifest's"):
+    with pytest.raises(Unservable, match=r"^is not a manifest: its first line should be "):
         list(read([text]))
 
 
 @pytest.mark.parametrize(("one", "other"), [("b", "a"), ("a", "a"), ("a.b", "a/b"), ("a/b/c", "a/b")])
 def test_out_of_order_or_twice_is_refused(one: str, other: str) -> None:
     """Name by name: ``a/b`` comes before ``a.b``, as a walk has it."""
-    with pytest.raises(Unservable, match=r"^line 3: is out of order, or there twice"):
+    with pytest.raises(Unservable, match=r"^line 3: is out of order, or a duplicate"):
         list(read(lines(line(path=one), line(path=other))))
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from freight.cli import main
-from serving import until
+from processes import environment, running
+from serving import run_python, until
 
 OLD_NS = 1_700_000_000_123_456_789
 NAMES = ("a", "b/deep/c", "b.txt", "ümläut", os.fsdecode(b"not-utf-8-\xff"), "line\nbreak")
@@ -201,17 +201,11 @@ def test_one_that_is_interrupted_leaves_the_manifest_that_was_there(tmp_path: Pa
     manifest.write_text("what was there")
     with (root / "tera").open("wb") as file:
         file.truncate(1 << 40)
-    running = subprocess.Popen(
-        [sys.executable, "-m", "freight", "stamp", str(root), "--write", str(manifest)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    try:
+    words = [sys.executable, "-m", "freight", "stamp", str(root), "--write", str(manifest)]
+    with running(words, env=environment()) as stamp:
         until(lambda: len(list(manifest.parent.iterdir())) == 2, "it has begun")
-        running.send_signal(number)
-        assert running.wait(20) == 128 + number
-    finally:
-        running.kill()
-        running.wait()
+        stamp.send_signal(number)
+        assert stamp.wait(20) == 128 + number
     assert [path.name for path in manifest.parent.iterdir()] == ["manifest"]
     assert manifest.read_text() == "what was there"
 
@@ -227,6 +221,5 @@ def test_memory_is_bounded_whatever_the_length_of_a_file(tmp_path: Path) -> None
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (700 << 20, 700 << 20))\n"
         f"from freight.cli import main; raise SystemExit(main({words!r}))"
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    done = run_python("-c", script)
     assert (done.returncode, done.stderr) == (0, "")

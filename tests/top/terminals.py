@@ -7,7 +7,6 @@ import os
 import pty
 import select
 import struct
-import subprocess
 import sys
 import termios
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any, Self
 
 import pyte
 
+import processes
 from serving import PATIENCE_SECONDS, until
 
 
@@ -30,7 +30,7 @@ class Terminal:
         self.before = self.attributes()
         hidden = {"LC_ALL", "LC_CTYPE", "NO_COLOR", "COLUMNS", "LINES"}
         ours = {name: value for name, value in os.environ.items() if name not in hidden}
-        self.process = subprocess.Popen(
+        self.process = processes.start(
             [sys.executable, "-m", "freight", *arguments],
             env=ours
             | {"TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -38,7 +38,6 @@ class Terminal:
             stdin=self._slave,
             stdout=self._slave,
             stderr=self._slave,
-            start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
 
@@ -46,8 +45,7 @@ class Terminal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
+        processes.end(self.process)
         os.close(self._slave)
         os.close(self._master)
 

@@ -1,4 +1,4 @@
-"""Two looks make rates, marks and ETAs; which download is which is found out, as a status has no names for them."""
+"""Two looks make rates, marks and ETAs; a download is the one with the same id."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def test_the_first_look_has_the_servers_rates() -> None:
 
 
 def test_a_rate_follows_what_was_sent_and_has_left_the_kernel() -> None:
-    before = running(sent=0, kernel_queue=0, rate=0, seconds=10)
-    after = running(sent=90_000, kernel_queue=30_000, rate=0, seconds=40)
+    before = running(id=1, sent=0, kernel_queue=0, rate=0, seconds=10)
+    after = running(id=1, sent=90_000, kernel_queue=30_000, rate=0, seconds=40)
     (each,) = views([before], [after], seconds=30.0).downloads
     assert each.rate == pytest.approx(60_000 / 30, rel=0.01)
 
 
 def test_who_takes_nothing_is_stalled_after_a_while_and_not_before() -> None:
-    steps = [[running(sent=500, kernel_queue=100, rate=100, seconds=10 + at)] for at in range(6)]
+    steps = [[running(id=1, sent=500, kernel_queue=100, rate=100, seconds=10 + at)] for at in range(6)]
     still = [views(*steps[: number + 1]).downloads[0].still_seconds for number in range(6)]
     assert still == [0, 1, 2, 3, 4, 5]
     assert [views(*steps[: n + 1]).downloads[0].stalled for n in range(6)] == [s >= STALLED_SECONDS for s in still]
@@ -45,12 +45,12 @@ def test_who_takes_nothing_is_stalled_after_a_while_and_not_before() -> None:
 
 def test_a_slow_client_of_a_full_queue_is_not_stalled() -> None:
     """It is handed nothing for long, but its queue shrinks."""
-    steps = [[running(sent=500, kernel_queue=100 - at, seconds=10 + at)] for at in range(9)]
+    steps = [[running(id=1, sent=500, kernel_queue=100 - at, seconds=10 + at)] for at in range(9)]
     assert not views(*steps).downloads[0].stalled
 
 
 def test_who_waits_for_the_disk_is_not_stalled() -> None:
-    steps = [[running(blocked_on="disk", seconds=10 + at)] for at in range(9)]
+    steps = [[running(id=1, blocked_on="disk", seconds=10 + at)] for at in range(9)]
     assert not views(*steps).downloads[0].stalled
 
 
@@ -76,8 +76,8 @@ def test_how_far_it_is_and_how_long_it_takes(row: dict[str, Any], part: float, e
 
 
 def test_a_server_that_was_started_anew_is_not_compared_with_the_one_before() -> None:
-    old = follow(None, look(running(sent=900)), 0.0)
-    new = follow(old, look(running(sent=100, rate=7, seconds=11), started_at=2000.0), 1.0)
+    old = follow(None, look(running(id=1, sent=900)), 0.0)
+    new = follow(old, look(running(id=1, sent=100, rate=7, seconds=11), started_at=2000.0), 1.0)
     assert (new.downloads[0].rate, new.rate, new.on_clients) == (7, 7, None)
 
 
@@ -87,18 +87,27 @@ def test_waits_are_averages_between_two_looks() -> None:
     assert (then.on_clients, then.on_disk) == (3.0, 0.5)
 
 
-def test_of_downloads_that_are_alike_each_is_followed_when_others_end_or_come() -> None:
-    """The second of three has ended, a new one is there, and their order is another."""
-    before = [running(sent=sent, seconds=age) for sent, age in ((1000, 30.0), (2000, 20.0), (3000, 10.0))]
-    after = [running(sent=sent, rate=5, seconds=age) for sent, age in ((10, 0.5), (3300, 11.0), (1100, 31.0))]
+def test_a_download_is_followed_by_its_id_whatever_ends_or_comes_beside_it() -> None:
+    """The second of three has ended, another is there, and their order is a new one."""
+    before = [running(id=at, sent=1000 * at, seconds=10.0) for at in (1, 2, 3)]
+    after = [running(id=at, sent=sent, rate=5, seconds=11.0) for at, sent in ((4, 10), (3, 3300), (1, 1100))]
     new, third, first = views(before, after).downloads
     assert (new.rate, new.still_seconds) == (5, 0)
     assert third.rate == pytest.approx(100 + 200 * (1 - math.exp(-1 / 3)))  # from 100 towards 300
     assert first.rate == pytest.approx(100)
 
 
+def test_downloads_of_two_workers_with_one_id_are_two() -> None:
+    before = [running(id=7, worker=worker, sent=0, rate=0, seconds=10.0) for worker in (11, 12)]
+    after = [running(id=7, worker=worker, sent=sent, rate=0, seconds=40.0) for worker, sent in ((12, 60_000), (11, 0))]
+    moved, stalled = views(before, after, seconds=30.0).downloads
+    assert (round(moved.rate), stalled.rate, stalled.stalled) == (2000, 0, True)
+
+
 rows = st.builds(
     running,
+    id=st.integers(0, 3),
+    worker=st.integers(1, 2),
     client=st.sampled_from(["a", "b"]),
     of=st.none() | st.just(1000),
     sent=st.integers(0, 1000),

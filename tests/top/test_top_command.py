@@ -1,9 +1,6 @@
-"""``freight top`` on the command line: mistakes are one line, and what it needs is named when it is missing."""
+"""``freight top`` on the command line: every mistake is one line, and nothing is drawn."""
 
 from __future__ import annotations
-
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -30,23 +27,6 @@ def test_a_mistake_is_one_line_and_status_2(
     assert out == ""
     assert (err.startswith("freight: "), err.count("\n")) == (True, 1)
     assert said in err
-
-
-def test_without_rich_it_says_how_to_get_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name in [name for name in sys.modules if name.startswith(("rich", "freight.top."))]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "rich", None)
-    assert main(["top"]) == 2
-    assert capsys.readouterr().err == "freight: top needs rich, which is not installed: pip install 'freight[top]'\n"
-
-
-def test_the_hint_names_an_extra_that_there_is() -> None:
-    import tomllib
-
-    project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())["project"]
-    assert any(need.startswith("rich") for need in project["optional-dependencies"]["top"])
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 from terminals import Terminal
 
 from freight.sample import write_sample
-from serving import Client, Served
+from serving import Client, Served, until
 
 Serve = Callable[..., Served]
 
@@ -72,7 +72,7 @@ def test_downloads_move_on_a_screen_of_80_by_24_and_who_stands_still_is_marked(
         lines = terminal.lines()
         assert lines[0].startswith("freight ")
         assert f"127.0.0.1:{server.admin_port}" in lines[0]
-        assert [line.split()[0] for line in lines[1:7]] == ["memory", "slots", "queue", "rate", "aborted", "wait"]
+        assert [line.split()[0] for line in lines[1:7]] == ["memory", "slots", "queue", "rate", "aborted", "blocked"]
         assert "of 2MB: process" in lines[1]
         assert lines[-1].startswith("q quit")
         taken.take(32 * MIB)
@@ -116,10 +116,56 @@ def test_keys_choose_the_order_and_turn_it(server: Served, download: Callable[[s
         terminal.wait(lambda: order() == ["still", "taken"])
         terminal.type("t")
         terminal.wait(lambda: order() == ["taken", "still"])
-        assert "target-" in terminal.lines()[-1]
+        assert "target\u25bc" in terminal.lines()[-1]
         terminal.type("\x1b[A")
         terminal.type("q")
         assert terminal.end() == 0
+
+
+@pytest.fixture
+def many(serve: Serve, site: Path, clients: ExitStack) -> Served:
+    """A server with thirty downloads and twelve requests that wait."""
+    limits = ("--per-client", "30", "--max-wait", "1h")
+    server = serve(site, "--memory", "20MB", *PATIENT, *limits, admin=True)
+    for at in range(42):
+        client = clients.enter_context(server.connect(64 * 1024))
+        client.get(f"/still.csv?{at:02}")
+        if at < 30:
+            assert client.head()[0] == 200
+    until(lambda: server.gate()["waiting"] == 12, "twelve wait")
+    return server
+
+
+def numbers(terminal: Terminal, state: str) -> list[int]:
+    """The downloads, or with ``per-client`` the waiting requests, that are on the screen."""
+    return [int(found[1]) for line in terminal.lines() if state in line and (found := re.search(r"\?(\d\d)", line))]
+
+
+@pytest.mark.parametrize("columns", [80, 120, 200])
+def test_both_tables_are_on_the_screen_and_are_scrolled_by_keys(many: Served, columns: int) -> None:
+    with Terminal("top", str(many.admin_port), columns=columns, lines=40) as terminal:
+        terminal.wait(lambda: terminal.line(f"1-{len(numbers(terminal, 'stalled'))} of 30") and terminal.line(" of 12"))
+        assert "12 per-client" in terminal.line("queue")
+        downloads, waiters = numbers(terminal, "stalled"), numbers(terminal, "per-client")
+        assert downloads == list(range(len(downloads))) and waiters == list(range(30, 30 + len(waiters)))
+        terminal.type("\x1b[B")
+        terminal.wait(lambda: numbers(terminal, "stalled") == [each + 1 for each in downloads])
+        terminal.type("\x1b[A\x1b[6~")  # one up and a page down: several keys may come at once
+        terminal.wait(lambda: numbers(terminal, "stalled")[-1:] == [29])
+        terminal.type("\x1b[H\t\x1b[F")
+        terminal.wait(lambda: numbers(terminal, "per-client")[-1:] == [41])
+        assert numbers(terminal, "stalled") == downloads
+        terminal.type("q")
+        assert terminal.end() == 0
+
+
+def test_help_comes_and_goes(server: Served) -> None:
+    with Terminal("top", str(server.admin_port)) as terminal:
+        terminal.wait(lambda: terminal.line("no downloads"))
+        terminal.type("?")
+        terminal.wait(lambda: terminal.line("PgUp PgDn") and not terminal.line("no downloads"))
+        terminal.type("?")
+        terminal.wait(lambda: terminal.line("no downloads"))
 
 
 def test_another_size_is_drawn_as_it_is(server: Served) -> None:

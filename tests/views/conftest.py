@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from serving import PATIENCE_SECONDS, find_program
 
-SIZES = {"wide": (1280, 900), "middle": (800, 900), "narrow": (360, 780)}
+SIZES = {"wide": (1280, 900), "middle": (800, 900), "phone": (390, 844), "narrow": (360, 780)}
 
 expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 
@@ -55,18 +55,24 @@ class Watched:
 
 @pytest.fixture
 def look(browser: Browser) -> Iterator[Callable[..., Watched]]:
-    """Opens a page, ``dark`` or not, of a size of SIZES. Nothing may have gone wrong in it at the end."""
+    """Opens a page, ``dark`` or not, of a size of SIZES. Nothing may have gone wrong in it at the end.
+
+    ``context`` is what else playwright makes a browser of.
+    """
     opened: list[Watched] = []
 
-    def open_page(url: str, *, dark: bool = False, size: str = "wide", downloads: bool = False) -> Watched:
+    def open_page(
+        url: str, *, dark: bool = False, size: str = "wide", downloads: bool = False, **context: Any
+    ) -> Watched:
         width, height = SIZES[size]
-        context = browser.new_context(
+        made = browser.new_context(
             color_scheme="dark" if dark else "light",
             viewport={"width": width, "height": height},
             accept_downloads=downloads,
+            **context,
         )
-        context.set_default_timeout(PATIENCE_SECONDS * 1000)
-        watched = Watched(context.new_page())
+        made.set_default_timeout(PATIENCE_SECONDS * 1000)
+        watched = Watched(made.new_page())
         opened.append(watched)
         watched.page.goto(url)
         return watched
@@ -79,12 +85,27 @@ def look(browser: Browser) -> Iterator[Callable[..., Watched]]:
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Callable[[Page, str], None]:
-    """Writes a page's picture, into $PICTURES or the test's temporary directory."""
-    folder = Path(os.environ.get("PICTURES") or tmp_path / "pictures")
-    folder.mkdir(parents=True, exist_ok=True)
+def sights() -> Callable[[Page], Iterator[str]]:
+    """Turns one page into all that it may be looked at as: light and dark, of each size; gives each a name."""
 
-    def write(page: Page, name: str) -> None:
-        page.screenshot(path=folder / f"{name}.png", full_page=True)
+    def turn(page: Page) -> Iterator[str]:
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            for size, (width, height) in SIZES.items():
+                page.set_viewport_size({"width": width, "height": height})
+                yield f"{scheme}-{size}"
+
+    return turn
+
+
+@pytest.fixture
+def picture() -> Callable[..., None]:
+    """Writes a picture of a page, or of what is seen of it, into $PICTURES; without it none, as each takes seconds."""
+    folder = os.environ.get("PICTURES")
+
+    def write(page: Page, name: str, *, whole: bool = True) -> None:
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=Path(folder, f"{name}.png"), full_page=whole)
 
     return write

@@ -30,7 +30,7 @@ PIECES = [
     *(bytes([byte]) for byte in b"\r\n\0 \t:;,/*#\x16\xffG0"),
     b"\r\n",
 ]
-SMALL = Limits(line=64, section=128, fields=6, content=48)
+SMALL = Limits(line=64, head=144, fields=6, content=48)
 
 SPECIAL = {"host", "content-length", "transfer-encoding", "connection", "expect"}  # those the framing depends on
 
@@ -107,9 +107,9 @@ class CountedPattern:
     "data",
     [
         b"GET /" + b"a" * 8000,
-        b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 30000,
+        b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 16000,
         b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A:\r\n" * 90,
-        b"GET / HTTP/1.1\r\nHost: x\r\n" + (b"A: " + b"a" * 300 + b"\r\n") * 90,
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + (b"A: " + b"a" * 150 + b"\r\n") * 90,
     ],
     ids=["a long target", "a long value", "many short fields", "many long fields"],
 )

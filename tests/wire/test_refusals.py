@@ -9,7 +9,7 @@ from freight.wire.http1 import Inbound, Limits
 
 GET = b"GET / HTTP/1.1\r\n"
 HOST = b"Host: x\r\n"
-SMALL = Limits(line=64, section=128, fields=4, content=32)
+SMALL = Limits(line=64, head=144, fields=4, content=32)
 
 LINES: list[tuple[str, bytes, int]] = [
     ("9112-3 two spaces before the target", b"GET  / HTTP/1.1\r\n", 400),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -9,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from crew_looks import FILE_BYTES, is_there, refuses, running
+from crew_looks import FILE_BYTES, crew, refuses, running
+from processes import runs
 from serving import Client, Served, run_python, until
 
 Serve = Callable[..., Served]
@@ -105,6 +107,31 @@ def test_sigterm_finishes_what_runs_in_every_worker(
     assert server.wait() == 0
 
 
+def test_the_operator_reads_once_what_all_workers_have_to_finish_and_what_it_came_to(
+    serve: Serve, file: Path, begun: Callable[[Served], Client]
+) -> None:
+    """From the supervisor, in the log's format; and of a reload the same."""
+    server = serve(file, "--workers", "2", "--drain", "1h", "--log-format", "json", admin=True)
+    clients = [begun(server) for _ in range(4)]
+    assert len(running(server)) == 2
+    server.signal(signal.SIGHUP)
+    server.await_log("reload")
+    server.signal(signal.SIGTERM)
+    server.await_log("stopping")
+    content = file.read_bytes()
+    assert all(client.take(FILE_BYTES) == content for client in clients[1:])
+    for client in clients:
+        client.reset()
+    assert server.wait() == 0
+    entries = [json.loads(line) for line in server.log]
+    assert [(entry["level"], entry["message"]) for entry in entries if "level" in entry] == [
+        ("info", "nothing to reload: there is no --config file"),
+        ("info", "stopping: 4 downloads may take 1h more; another SIGTERM ends them now"),
+        ("info", "stopped: 3 downloads completed, 1 aborted"),
+    ]
+    assert len([entry for entry in entries if "client" in entry]) == 4
+
+
 def test_a_second_signal_ends_at_once(serve: Serve, file: Path, begun: Callable[[Served], Client]) -> None:
     server = serve(file, "--workers", "2", admin=True)
     begun(server)
@@ -118,20 +145,19 @@ def test_sighup_changes_the_settings_of_all(serve: Serve, file: Path, tmp_path: 
     config = tmp_path / "freight.toml"
     config.write_text('memory = "20MB"\n')
     server = serve(file, "--workers", "2", "--config", str(config), admin=True)
-    assert server.gate()["slots"] == 518
+    assert server.gate()["slots"] == 533
     config.write_text('memory = "40MB"\n')
     server.signal(signal.SIGHUP)
-    server.await_log("the settings were read again")
+    server.await_log("settings reloaded")
     until(lambda: server.status()["memory"]["budget_bytes"] == 40_000_000, "it has another budget")
-    assert len([line for line in server.log if "read again" in line]) == 1
+    assert len([line for line in server.log if "settings reloaded" in line]) == 1
 
 
 def test_without_their_supervisor_the_workers_end(serve: Serve, file: Path) -> None:
     server = serve(file, "--workers", "2", admin=True)
-    children = server.pids()[1:]
-    assert len(children) == 3
+    pids = crew(server.pid)
     server.signal(signal.SIGKILL)
-    until(lambda: not any(map(is_there, children)), "all have ended")
+    until(lambda: not any(map(runs, pids)), "all have ended")
 
 
 def test_where_no_worker_can_live_the_server_ends_with_an_error() -> None:
@@ -141,13 +167,14 @@ def test_where_no_worker_can_live_the_server_ends_with_an_error() -> None:
         "from freight.flow.rows import Rows\n"
         "from freight.server.service import Service\n"
         "from freight.workers.supervisor import Supervisor\n"
-        "say = lambda line: print(line, flush=True)\n"
+        "say = lambda level, message: print(level, message, flush=True)\n"
         "service = Service({}, None, str, say, lambda: None)\n"
-        "raise SystemExit(Supervisor(Rows(2), [lambda: 3, lambda: 3], None, say, service, lambda: say('begun')).run())",
+        "begun = lambda: say('info', 'begun')\n"
+        "raise SystemExit(Supervisor(Rows(2), [lambda: 3, lambda: 3], None, say, service, begun).run())",
     )
     assert done.returncode == 1
     assert "ended with status 3" in done.stdout
-    assert "no worker can live" in done.stdout
+    assert "error every worker failed before it served; stopping" in done.stdout
     assert "begun" not in done.stdout
 
 
@@ -159,7 +186,7 @@ def test_where_the_system_has_no_process_a_worker_is_started_later() -> None:
         "from freight.flow.rows import Rows\n"
         "from freight.server.service import Service\n"
         "from freight.workers.supervisor import Supervisor\n"
-        "say = lambda line: print(line, flush=True)\n"
+        "say = lambda level, message: print(level, message, flush=True)\n"
         "fork, failures = os.fork, [BlockingIOError(11, 'Resource temporarily unavailable')]\n"
         "def try_to_fork():\n"
         "    if failures:\n"
@@ -169,7 +196,7 @@ def test_where_the_system_has_no_process_a_worker_is_started_later() -> None:
         "service = Service({}, None, str, say, lambda: None)\n"
         "raise SystemExit(Supervisor(Rows(1), [lambda: 3], None, say, service, lambda: None).run())",
     )
-    assert "worker 1 could not be started: Resource temporarily unavailable; it is tried again" in done.stdout
+    assert "warning worker 1 could not be started: Resource temporarily unavailable; trying again" in done.stdout
     assert "worker 1 (pid " in done.stdout
     assert done.returncode == 1
 
@@ -184,7 +211,6 @@ def test_metrics_and_events_are_of_all_workers(serve: Serve, file: Path, begun: 
     with Client("127.0.0.1", server.admin_port, named="127.0.0.1") as viewer:
         viewer.get("/events")
         assert viewer.head()[0] == 200
-        seen = b""
-        while b"event: now" not in seen:
-            seen += viewer.take(1)
-        assert b'"slots":' in seen + viewer.take(200)
+        while not (line := viewer.line()).startswith(b"data: {"):
+            pass
+        assert b'"workers":2' in line and b'"slots":' in line
