@@ -6,15 +6,18 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from . import bound, latency, multiplexed, report, sharing, siege, space, speed
-from .drive import Run, say
+from . import bound, fields, hostile, latency, multiplexed, report, sharing, siege, space, speed, wan
+from .attacks import ATTACKS
+from .drive import RESULTS, Run, say
 from .launch import raise_descriptor_limit
+from .results import load
 
 SCENARIOS: dict[str, Callable[[Run], None]] = {
     "throughput": speed.throughput,
     "tls": speed.tls,
     "workers": speed.workers,
     "price": speed.price,
+    "wan": wan.wan,
     "ranges": speed.ranges,
     "memory": space.memory,
     "stalled": space.stalled,
@@ -27,31 +30,55 @@ SCENARIOS: dict[str, Callable[[Run], None]] = {
     "rates": sharing.rates,
     "h2": multiplexed.h2,
     "express": siege.express,
-    "attack": siege.attack,
+    "siege": siege.siege,
+    "attack": hostile.attack,
+    "fields": fields.fields,
 }
+
+ROUNDS = {"attack": 1}  # it has some 150 cases
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure freight beside other servers.")
     known = [*SCENARIOS, "report", "bars"]
     parser.add_argument("scenario", nargs="*", help=f"any of {', '.join(known)} (default: every scenario)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each scenario (default 5)")
+    parser.add_argument("--rounds", type=int, help="rounds of each scenario (default 5, of attack 1)")
     parser.add_argument("--quick", action="store_true", help="a rehearsal: one short round, results/quick, no tables")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        choices=sorted(ATTACKS),
+        help="of attack: this one (may be repeated); changes no table",
+    )
+    parser.add_argument(
+        "--peers",
+        metavar="NAME[,NAME]",
+        help=f"of attack: these servers of {', '.join(peer.name for peer in hostile.PEERS)}; changes no table",
+    )
     options = parser.parse_args()
     if unknown := set(options.scenario) - set(known):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     raise_descriptor_limit()
     wanted = options.scenario or list(SCENARIOS)
+    beside = frozenset(options.peers.split(",")) if options.peers else frozenset()
+    if strange := beside - {peer.name for peer in hostile.PEERS}:
+        parser.error(f"no such server: {', '.join(sorted(strange))}")
+    partial = options.quick or bool(options.only) or bool(beside)
     for name in (name for name in wanted if name in SCENARIOS):
-        run = Run(name, 1 if options.quick else options.rounds, options.quick)
+        rounds = 1 if options.quick else options.rounds or ROUNDS.get(name, 5)
+        run = Run(name, rounds, options.quick, frozenset(options.only), beside)
         say(f"{name}: {SCENARIOS[name].__doc__}")
         SCENARIOS[name](run)
         run.save()
-    if options.quick:
-        return report.show(report.RESULTS / "quick")
+        if name == "attack":
+            hostile.show(load(RESULTS / "quick" if partial else RESULTS)[name])
+    if partial:
+        return report.show(report.RESULTS / "quick", wanted)
     if wanted != ["bars"]:
         report.regenerate()
-    return report.show(report.RESULTS) if "bars" in wanted or not options.scenario else 0
+    return report.show(report.RESULTS, wanted) if "bars" in wanted or not options.scenario else 0
 
 
 if __name__ == "__main__":

@@ -7,10 +7,13 @@ import random
 import select
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
-from .client import TRASH, Client, Spec, tell
+from .client import CLOSE, LENGTH, TRASH, Client, Spec, opened, request, tell, trusting
+
+VISIT_SECONDS = 5.0
 
 
 class Closed(Exception):
@@ -82,7 +85,7 @@ def timed(client: Client, spec: Spec, dice: random.Random) -> Client:
     return client
 
 
-def paced(spec: Spec, once: Callable[[], object]) -> None:
+def paced(spec: Spec, once: Callable[[], object], failures: Counter[str] | None = None) -> None:
     """Do ``once`` at a pace, and time it; what was due while its predecessor still ran counts from when it was due.
 
     Nothing is begun after the end. What was due and could not be begun is counted too: it has waited as long, at least.
@@ -104,7 +107,7 @@ def paced(spec: Spec, once: Callable[[], object]) -> None:
         if due >= start:
             times.append((since, free - since))
         due += 1 / spec.pace
-    tell(event="end", latencies=times)
+    tell(event="end", latencies=times, failures=dict(failures or {}))
 
 
 def steady(spec: Spec) -> None:
@@ -134,3 +137,71 @@ def knock(spec: Spec) -> None:
                 raise SystemExit(f"a small file ended after {client.taken} bytes")
 
     paced(spec, once)
+
+
+def connect(spec: Spec) -> socket.socket:
+    """A connection for :func:`visit`, over TLS where that is spoken. Raises OSError."""
+    sock = opened(spec, 0)
+    sock.settimeout(VISIT_SECONDS)
+    try:
+        sock.connect((spec.address, spec.port))
+        return trusting().wrap_socket(sock) if spec.tls else sock
+    except OSError:
+        sock.close()
+        raise
+
+
+def fetch_small(sock: socket.socket, spec: Spec, more: str) -> int:
+    """The status of one whole answer. Raises Closed where nothing came, OSError where it is not whole."""
+    sock.sendall(request(spec, spec.names[0], more))
+    data = b""
+    while b"\r\n\r\n" not in data:
+        if not (came := sock.recv(65536)):
+            if data:
+                raise ConnectionResetError
+            raise Closed
+        data += came
+    head, _, rest = data.partition(b"\r\n\r\n")
+    length = LENGTH.search(head)
+    left = (int(length[1]) if length else 0) - len(rest)
+    while left > 0:
+        if not (came := sock.recv(65536)):
+            raise ConnectionResetError
+        left -= len(came)
+    return int(head[9:12])
+
+
+def visit(spec: Spec) -> None:
+    """Time whole small files, by a new connection and by one that is kept, in turn. What fails is counted by its kind.
+
+    A failure counts with the time that it took, ``VISIT_SECONDS`` at most.
+    """
+    failures: Counter[str] = Counter()
+    kept: socket.socket | None = None
+    visits = 0
+
+    def once() -> None:
+        nonlocal kept, visits
+        visits += 1
+        try:
+            if visits % 2:
+                with connect(spec) as fresh:
+                    status = fetch_small(fresh, spec, CLOSE)
+            else:
+                kept = kept or connect(spec)
+                try:
+                    status = fetch_small(kept, spec, "")
+                except (Closed, ConnectionResetError, BrokenPipeError):  # a server may close one between two answers
+                    kept.close()
+                    kept = connect(spec)
+                    status = fetch_small(kept, spec, "")
+        except (OSError, Closed) as error:
+            if kept is not None and not visits % 2:
+                kept.close()
+                kept = None
+            failures["no answer in time" if isinstance(error, TimeoutError) else "cut"] += 1
+            return
+        if status != 200:
+            failures[str(status)] += 1
+
+    paced(spec, once, failures)

@@ -81,6 +81,19 @@ def worst(scenario: str, key: str, of: Callable[[list[float]], float | None] = m
     return figure
 
 
+def of_all(scenario: str, peer: str, key: str, of: Callable[[list[float]], float], scale: float = 1) -> Figure:
+    """The largest or least of all cases and rounds of one server."""
+
+    def figure(results: Results) -> float | None:
+        if scenario not in results:
+            return None
+        result = results[scenario]
+        found = [value for case in result.cases() for value in result.values(peer, case, key)]
+        return of(found) / scale if found else None
+
+    return figure
+
+
 def floor(what: str, limit: float, unit: str, figure: Figure) -> Bar:
     return Bar(what, limit, unit, True, figure)
 
@@ -96,19 +109,33 @@ def held(network: str) -> tuple[Bar, ...]:
     return (
         floor(f"{what}: running at once", 500, "", least(*where, "downloads")),
         floor(f"{what}: every byte right", 500, "", least(*where, "right")),
-        ceiling(f"{what}: process and kernel, standing still", 20, " MB", largest(*where, "together_bytes", 1e6)),
+        ceiling(f"{what}: process and kernel, once stalled", 20, " MB", largest(*where, "together_bytes", 1e6)),
         ceiling(f"{what}: process and kernel, at any reading", 20, " MB", largest(*where, "most_together_bytes", 1e6)),
-        ceiling(f"{what}: process after them, above before", 1, " MiB", plain(*where, "left_bytes", 1 << 20)),
+        ceiling(f"{what}: growth of the process afterwards", 1, " MiB", plain(*where, "left_bytes", 1 << 20)),
     )
 
 
-PER_CPU = "GB per CPU-second"
+PER_CPU = "GB per CPU-second of the server"
+OF_MACHINE = "gb_per_cpu_second_of_the_machine"
 BUDGET_SHARE = "share_of_budget"
 MANY = "freight 512MB"
 H2C = "freight 4GiB h2c"
 HTTP2 = ((" h2c", "HTTP/2 without TLS"), (" h2", "HTTP/2 over TLS"))
 OVERSOLD, SLOTS = "2,000 clients for 500 slots", "freight 500 slots"
 BARS = (
+    *(
+        floor(
+            f"{what}, default budget, {clients} clients",
+            1,
+            "x nginx",
+            ratio("throughput", "freight", "nginx", clients, key),
+        )
+        for clients in ("64", "500")
+        for what, key in (
+            ("Throughput of the saturated machine", "gb_per_second"),
+            ("GB per CPU-second of the machine", OF_MACHINE),
+        )
+    ),
     floor(f"{PER_CPU}, `--memory 4GiB`, 1 client", 0.9, "x nginx", ratio("throughput", "freight 4GiB", "nginx", "1")),
     floor(f"{PER_CPU}, `--memory 4GiB`, 64 clients", 1, "x nginx", ratio("throughput", "freight 4GiB", "nginx", "64")),
     floor(
@@ -197,7 +224,7 @@ BARS = (
         " MB",
         largest("many", MANY, "10000", "most_together_bytes", 1e6),
     ),
-    floor(f"{OVERSOLD}: whole", 2000, "", least("oversold", SLOTS, "2000", "whole")),
+    floor(f"{OVERSOLD}: whole files", 2000, "", least("oversold", SLOTS, "2000", "whole")),
     ceiling(f"{OVERSOLD}: refused", 0, "", largest("oversold", SLOTS, "2000", "refused")),
     floor(
         f"{OVERSOLD}: throughput",
@@ -206,18 +233,27 @@ BARS = (
         ratio("oversold", SLOTS, "freight no limit", "2000", "gb_per_second"),
     ),
     floor(
-        "The least share of 8 clients beside one with 64 connections",
+        "The smallest share of 8 clients beside one with 64 connections",
         0.8,
-        " of an even one",
+        " of an equal share",
         plain("fairness", "freight scarce", "9", "least_share"),
     ),
-    ceiling("Rates: farthest from what was asked", 10, "%", worst("rates", "off", middle, 0.01)),
+    ceiling("Rates: the largest difference from what was set", 10, "%", worst("rates", "off", middle, 0.01)),
     ceiling(
-        "p99 of 10 KB while giants stand still in every slot",
+        "p99 of 10 KB while stalled downloads have every slot",
         50,
         " ms",
         plain("express", "freight 20MB", "600", "busy_p99_ms"),
     ),
-    floor("Throughput under attack", 0.8, "x calm", least("attack", "freight", "64", "kept_throughput")),
-    ceiling("p99 of 10 KB under attack", 1.25, "x calm", plain("attack", "freight", "64", "p99_ratio")),
+    floor("Throughput under attack", 0.8, "x calm", least("siege", "freight", "64", "kept_throughput")),
+    ceiling("p99 of 10 KB under attack", 1.25, "x calm", plain("siege", "freight", "64", "p99_ratio")),
+    ceiling("p99 of 10 KB, the worst of all attacks", 50, " ms", of_all("attack", "freight", "attacked_p99_ms", max)),
+    floor("Downloads, the worst of all attacks", 0.8, "x calm", of_all("attack", "freight", "kept_throughput", min)),
+    ceiling("Honest requests that failed, all attacks", 0, "", of_all("attack", "freight", "attacked_errors", max)),
+    ceiling(
+        "Growth of the process and send buffers, the worst of all attacks, `--memory 64MB`",
+        64,
+        " MB",
+        of_all("attack", "freight", "most_growth_bytes", max, 1e6),
+    ),
 )

@@ -24,15 +24,16 @@ IP_BIND_ADDRESS_NO_PORT = 24  # ip(7): the port is chosen when it connects, so t
 class Spec:
     """What a crowd does. Times are seconds, sizes bytes.
 
-    ``mode``: flood (all take what they can), slow (``step`` bytes a second each), stall (``step`` bytes, then
-    nothing), hold (``step`` bytes, then nothing until told to go on; every byte is compared with the file
-    ``content``), fetch (each one file, and how long it waited), ranges (random ranges of ``step`` bytes on kept-alive
-    connections), steady (the same on one connection, ``pace`` a second, timed), knock (a whole file each on a new
-    connection, ``pace`` a second, timed), drip (a byte of a head a second, without end), sip (a byte of a body a
-    second). ``names`` are asked for in turn, from ``sources`` in turn; ``once`` ends a flood when each client has its
-    file. ``mss`` makes the loopback behave like Ethernet, ``receive`` is each client's SO_RCVBUF; 0 leaves them.
-    ``tls``: what comes is counted as it is on the wire, encrypted; each answer is the whole file, of ``size``.
-    ``streams``: for speak (slow by HTTP/2), the requests on each connection.
+    ``mode``: flood (all take what they can, or ``rate`` bytes a second together), slow (``step`` bytes a second each),
+    stall (``step`` bytes, then nothing), hold (``step`` bytes, then nothing until told to go on; every byte is compared
+    with the file ``content``), fetch (each one file, and how long it waited), ranges (random ranges of ``step`` bytes
+    on kept-alive connections), steady (the same on one connection, ``pace`` a second, timed), knock (a whole file each
+    on a new connection, ``pace`` a second, timed), visit (the same, every second one on a kept connection; failures
+    are counted), drip (a byte of a head a second, without end), sip (a byte of a body a second). ``names`` are asked
+    for in turn, from ``sources`` in turn; ``once`` ends a flood when each client has its file. ``mss`` makes the
+    loopback behave like Ethernet, ``receive`` is each client's SO_RCVBUF; 0 leaves them. ``tls``: what comes is
+    counted as it is on the wire, encrypted; each answer is the whole file, of ``size``. ``streams``: for speak (slow
+    by HTTP/2), the requests on each connection.
     """
 
     mode: str
@@ -52,6 +53,7 @@ class Spec:
     content: str = ""
     tls: bool = False
     streams: int = 1
+    rate: int = 0
 
     def json(self) -> str:
         return json.dumps(asdict(self))

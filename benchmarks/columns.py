@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from . import wan
+from .network import Line
 from .results import Result, middle
 
 
@@ -38,28 +40,24 @@ class Column:
         return f"{mid:,.{self.digits}f} ({min(values):,.{self.digits}f}-{max(values):,.{self.digits}f})"
 
 
-def per_cpu(case: str, against: str = "nginx") -> Iterable[Column]:
-    clients = "1 client" if case == "1" else f"{case} clients"
-    yield Column(f"GB per CPU-s, {clients}", case, "gb_per_cpu_second", 2)
-    yield Column(f"x {against}", case, "gb_per_cpu_second", 2, against=against)
+def per_cpu(case: str, kinds: Sequence[str] = ("",)) -> Iterable[Column]:
+    yield Column(f"GB per CPU-s of the server, {case}", case, "gb_per_cpu_second", 2)
+    yield Column("x nginx", case, "gb_per_cpu_second", 2, against="nginx", kinds=kinds)
 
 
-def beside_its_kind(case: str) -> Iterable[Column]:
-    yield Column(f"GB per CPU-s, {case}", case, "gb_per_cpu_second", 2)
-    yield Column("x nginx", case, "gb_per_cpu_second", 2, against="nginx", kinds=(" h2c", " https", " h2"))
-
-
-def beyond(case: str) -> Iterable[Column]:
-    yield Column(f"GB per CPU-s of both ends, {case}", case, "gb_per_cpu_second_both_ends", 2)
-    yield Column("x nginx", case, "gb_per_cpu_second_both_ends", 2, against="nginx")
-    yield Column(f"GB per CPU-s of the machine, {case}", case, "gb_per_cpu_second_of_the_machine", 2)
-    yield Column("x nginx", case, "gb_per_cpu_second_of_the_machine", 2, against="nginx")
-    yield Column(f"GB/s, {case}", case, "gb_per_second", 2)
+def fast(case: str, against: str = "nginx") -> Iterable[Column]:
+    """Throughput first, then what it costs the machine, and last what of that the server is charged for."""
+    for title, key in (
+        ("GB/s", "gb_per_second"),
+        ("GB per CPU-s of the machine", "gb_per_cpu_second_of_the_machine"),
+        ("GB per CPU-s of the server", "gb_per_cpu_second"),
+    ):
+        yield Column(title, case, key, 2)
+        yield Column(f"x {against}", case, key, 2, against=against)
 
 
 def bounded(case: str) -> Iterable[Column]:
-    yield from per_cpu(case)
-    yield Column("of the machine, x nginx", case, "gb_per_cpu_second_of_the_machine", 2, against="nginx")
+    yield from fast(case)
     yield Column("kernel, largest sum, MiB", case, "most_kernel_bytes", 1, 1 << 20)
 
 
@@ -73,24 +71,26 @@ def held(case: str) -> Iterable[Column]:
     yield Column("process after, above before, MiB", case, "left_bytes", 1, 1 << 20)
 
 
+def far(line: Line) -> Iterable[Column]:
+    for clients in wan.CLIENTS:
+        where = wan.case(line, clients)
+        yield Column(f"MB/s, {clients}", where, "mb_per_second", 1)
+        yield Column("x nginx", where, "mb_per_second", 2, against="nginx")
+        yield Column("kernel, MB", where, "most_kernel_bytes", 1, 1e6)
+
+
 COLUMNS: Mapping[str, Sequence[Column]] = {
-    "throughput": (*per_cpu("1"), *per_cpu("64"), *per_cpu("500")),
-    "throughput-more": (*beyond("1"), *beyond("64"), *beyond("500")),
-    "tls": (
-        *(column for case in ("1", "16", "100") for column in per_cpu(case)),
-        Column("KiB per download, 1,000", "1000", "bytes_per_download", 1, 1024),
-    ),
-    "workers": (
-        Column("GB/s, 16 clients", "16", "gb_per_second", 2),
-        Column("x freight 1", "16", "gb_per_second", 2, against="freight 1"),
-        Column("GB per CPU-s", "16", "gb_per_cpu_second", 2),
-    ),
-    "price": (*bounded("64"), *bounded("500")),
-    "price-stalled": (*bounded("64 + 100 stalled"), *bounded("500 + 100 stalled")),
+    **{f"throughput-{clients}": tuple(fast(clients)) for clients in ("1", "64", "500")},
+    **{f"tls-{clients}": tuple(fast(clients)) for clients in ("1", "16", "100")},
+    "tls-memory": (Column("KiB per download, 1,000", "1000", "bytes_per_download", 1, 1024),),
+    "workers": tuple(fast("16", "freight 1")),
+    **{f"price-{clients}": tuple(bounded(clients)) for clients in ("64", "500")},
+    **{f"price-{clients}-stalled": tuple(bounded(f"{clients} + 100 stalled")) for clients in ("64", "500")},
     "h2": (
-        *(column for case in ("1", "16", "100") for column in beside_its_kind(case)),
+        *(column for case in ("1", "16", "100") for column in per_cpu(case, (" h2c", " https", " h2"))),
         Column("KiB per stream, 1,000", "1000", "bytes_per_download", 1, 1024),
     ),
+    **{f"wan-{number}": tuple(far(line)) for number, line in enumerate(wan.LINES, 1)},
     "ranges": (
         Column("requests per CPU-s", "16", "requests_per_cpu_second", 0),
         Column("x aiohttp", "16", "requests_per_cpu_second", 2, against="aiohttp"),
@@ -156,7 +156,7 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         Column("p50, ms", "600", "busy_p50_ms", 2),
         Column("p99, ms", "600", "busy_p99_ms", 2),
     ),
-    "attack": (
+    "siege": (
         Column("GB/s calm", "64", "calm_gb_per_second", 2),
         Column("GB/s attacked", "64", "attacked_gb_per_second", 2),
         Column("attacked / calm", "64", "kept_throughput", 2),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from .askers import knock, ranges, steady
+from .askers import knock, ranges, steady, visit
 from .attackers import attack
 from .client import Spec
 from .holders import hold
@@ -18,7 +18,7 @@ from .takers import fetch, flood, linger
 
 MODES = {
     **{"flood": flood, "fetch": fetch, "slow": linger, "stall": linger, "hold": hold, "speak": speak},
-    **{"ranges": ranges, "steady": steady, "knock": knock, "drip": attack, "sip": attack},
+    **{"ranges": ranges, "steady": steady, "knock": knock, "visit": visit, "drip": attack, "sip": attack},
 }
 
 

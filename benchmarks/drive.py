@@ -29,11 +29,16 @@ Sample = dict[str, Any]
 
 @dataclass(slots=True)
 class Run:
-    """One scenario being run: its rounds, what it leaves out and why, and the samples so far."""
+    """One scenario being run: its rounds, what it leaves out and why, and the samples so far.
+
+    ``only``: the attacks that are wanted, and ``beside`` the servers, of the scenario that has these; empty: all.
+    """
 
     scenario: str
     rounds: int
     quick: bool
+    only: frozenset[str] = frozenset()
+    beside: frozenset[str] = frozenset()
     settings: dict[str, Any] = field(default_factory=dict)
     peers: dict[str, dict[str, Any]] = field(default_factory=dict)
     excluded: dict[str, str] = field(default_factory=dict)
@@ -82,8 +87,8 @@ class Run:
                 say(f"{self.scenario} {number + 1}/{rounds} {case} {peer.name}: {figures or sample.get('error')}")
 
     def save(self) -> None:
-        """Write ``results/<scenario>.json``; a quick run is a rehearsal and goes to ``results/quick`` instead."""
-        folder = RESULTS / "quick" if self.quick else RESULTS
+        """Write ``results/<scenario>.json``; a rehearsal, or a part, goes to ``results/quick`` instead."""
+        folder = RESULTS / "quick" if self.quick or self.only or self.beside else RESULTS
         folder.mkdir(parents=True, exist_ok=True)
         content = {
             **{"scenario": self.scenario, "rounds": self.rounds, "settings": self.settings, "machine": machine()},

@@ -1,4 +1,4 @@
-"""Draws the price of the bound: speed against budget, as an SVG that suits a dark page and a light one."""
+"""Draws the price of the bound: throughput and its cost to the machine by budget, for dark pages and light ones."""
 
 from __future__ import annotations
 
@@ -6,40 +6,53 @@ from collections.abc import Callable
 
 from .results import Result, middle
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 380, 60, 20, 40, 60
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 300, 60, 20, 50, 30
+HEAD, FOOT, PAD = 24, 40, 24
 COLOURS = ("#3b82f6", "#f59e0b", "#10b981", "#ec4899")
 GREY = "#808890"
 FONT = 'font-family="sans-serif" font-size="13"'
+PANELS = (
+    ("Throughput of the saturated machine, nginx = 1", "gb_per_second"),
+    ("GB per CPU-second of the machine, nginx = 1", "gb_per_cpu_second_of_the_machine"),
+)
 
 
 def price_of_the_bound(result: Result) -> str:
-    """One line a number of clients; a dot is the median over the rounds, its bar the spread."""
+    """One panel a figure, one line a number of clients; a dot is the median over the rounds, its bar the spread."""
     budgets = [name for name in result.peers if name.startswith("freight ")]
-    lines = {
-        case: [result.paired(name, "nginx", case, "gb_per_cpu_second") for name in budgets] for case in result.cases()
-    }
-    top = max([1.2, *(value for line in lines.values() for ratios in line for value in ratios)])
-    step = (WIDTH - LEFT - RIGHT) / max(len(budgets) - 1, 1)
+    whole = HEAD + HEIGHT * len(PANELS) + FOOT
+    parts, x = [], float(LEFT)
+    for number, case in enumerate(result.cases()):
+        words = f"{case} clients"
+        parts.append(text(x, HEAD - 6, words, "start", COLOURS[number % len(COLOURS)]))
+        x += 7 * len(words) + 30  # about as wide as it is drawn, and a gap
+    for number, (title, key) in enumerate(PANELS):
+        parts += [f'<g transform="translate(0 {HEAD + HEIGHT * number})">', *panel(result, budgets, title, key), "</g>"]
+    parts.append(text(WIDTH / 2, whole - 14, "--memory", "middle"))
+    body = "\n".join(parts)
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {whole}" {FONT}>'
+    return f"{head}\n<title>The price of the bound</title>\n{body}\n</svg>\n"
+
+
+def panel(result: Result, budgets: list[str], title: str, key: str) -> list[str]:
+    """The scale, the budgets below it, and the lines of one figure."""
+    lines = [[result.paired(name, "nginx", case, key) for name in budgets] for case in result.cases()]
+    top = max([1.2, *(value for line in lines for ratios in line for value in ratios)])
+    step = (WIDTH - LEFT - RIGHT - 2 * PAD) / max(len(budgets) - 1, 1)
 
     def height(value: float) -> float:
         return HEIGHT - BOTTOM - value / top * (HEIGHT - TOP - BOTTOM)
 
-    parts = [text(WIDTH / 2, 20, "GB per CPU-second of the server, nginx = 1", "middle")]
+    parts = [text(LEFT, TOP - 16, title, "start")]
     for tenth in range(0, int(top * 10) + 1, 2):
         y, dash = height(tenth / 10), "" if tenth == 10 else ' stroke-dasharray="2 4"'
         parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="{GREY}" stroke-opacity=".6"{dash}/>')
         parts.append(text(LEFT - 8, y + 4, f"{tenth / 10:.1f}", "end"))
     for place, name in enumerate(budgets):
-        parts.append(text(LEFT + place * step, HEIGHT - BOTTOM + 20, name.removeprefix("freight "), "middle"))
-    parts.append(text(WIDTH / 2, HEIGHT - 12, "--memory", "middle"))
-    for number, (case, line) in enumerate(lines.items()):
-        parts += drawn(line, COLOURS[number % len(COLOURS)], 7.0 * number, step, height)
-        parts.append(
-            text(LEFT + 10 + 175 * number, TOP + 2, f"{case} clients", "start", COLOURS[number % len(COLOURS)])
-        )
-    body = "\n".join(parts)
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" {FONT}>'
-    return f"{head}\n<title>The price of the bound</title>\n{body}\n</svg>\n"
+        parts.append(text(LEFT + PAD + place * step, HEIGHT - BOTTOM + 20, name.removeprefix("freight "), "middle"))
+    for number, line in enumerate(lines):
+        parts += drawn(line, COLOURS[number % len(COLOURS)], 7 * (number - (len(lines) - 1) / 2), step, height)
+    return parts
 
 
 def text(x: float, y: float, words: str, anchor: str, colour: str = GREY) -> str:
@@ -51,7 +64,7 @@ def drawn(
 ) -> list[str]:
     """A line through the medians; ``shift`` keeps the spreads of two lines apart. A budget without ratios is a gap."""
     dots = [
-        (LEFT + place * step + shift, height(mid), height(max(ratios)), height(min(ratios)))
+        (LEFT + PAD + place * step + shift, height(mid), height(max(ratios)), height(min(ratios)))
         for place, ratios in enumerate(line)
         if (mid := middle(ratios)) is not None
     ]

@@ -44,15 +44,15 @@ def cpu_seconds(root: int) -> float:
     return sum(int(stat[11]) + int(stat[12]) for stat in stats if stat) / TICKS
 
 
-def uss_bytes(root: int) -> int:
-    """Memory that only these processes hold: private clean and dirty pages, summed over the tree."""
+def uss_bytes(root: int, kinds: tuple[str, ...] = ("Private_Clean", "Private_Dirty")) -> int:
+    """Memory that only these processes hold: private clean and dirty pages, or some ``kinds``, over the whole tree."""
     total = 0
     for pid in tree(root):
         try:
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         except OSError:
             continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean", "Private_Dirty")))
+        total += sum(int(line.split()[1]) for line in lines if line.startswith(kinds))
     return total * 1024
 
 
@@ -95,9 +95,14 @@ def queued(message: bytes, port: int) -> Iterator[int]:
 
 
 def machine_cpu_seconds() -> float:
-    """What all cores have done so far, softirqs included: all but the idle columns of /proc/stat, proc_stat(5)."""
-    ticks = [int(number) for number in lines_of("/proc/stat")[0].split()[1:9]]
-    return (sum(ticks) - ticks[3] - ticks[4]) / TICKS
+    """CPU time of all processes and interrupts so far: /proc/stat without idle, iowait and steal (proc_stat(5))."""
+    return busy_seconds(lines_of("/proc/stat")[0])
+
+
+def busy_seconds(line: str) -> float:
+    """The same from the first line of /proc/stat. Its guest columns are in user and nice already."""
+    user, nice, system, _idle, _iowait, irq, softirq, *_ = map(int, line.split()[1:])
+    return (user + nice + system + irq + softirq) / TICKS
 
 
 def machine() -> dict[str, object]:

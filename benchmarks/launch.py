@@ -42,13 +42,17 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A started peer: the root of its process tree, where it listens, and what it speaks there."""
+    """A started peer: the root of its process tree, where it listens, and what it speaks there.
+
+    ``h2c_port`` is where it speaks HTTP/2 without TLS, if it does.
+    """
 
     pid: int
     port: int
     network: Network = LOOPBACK
     tls: bool = False
     h2: bool = False
+    h2c_port: int = 0
 
 
 def free_port(network: Network) -> int:
@@ -126,7 +130,8 @@ def running(peer: Peer, site: Site, *, ready: bool = True, network: Network = LO
     """Start a peer, wait until it accepts (``ready``), and stop its whole group of processes afterwards."""
     port = free_port(network)
     with tempfile.TemporaryDirectory(prefix="work-", dir=site.shared, ignore_cleanup_errors=True) as work:
-        names = names_for(site, network, port, work)
+        aside = free_port(network) if peer.aside else port
+        names = {**names_for(site, network, port, work), "aside": str(aside)}
         for name, text in peer.files.items():
             (Path(work) / name).write_text(fill([text], names)[0])
         own = {name: fill([text], names)[0] for name, text in peer.env.items()}
@@ -139,7 +144,7 @@ def running(peer: Peer, site: Site, *, ready: bool = True, network: Network = LO
                 process = subprocess.Popen(
                     command, env=env, stdout=log, stderr=log, stdin=DEVNULL, start_new_session=True
                 )
-            server = Running(process.pid, port, network, peer.tls, peer.h2)
+            server = Running(process.pid, port, network, peer.tls, peer.h2, aside)
             try:
                 if ready:
                     wait_listening(process, server, Path(work) / "output.log", names)

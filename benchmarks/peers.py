@@ -42,7 +42,8 @@ class Peer:
 
     ``needs`` is a program, or a Python module as ``python:NAME``. ``files`` are configurations by their name in
     ``$work``. ``build`` runs once before the first start. ``ranges`` is False where a body has no stated length.
-    ``tls``: it speaks HTTPS. ``h2``: it is asked by HTTP/2.
+    ``tls``: it speaks HTTPS. ``h2``: it is asked by HTTP/2. ``aside``: HTTP/2 without TLS has a port of its own,
+    ``$aside``.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Peer:
     ranges: bool = True
     tls: bool = False
     h2: bool = False
+    aside: bool = False
 
     def missing(self) -> str | None:
         """Why it cannot run here, or None."""
@@ -141,7 +143,8 @@ NGINX_TLS = (
     "ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20; ssl_prefer_server_ciphers on;"
 )
 TLS_CONFIGURED: Mapping[str, Mapping[str, str]] = {
-    "nginx": {" backlog=4096;": f" ssl backlog=4096; {NGINX_TLS}"},
+    # The second stands once, also where there is another port without TLS: nginx refuses a directive that comes twice.
+    "nginx": {"$address:$port": "$address:$port ssl", "root $root;": f"{NGINX_TLS} root $root;"},
     "caddy": {"http://:": "https://:", "file_server": f"file_server\n    tls {CERT} {KEY}"},
 }
 H2_CONFIGURED: Mapping[str, Mapping[str, str]] = {
@@ -152,6 +155,12 @@ H2_CONFIGURED: Mapping[str, Mapping[str, str]] = {
 
 NGINX = nginx("nginx", "access_log off;")
 """The reference that ratios are taken against."""
+
+NGINX_BOTH = adapted(
+    replace(NGINX, aside=True),
+    {"backlog=4096; root": "backlog=4096; listen $address:$aside http2 backlog=4096; root"},
+)
+"""The same with HTTP/2 without TLS besides, for which it needs a port of its own."""
 
 NGINX_DEFAULT = nginx("nginx default", "")
 """As shipped: one worker, sendfile, an access log."""

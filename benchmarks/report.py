@@ -10,11 +10,13 @@ from pathlib import Path
 from .bars import BARS
 from .columns import COLUMNS
 from .figure import price_of_the_bound
+from .hostile import cells, left_out, titles
 from .results import Result, load
+from .summary import compared, lost, metric, why
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md")
+PAGES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md", ROOT / "benchmarks" / "STATUS.md")
 FIGURE = ROOT / "docs" / "figures" / "price-of-the-bound.svg"
 BLOCK = re.compile(r"(<!-- bench:(?P<name>[\w-]+) -->\n).*?(<!-- /bench:(?P=name) -->)", re.DOTALL)
 NOT_MEASURED = "Not measured yet.\n"
@@ -49,13 +51,18 @@ def suites(result: Result) -> str:
     return f" TLS was {usual}{others}."
 
 
+def number(value: float) -> str:
+    """Three digits, or all of a larger number: ``0.909``, ``10,000``."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def bars(results: Mapping[str, Result]) -> str:
     """Each bar, what it asks, what was measured, and yes or no."""
     rows = []
     for bar in BARS:
         value, holds = bar.figure(results), bar.holds(results)
-        asked = f"{'at least' if bar.least else 'at most'} {bar.limit:g}{bar.unit}"
-        found = "not measured" if value is None else f"{value:.3g}{bar.unit}"
+        asked = f"{'at least' if bar.least else 'at most'} {number(bar.limit)}{bar.unit}"
+        found = "not measured" if value is None else f"{number(value)}{bar.unit}"
         rows.append([bar.what, asked, found, {True: "yes", False: "**no**", None: "-"}[holds]])
     return table(["what", "asked", "measured", "kept"], rows, left=4)
 
@@ -76,8 +83,26 @@ def machine(results: Mapping[str, Result]) -> str:
     return f"{about}, Linux {last['kernel']}, Python {last['python']}; {sysctl}.\n"
 
 
+def attack(results: Mapping[str, Result]) -> str:
+    """What each attack does to honest clients, server by server."""
+    if "attack" not in results:
+        return NOT_MEASURED
+    result = results["attack"]
+    text = table(titles(result), cells(result), left=2)
+    return text + (f"\nLeft out: {left_out(result)}.\n" if result.excluded else "")
+
+
 Block = Callable[[Mapping[str, Result]], str]
-BLOCKS: Mapping[str, Block] = {"bars": bars, "peers": peers, "machine": machine}
+BLOCKS: Mapping[str, Block] = {
+    "attack": attack,
+    "bars": bars,
+    "compared": compared,
+    "lost": lost,
+    "machine": machine,
+    "metric": metric,
+    "peers": peers,
+    "why": why,
+}
 
 
 def block(name: str, results: Mapping[str, Result]) -> str | None:
@@ -108,8 +133,18 @@ def regenerate(folder: Path = RESULTS) -> None:
         FIGURE.write_text(price_of_the_bound(results["price"]))
 
 
-def show(folder: Path) -> int:
-    """Print the bars; 1 when one of them is not kept."""
+SPEED = ("throughput", "tls", "workers", "price")
+"""The scenarios that show what a byte costs the machine and, beside it, the server."""
+
+
+def show(folder: Path, measured: Iterable[str] = ()) -> int:
+    """Print the tables of speed that were ``measured``, and the bars; 1 when one of them is not kept."""
     results = load(folder)
+    wanted = {name for name in measured if name in SPEED and name in results}
+    if wanted:
+        print(metric(results))
+    for name in COLUMNS:
+        if name.partition("-")[0] in wanted:
+            print(f"{name}:\n\n{scenario(name, results)}")
     print(bars(results))
     return int(any(bar.holds(results) is False for bar in BARS))

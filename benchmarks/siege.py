@@ -39,7 +39,7 @@ def quantiles(kind: str, values: Iterable[float]) -> Sample:
     return {f"{kind}_p{share}_ms": quantile(list(values), share / 100) for share in (50, 99)}
 
 
-def besieged(peer: Peer, place: Site, seconds: float) -> Sample:
+def stalled(peer: Peer, place: Site, seconds: float) -> Sample:
     """A small file before anybody comes, and while every slot is taken by a download that stands still."""
     with running(peer, place) as server:
         idle = small(server, seconds)
@@ -60,7 +60,7 @@ def express(run: Run) -> None:
     with site(64 * MIB) as place:
         (place.root / SMALL).write_bytes(os.urandom(SMALL_BYTES))
         fit = run.fit([freight("20MB"), NGINX], place)
-        run.turns(fit, "600", lambda peer: besieged(peer, place, seconds))
+        run.turns(fit, "600", lambda peer: stalled(peer, place, seconds))
 
 
 def honest(server: Running, seconds: float) -> tuple[float, list[float]]:
@@ -102,7 +102,7 @@ def attacked(peer: Peer, place: Site, seconds: float) -> Sample:
     }
 
 
-def attack(run: Run) -> None:
+def siege(run: Run) -> None:
     """64 honest clients and a small file: calm, and beside 5,000 heads of a byte a second and 500 readers as slow."""
     seconds = 3.0 if run.quick else 6.0
     run.settings = {

@@ -1,4 +1,4 @@
-"""Scenarios of speed: bytes, and requests, per CPU-second of the server."""
+"""Scenarios of speed: bytes a second, and a CPU-second of the machine and of the server; requests a CPU-second."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def poured(server: Running, clients: int, seconds: float, whole: int = 0) -> Sam
     gigabytes = told["bytes"] / 1e9
     return {
         **{"gb_per_cpu_second": gigabytes / cpu, "gb_per_second": gigabytes / told["seconds"]},
-        # Which end pays for a queued byte depends on who wakes the kernel. Both together hide only what softirqs do,
-        # which no process is charged for: the time of the machine has that too, and whatever else it did.
+        # Who sends a queued byte, and is charged for it, depends on the depth of the queue. Both ends together leave
+        # out softirqs, which no process is charged for. The machine's time has all, and whatever else it did.
         "gb_per_cpu_second_of_the_machine": gigabytes / of_all,
         **{
             "gb_per_cpu_second_both_ends": gigabytes / (cpu + told["cpu_seconds"]),
@@ -86,7 +86,7 @@ def tls(run: Run) -> None:
 
 
 def workers(run: Run) -> None:
-    """HTTPS at 16 clients by one worker and by two, in turns: bytes a second, and bytes a CPU-second of all of them."""
+    """HTTPS at 16 clients by one worker and by two: bytes a second, and a CPU-second of machine and server."""
     run.settings = {"file_bytes": size(run), "warm_seconds": 1, "window_seconds": window(run)}
     with site(size(run)) as place:
         fit = run.fit(

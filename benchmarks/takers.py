@@ -8,6 +8,9 @@ from collections import Counter
 
 from .client import Client, Spec, joined, tell
 
+PACE_SECONDS = 0.001
+PACED_BYTES = 256 * 1024  # at a time, by those that do not take all they can
+
 
 class Ready:
     """The clients that wait for bytes, by descriptor, and the epoll that says which have some."""
@@ -41,16 +44,21 @@ def flood(spec: Spec) -> None:
     failures = finished = 0
     spent = time.process_time()
     begin = time.monotonic() + spec.warm
+    start, taken = time.monotonic(), 0
     end, begun = begin + spec.seconds, False
     while (now := time.monotonic()) < end and ready.clients:
         if not begun and now >= begin:
             begun, begin, spent = True, now, time.process_time()
             total.clear()
             tell(event="begin")
+        if spec.rate and taken > (now - start) * spec.rate:
+            time.sleep(PACE_SECONDS)
+            continue
         for client in ready.wait():
-            count = client.take()
+            count = client.take(PACED_BYTES) if spec.rate else client.take()
             if count is None:
                 continue
+            taken += max(count, 0)
             total[client.source] += max(count, 0)
             if count <= 0:
                 failures += count < 0 or client.taken < max(client.whole, 1)
