@@ -1,13 +1,14 @@
-"""Clients that ask for a file and stop reading, and what they cost the server, seen from /proc.
+"""Let clients request a file and stop reading, and print how much memory the server and the kernel hold for them.
 
-    python examples/crowd.py http://127.0.0.1:8080/huge.csv 500 PID
+    python examples/crowd.py http://127.0.0.1:8080/sample.csv 500 PID
 
-Each takes the head and a little of the body, then stands still. PID is the server's. Printed are its private memory
-(USS: what would be free again if it ended) and what the kernel's send queues hold for these clients.
+Each client reads the head and a little of the body, then stalls. PID is the server's process. Its memory is its private
+dirty pages: those that it wrote and shares with no other process.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import socket
 import sys
@@ -16,22 +17,22 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
-PRIVATE = re.compile(r"^Private_\w+: +(\d+) kB$", re.MULTILINE)
+PRIVATE = re.compile(r"^Private_Dirty: +(\d+) kB$", re.MULTILINE)
 
 
 def private_bytes(pid: int) -> int:
-    """The memory that only this process uses: proc(5), smaps_rollup."""
+    """Private dirty memory of a process: proc(5), smaps_rollup."""
     return 1024 * sum(map(int, PRIVATE.findall(Path(f"/proc/{pid}/smaps_rollup").read_text())))
 
 
 def queued_bytes(port: int) -> int:
-    """What the send queues of a port's IPv4 connections hold that nobody has taken: proc(5), net/tcp, tx_queue."""
+    """Bytes in the send queues of a port's IPv4 connections that no client has received: proc(5), net/tcp, tx_queue."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return sum(int(row[4].partition(":")[0], 16) for row in rows if int(row[1].partition(":")[2], 16) == port)
 
 
 def wait_still(port: int, seconds: float = 10.0) -> int:
-    """The queues once they no longer grow, or after ``seconds``."""
+    """Return the queued bytes when they no longer grow, or after ``seconds``."""
     until, before, now = time.monotonic() + seconds, -1, queued_bytes(port)
     while now != before and time.monotonic() < until:
         time.sleep(0.25)
@@ -44,7 +45,7 @@ def main(url: str, count: int, pid: int) -> None:
     host, port = parts.hostname or "127.0.0.1", parts.port or 80
     request = f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode()
     alone = private_bytes(pid)
-    print(f"before: {alone / 1024:.0f} KiB private")
+    print(f"before: {size(alone)} in the process")
     with ExitStack() as stack:
         for _ in range(count):
             client = stack.enter_context(socket.socket())
@@ -54,9 +55,31 @@ def main(url: str, count: int, pid: int) -> None:
             client.recv(1024)
         queued = wait_still(port)
         there = private_bytes(pid)
-        print(f"with {count}: {there / 1024:.0f} KiB private, {(there - alone) / 1024 / count:.1f} KiB a client")
-        print(f"in the kernel's send queues: {queued / 1024:.0f} KiB, {queued / 1024 / count:.1f} KiB a client")
+        print(f"with {count} clients: {size(there)} in the process, {size((there - alone) / count)} for each client")
+        print(f"in the kernel's send queues: {size(queued)}, {size(queued / count)} for each client")
+
+
+def size(size_bytes: float) -> str:
+    """``16.5 MB``, ``28.2 kB``, ``310 B``."""
+    for unit, scale in (("MB", 1e6), ("kB", 1e3)):
+        if abs(size_bytes) >= scale:
+            return f"{size_bytes / scale:.1f} {unit}"
+    return f"{size_bytes:.0f} B"
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return int(text)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    parser = argparse.ArgumentParser(description="Let clients stop reading, and print the memory held for them.")
+    parser.add_argument("url", metavar="URL", help="a file on the server, such as http://127.0.0.1:8080/sample.csv")
+    parser.add_argument("count", metavar="CLIENTS", type=positive, help="number of clients, such as 500")
+    parser.add_argument("pid", metavar="PID", type=positive, help="process of the server on this machine")
+    given = parser.parse_args()
+    try:
+        main(given.url, given.count, given.pid)
+    except OSError as error:
+        sys.exit(f"{parser.prog}: {error}")

@@ -1,6 +1,6 @@
-# What each client took, from freight's JSON log:  jq --null-input --raw-input --from-file examples/log-totals.jq < log
-# Lines that are not JSON are the server's words to its operator, and are passed over.
-reduce (inputs | fromjson? | objects) as $entry ({};
+# Totals for each client, from freight's JSON log:  jq --null-input --raw-input --from-file examples/log-totals.jq < log
+# Messages to the operator have a level and no client, and are left out.
+reduce (inputs | fromjson? | objects | select(has("client"))) as $entry ({};
   .[$entry.client] |= {
     requests: ((.requests // 0) + 1),
     bytes: ((.bytes // 0) + $entry.sent),

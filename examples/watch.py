@@ -1,12 +1,13 @@
-"""Who downloads from a freight server at this moment, and who waits: /status of its admin listener, once a second.
+"""Print the downloads that run on a freight server now, once a second, from /status of its admin listener.
 
     python examples/watch.py http://127.0.0.1:9080 [SECONDS]
 
-A line for the server, and one for each download, the slowest first. It ends after SECONDS, or by Ctrl-C.
+One line for the server, and one for each download, the slowest first. It ends after SECONDS, or with Ctrl-C.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
@@ -17,14 +18,14 @@ SHOWN = 20
 
 
 def look(base: str) -> dict[str, Any]:
-    """What the server does: docs/reference/admin.md has the fields."""
+    """Read /status: docs/reference/admin.md explains the fields."""
     with urlopen(f"{base}/status", timeout=10) as answer:
         status: dict[str, Any] = json.load(answer)
     return status
 
 
 def lines(status: dict[str, Any]) -> list[str]:
-    """A status for people."""
+    """Format a status for people."""
     gate, memory = status["gate"], status["memory"]
     used = memory["process_bytes"] - memory["baseline_bytes"] + memory["kernel_send_bytes"]
     share = 100 * used / memory["budget_bytes"]
@@ -46,7 +47,13 @@ def main(base: str, seconds: float) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Print the downloads that run on a freight server, once a second.")
+    parser.add_argument("url", metavar="URL", help="the admin listener, such as http://127.0.0.1:9080")
+    parser.add_argument("seconds", metavar="SECONDS", nargs="?", type=float, default=float("inf"), help="then it ends")
+    given = parser.parse_args()
     try:
-        main(sys.argv[1].rstrip("/"), float(sys.argv[2]) if len(sys.argv) > 2 else float("inf"))
+        main(given.url.rstrip("/"), given.seconds)
     except KeyboardInterrupt:
         pass
+    except (OSError, ValueError) as error:  # no server, or an answer that is no status
+        sys.exit(f"{parser.prog}: {given.url}: {error}")
