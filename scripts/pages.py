@@ -25,9 +25,14 @@ MARK = re.compile(r"(<!-- lab:([\w.]+) -->).*?(<!-- /lab -->)", re.DOTALL)
 def facts_of(results: dict[str, Any]) -> dict[str, str]:
     """``{"crowd.per_client": "4.1 KiB"}``, and what the machine is."""
     told = {"machine": machine(results["machine"], results["versions"]), "made": results["made"].partition(" ")[0]}
-    for name, record in results["scenarios"].items():
+    for name, record in _measured(results):
         told |= {f"{name}.{fact}": said for fact, said in FACTS[name](record).items()}
     return told
+
+
+def _measured(results: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The scenarios that were not skipped, with their records."""
+    return [(name, record) for name, record in results["scenarios"].items() if "skipped" not in record]
 
 
 def filled(page: str, told: dict[str, str]) -> str:
@@ -41,7 +46,7 @@ def made(folder: Path) -> Iterator[tuple[Path, str]]:
     told = facts_of(results)
     for page in PAGES:
         yield page, filled(page.read_text(encoding="utf-8"), told)
-    for name, record in results["scenarios"].items():
+    for name, record in _measured(results):
         for figure, picture in DRAWINGS[name](record).items():
             yield folder / f"{figure}.svg", picture
 

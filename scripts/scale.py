@@ -108,7 +108,6 @@ def facts(results: Mapping[str, Any]) -> dict[str, str]:
         "size": brief_size(asked["catalogue"]["mean_bytes"]),
         "cache": format_size(asked["cache_bytes"]),
         "arrivals": f"{asked['arrivals']:.3g}",
-        "slots": f"{results['nodes'][0]['slots']:,}",
         "seeds": f"{len(asked['seeds'])}",
     }
 
