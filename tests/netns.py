@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from processes import environment, running
 
 _CLONE_NEWNET = 0x40000000
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 40.0
 _SERVER, _CLIENT = "10.77.0.1", "10.77.0.2"
 _CABLE = (  # what ip(8) is told: a link whose ends nobody outside the two namespaces sees
     "link add {end} mtu 1500 netns {server} type veth peer name {end} mtu 1500 netns {client}",
@@ -63,6 +63,12 @@ class Network:
 
     server: Place = HERE
     client: Place = HERE
+
+    def cut(self) -> None:
+        """From now on nothing that clients send arrives: no request, no acknowledgement, no reset."""
+        assert self.client.namespace is not None, "only a network of namespaces can be cut"
+        words = ["ip", "-n", self.client.namespace, "route", "add", "blackhole", f"{self.server.host}/32"]
+        subprocess.run(words, check=True, timeout=_PATIENCE_SECONDS)
 
 
 class Unmade(Exception):

@@ -27,7 +27,7 @@ from netns import HERE, Place
 
 _marks = itertools.count()
 
-PATIENCE_SECONDS = 20.0  # how long anything may take before a test gives up; never a measure of speed
+PATIENCE_SECONDS = 40.0  # how long anything may take before a test gives up; never a measure of speed
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:

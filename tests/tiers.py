@@ -46,6 +46,7 @@ ALONE = {
     "lab/test_lab_gauge.py": True,
     "lab/test_lab_report.py": True,
     "load/": True,
+    "server/test_debts.py::test_behind_a_proxy_it_is_the_true_client_that_owes": True,  # its flood has to be fast
     "server/test_large.py": True,
 }
 

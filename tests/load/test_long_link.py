@@ -132,3 +132,23 @@ def test_far_clients_that_stall_with_large_windows_are_ended_as_any_others(
     assert gauge.peak_kernel >= 4 * 420 * KIB  # more than a mark can be
     until(lambda: server.gate()["running"] == 0, "all have been given up")
     until(lambda: gauge.look() <= 2 * MB, "what they held has gone")
+
+
+@pytest.mark.needs("ip", "ss")
+def test_what_a_dead_path_was_lent_comes_back_when_others_wait(
+    far: Network, site: Path, serve: Serve, gather: Gather
+) -> None:
+    """Its own idle timeout is an hour; what it was lent is not left to it for so long while somebody waits."""
+    server = serve(site, "--memory", "4MB", "--idle-timeout", "1h", "--min-rate", "none", admin=True, place=far.server)
+    slots = server.gate()["slots"]
+    gauge, distant, near = Gauge(server), gather(server, far.client), gather(server, far.server)
+    distant.join(Group(name="far", count=1, targets=("/giant.csv",)))
+    distant.wait(lambda: gauge.look() >= 1.2 * MB, "it has a third of the memory")
+    far.cut()
+    near.join(Group(name="stalled", count=slots - 1, targets=("/giant.csv",), span=4 << 20, stall=1 << 20))
+    near.join(Group(name="waiting", count=4, targets=("/giant.csv",), span=4 << 20))
+    near.wait_count("stalled", "stalled", slots - 1, gauge.look)
+    near.wait_count("waiting", "whole", 4, gauge.look)
+    server.await_log("stalled")
+    print(f"a dead path, {slots} slots: {gauge}")
+    assert gauge.peak <= 4 * MB

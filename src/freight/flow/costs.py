@@ -17,7 +17,7 @@ WAITING_COST = 3 * 1024 // 2
 MULTIPLEX_COST = 24 * 1024
 """What a connection of HTTP/2 costs besides: its state, two tables of HPACK, a frame."""
 
-STREAM_COST = 11 * 1024
+STREAM_COST = 8 * 1024
 """What one of its streams costs, from request to end."""
 
 ENTRY_COST = 700
