@@ -43,6 +43,7 @@ SLOW = {
 }
 
 ALONE = {
+    "fleet/test_page_caches.py": True,
     "lab/test_lab_gauge.py": True,
     "lab/test_lab_report.py": True,
     "load/": True,
