@@ -116,7 +116,7 @@ def test_files_small_enough_for_a_send_queue_count_too(tmp_path: Path, serve: Se
 def test_clients_that_stall_in_a_listing_pin_no_more_than_the_budget(
     tmp_path: Path, serve: Serve, clients: ExitStack
 ) -> None:
-    """Each is of several MB, by long names: a listing from so little memory goes through the directory again and again."""
+    """Each is of several MB, by long names: so little memory makes many passes through the directory."""
     count = 12
     for number in range(8_000):
         (tmp_path / f"{number:0240d}").touch()
