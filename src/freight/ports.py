@@ -93,9 +93,6 @@ class Sink(Protocol):
     def held(self) -> int:
         """How many bytes of its memory the kernel has in the send queue: sent, unsent, and its own bookkeeping."""
 
-    def quiet_seconds(self) -> float:
-        """How long ago the peer's last acknowledgement came, by a clock of some milliseconds."""
-
     def path(self) -> tuple[float, int, int]:
         """What is known of the way to the peer: its least round trip in seconds; twice what the path takes at a time;
         and what the peer has room for, beyond all that it has acknowledged. The last two are bytes of the kernel's

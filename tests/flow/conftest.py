@@ -77,9 +77,6 @@ class ScriptedSink:
         if self.marks[-1:] != [mark]:  # as the socket's sink does: it is told again and again
             self.marks.append(mark)
 
-    def quiet_seconds(self) -> float:
-        return 0.0
-
     def path(self) -> tuple[float, int, int]:
         return 0.0, 0, 1 << 30
 

@@ -116,10 +116,10 @@ def test_files_small_enough_for_a_send_queue_count_too(tmp_path: Path, serve: Se
 def test_clients_that_stall_in_a_listing_pin_no_more_than_the_budget(
     tmp_path: Path, serve: Serve, clients: ExitStack
 ) -> None:
-    """Each is of several MB, by long names: so little memory makes many passes through the directory."""
+    """Each is of 3 MB."""
     count = 12
-    for number in range(8_000):
-        (tmp_path / f"{number:0240d}").touch()
+    for number in range(20_000):
+        (tmp_path / f"{number:0100d}").touch()
     server = serve(tmp_path, "--memory", "1MiB", *PATIENT, admin=True)
     gauge = Gauge(server)
     for _ in range(count):

@@ -21,7 +21,6 @@ _MEMINFO_BYTES = 36
 _QUEUED = struct.Struct("I").unpack_from
 _QUEUED_AT = 5 * 4  # SK_MEMINFO_WMEM_QUEUED
 _SO_BUF_LOCK = 72
-_QUIET, _QUIET_AT, _QUIET_STOP = struct.Struct("=I").unpack_from, 56, 60  # of struct tcp_info: in milliseconds
 _PATH = struct.Struct("=16xI60xI64xI76xI").unpack_from  # of struct tcp_info: snd_mss, snd_cwnd, min_rtt in us, snd_wnd
 _PATH_STOP = 232
 _UNKNOWN = 0xFFFFFFFF  # no acknowledgement has been timed yet
@@ -128,11 +127,6 @@ class ClearSink:
         """See :class:`freight.ports.Sink`: ``wmem_queued``, sock_diag(7)."""
         found: int = _QUEUED(self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO_BYTES), _QUEUED_AT)[0]
         return found
-
-    def quiet_seconds(self) -> float:
-        """See :class:`freight.ports.Sink`: ``tcpi_last_ack_recv``, tcp(7)."""
-        found = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _QUIET_STOP)
-        return float(_QUIET(found, _QUIET_AT)[0] / 1000)
 
     def path(self) -> tuple[float, int, int]:
         """See :class:`freight.ports.Sink`: ``tcpi_min_rtt``, twice ``tcpi_snd_cwnd``, and ``tcpi_snd_wnd``; tcp(7).

@@ -108,10 +108,6 @@ class StreamSink:
         """See :class:`freight.ports.Sink`: of the connection, with what waits for the kernel to take it."""
         return self._multiplex.way.held() + self._multiplex.left_bytes
 
-    def quiet_seconds(self) -> float:
-        """See :class:`freight.ports.Sink`."""
-        return self._multiplex.way.quiet_seconds()
-
     def path(self) -> tuple[float, int, int]:
         """See :class:`freight.ports.Sink`."""
         return self._multiplex.way.path()
