@@ -106,6 +106,20 @@ def test_what_a_crowd_has_left_goes_back_once_nobody_leaves_any_more(run: Run, h
     looks(run, budget, steps)
 
 
+def test_a_crowd_is_not_forgiven_what_was_only_needed_to_start(run: Run, heap: Heap) -> None:
+    budget = Budget(MEMORY, LARGEST)
+
+    async def steps(footprint: Footprint) -> None:
+        heap.bytes = heap.least = heap.least - (2 << 20)
+        await footprint.look()
+        heap.bytes += 1 << 20
+        await footprint.look()
+        await footprint.look()
+        assert (heap.asked, heap.bytes, budget.slack_bytes) == ([True], heap.least, 0)
+
+    looks(run, budget, steps)
+
+
 def test_where_much_has_been_left_it_goes_back_while_some_are_leaving_still(run: Run, heap: Heap) -> None:
     budget = Budget(MEMORY, LARGEST)
 

@@ -259,6 +259,10 @@ class Budget(Ledger):
     def _of_connections(self) -> int:
         return self._cost_of(self.connections, self.running, self.shaking, self.multiplexed, self.streams)
 
+    def _own_cost(self) -> int:
+        """The same of this process alone."""
+        return self._of_connections()
+
     def _cost_of(self, connections: int, running: int, shaking: int, multiplexed: int, streams: int) -> int:
         cost = connections * self._cost + shaking * HANDSHAKE_COST
         cost += multiplexed * MULTIPLEX_COST + streams * STREAM_COST
@@ -281,6 +285,10 @@ class Budget(Ledger):
     def slack_bytes(self) -> int:
         """What the process has beyond the cost of its connections: left by those who are gone, or a cost too low."""
         return self._process - self._of_connections()
+
+    def excess(self, process_bytes: int) -> int:
+        """How much of what this process has grown by is beyond the cost of its connections, in bytes."""
+        return max(0, process_bytes - self._own_cost())
 
     def grown(self, process_bytes: int) -> None:
         """The process has grown by so much since it began: what that is beyond the cost of connections is spent too.

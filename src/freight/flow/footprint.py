@@ -21,7 +21,7 @@ class Footprint:
         self._loop = loop
         self._pool = pool
         self._budget = budget
-        self._began_bytes = private_bytes()
+        self._began_bytes = self._least_bytes = private_bytes()
         self.pardoned_bytes = 0  # what it has grown by since that is of no client
         self._slack_bytes = 0  # what there was too much of at the last look,
         self._kept_bytes = 0  # and what of that would not go back
@@ -53,6 +53,12 @@ class Footprint:
                 self._kept_bytes = self._slack_bytes
 
     def measure(self) -> int:
-        """Tell the budget; the slack that it then has, in bytes. It takes some microseconds."""
-        self._budget.grown(private_bytes() - self._began_bytes - self.pardoned_bytes)
-        return self._budget.slack_bytes
+        """Tell the budget; what there is too much of, in bytes. It takes some microseconds.
+
+        Too much is what is beyond the least that there has been: the first time that the heap gives back, what was only
+        needed to start goes too, and a crowd would otherwise be forgiven as much.
+        """
+        now = private_bytes()
+        self._least_bytes = min(self._least_bytes, now)
+        self._budget.grown(now - self._began_bytes - self.pardoned_bytes)
+        return self._budget.excess(now - self._least_bytes - self.pardoned_bytes)
