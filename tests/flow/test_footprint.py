@@ -133,6 +133,7 @@ def test_where_much_has_been_left_it_goes_back_while_some_are_leaving_still(run:
 
 
 def test_what_does_not_go_back_is_not_asked_for_again_and_again(run: Run, heap: Heap) -> None:
+    """Twice: at the first time something of the crowd may still have been on its way out."""
     budget = Budget(MEMORY, LARGEST)
 
     async def steps(footprint: Footprint) -> None:
@@ -140,7 +141,7 @@ def test_what_does_not_go_back_is_not_asked_for_again_and_again(run: Run, heap: 
         heap.least = heap.bytes
         for _ in range(10):
             await footprint.look()
-        assert heap.asked == [True]
+        assert heap.asked == [True, True]
 
     looks(run, budget, steps)
 
@@ -153,12 +154,12 @@ def test_what_did_not_go_back_is_asked_for_once_more_when_those_who_kept_it_have
         heap.bytes, heap.least = idle + (2 << 20), idle + (1 << 20)
         for _ in range(3):
             await footprint.look()
-        assert heap.asked == [True]
+        assert heap.asked == [True, True]
         budget.opened(-20)
         heap.least = idle
         for _ in range(3):
             await footprint.look()
-        assert (heap.asked, budget.slack_bytes) == ([True, True], 0)
+        assert (heap.asked, budget.slack_bytes) == ([True, True, True], 0)
 
     looks(run, budget, steps)
 

@@ -25,6 +25,7 @@ class Footprint:
         self.pardoned_bytes = 0  # what it has grown by since that is of no client
         self._slack_bytes = 0  # what there was too much of at the last look,
         self._kept_bytes = 0  # and what of that would not go back
+        self._asked = False  # that it goes back, at the last look, for the first time
         self._kept_by = 0  # while so many connections were open
 
     def pardon(self, grown_bytes: int) -> None:
@@ -49,8 +50,13 @@ class Footprint:
             few = self._kept_by <= _FEW_CONNECTIONS
             await asyncio.wrap_future(self._pool.submit(partial(give_back, few)), loop=self._loop)
             self._slack_bytes = self.measure()
-            if settled:
+            # What has not gone back at the second time stays: at the first, something of the crowd may still be on its
+            # way out, such as its lines in the log.
+            if settled and self._asked:
                 self._kept_bytes = self._slack_bytes
+            self._asked = settled and not self._asked
+        else:
+            self._asked = False
 
     def measure(self) -> int:
         """Tell the budget; what there is too much of, in bytes. It takes some microseconds.
