@@ -47,7 +47,7 @@ ALONE = {
     "lab/test_lab_gauge.py": True,
     "lab/test_lab_report.py": True,
     "load/": True,
-    "server/test_balanced.py::test_a_hand_over_is_nothing_that_the_balancer_sees": True,  # its weights are whole percents
+    "server/test_balanced.py::test_a_hand_over_is_nothing_that_the_balancer_sees": True,  # whole percents
     "server/test_debts.py::test_behind_a_proxy_it_is_the_true_client_that_owes": True,  # its flood has to be fast
     "server/test_large.py": True,
 }
