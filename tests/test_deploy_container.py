@@ -25,6 +25,8 @@ from serving import until
 ROOT = Path(__file__).resolve().parent.parent
 FAR = 240  # seconds for pip, which may have to fetch what it installs
 
+pytestmark = pytest.mark.timeout(2 * FAR)
+
 
 def instructions() -> list[tuple[str, str]]:
     """What the Dockerfile says, line by line: ``("FROM", "python:3.13-slim")``."""
