@@ -391,7 +391,7 @@ class Server:
         while True:
             for number in range(_MEASURES):  # a crowd comes in less than a sweep
                 if self._gate.crowded and number >= _MEASURES // 2:
-                    break  # others wait outside: who stands still is to be seen sooner
+                    break  # others wait outside: stalled clients are to be found sooner
                 await asyncio.sleep(min(_SWEEP_SECONDS, self._gate.terms.idle_seconds / 4) / _MEASURES)
                 self._footprint.measure()
             self._listener.expire()

@@ -146,6 +146,19 @@ def test_what_does_not_go_back_is_not_asked_for_again_and_again(run: Run, heap: 
     looks(run, budget, steps)
 
 
+def test_what_does_not_go_back_is_not_asked_for_again_while_others_come_and_go(run: Run, heap: Heap) -> None:
+    budget = Budget(MEMORY, LARGEST)
+
+    async def steps(footprint: Footprint) -> None:
+        heap.least = heap.bytes + (2 << 20)
+        for number in range(20):
+            heap.bytes = heap.least + number % 2 * (64 << 10)
+            await footprint.look()
+        assert heap.asked == [True, True]
+
+    looks(run, budget, steps)
+
+
 def test_what_did_not_go_back_is_asked_for_once_more_when_those_who_kept_it_have_left(run: Run, heap: Heap) -> None:
     budget, idle = Budget(MEMORY, LARGEST), 15 << 20
 

@@ -25,7 +25,7 @@ class Footprint:
         self.pardoned_bytes = 0  # what it has grown by since that is of no client
         self._slack_bytes = 0  # what there was too much of at the last look,
         self._kept_bytes = 0  # and what of that would not go back
-        self._asked = False  # that it goes back, at the last look, for the first time
+        self._asked = False  # once already, for what has not gone back
         self._kept_by = 0  # while so many connections were open
 
     def pardon(self, grown_bytes: int) -> None:
@@ -35,8 +35,8 @@ class Footprint:
     async def look(self) -> None:
         """Tell the budget; have the heap give back what is too much, once nobody leaves any more. About once a second.
 
-        Who is leaving still holds some of it; but where it is much, it is missed. What would not go back may do so when
-        most of those who were there have left, as one small object keeps a whole page.
+        Clients that are leaving still hold some of it, so it is waited for, unless it is much. What would not go back
+        may do so when most of those who were there have left, as one small object keeps a whole page.
         """
         before, self._slack_bytes = self._slack_bytes, self.measure()
         if self._budget.connections < self._kept_by / 2:
@@ -45,18 +45,19 @@ class Footprint:
         worth = min(_SLACK_BYTES, self._budget.memory_bytes // _SLACK_SHARE)
         settled = self._slack_bytes <= before
         much = self._slack_bytes > self._budget.memory_bytes // _MUCH_SHARE
-        if self._slack_bytes > self._kept_bytes + worth and (settled or much):
+        if self._slack_bytes <= self._kept_bytes + worth:
+            self._asked = False
+        elif settled or much:
             self._kept_by = self._budget.connections
             few = self._kept_by <= _FEW_CONNECTIONS
             await asyncio.wrap_future(self._pool.submit(partial(give_back, few)), loop=self._loop)
             self._slack_bytes = self.measure()
-            # What has not gone back at the second time stays: at the first, something of the crowd may still be on its
-            # way out, such as its lines in the log.
-            if settled and self._asked:
-                self._kept_bytes = self._slack_bytes
-            self._asked = settled and not self._asked
-        else:
-            self._asked = False
+            if settled:
+                # What has not gone back at the second time stays. At the first, something of the crowd may still be on
+                # its way out, such as its lines in the log.
+                if self._asked:
+                    self._kept_bytes = self._slack_bytes
+                self._asked = not self._asked
 
     def measure(self) -> int:
         """Tell the budget; what there is too much of, in bytes. It takes some microseconds.
