@@ -29,7 +29,7 @@ from freight.wire.http1 import Limits
 _DRAIN_SECONDS = 1.0
 _ASKED_SECONDS = 0.2  # whoever connects asks at once
 _IDLE_SECONDS = 60.0
-_MEMORY = LEAST_MEMORY + VIEWERS * (CONNECTION_COST + WAITING_COST + WINDOW_MIN)  # if all of them stand still
+_MEMORY = LEAST_MEMORY + VIEWERS * (CONNECTION_COST + WAITING_COST + WINDOW_MIN)  # if all of them stall
 
 
 class Watching:

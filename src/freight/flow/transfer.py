@@ -29,7 +29,7 @@ _LENT_SECONDS = 10.0  # and no longer than this with a client that keeps what it
 
 
 class Transfers:
-    """Runs the transfers of one event loop, and ends those whose client stands still or is too slow.
+    """Runs the transfers of one event loop, and ends those whose client stalls or is too slow.
 
     ``pool`` is where producers and cold disks may block; ``rates`` are others than those of the terms, if given.
     """

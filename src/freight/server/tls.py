@@ -121,7 +121,7 @@ class TlsSink(ClearSink):
         """See :class:`freight.ports.Sink`: by way of the buffer. What was not taken of it is read again.
 
         The records of a call share their packets. The mark is lifted for it, as whoever calls has seen that there is
-        room: a record that the kernel took a part of would stay with OpenSSL, 16 KiB for each who stands still.
+        room: a record that the kernel took a part of would stay with OpenSSL, 16 KiB for each stalled client.
         """
         self._cork(True)
         if self._mark is not None:
