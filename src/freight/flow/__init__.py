@@ -1,1 +1,1 @@
-"""How much may flow, and the flowing."""
+"""Admission, transfers and their limits: which requests run, and how their bodies are sent."""

@@ -1,0 +1,245 @@
+"""Send a response, head and body, from a reader to a sink.
+
+**Goal.** A transfer never has more in the process than the kernel takes at once, so that a slow client costs no memory.
+
+**Rules.**
+
+1. A reader with a descriptor is sent by a :class:`~freight.flow.file_sender.FileSender`: a callback each time that
+   the socket can take bytes, and ``sendfile`` where the sink allows it. A small body that is cached is read instead,
+   and sent in one call with the head.
+2. A reader without one is a producer. A coroutine asks it for a piece in the pool, sends the piece, and only then asks
+   for the next. A slow client therefore slows its producer, and no pieces accumulate.
+3. A sweep checks all transfers and ends those whose client stalls or is too slow. There is no limit on total time.
+   A client may pause for long, but only while no request waits and memory is free.
+
+**Left out.** Admission is :mod:`freight.flow.gate`'s: a transfer that starts here has its slot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterator
+
+from freight.fair_queue import Key
+from freight.flow.counters import Counters, reason_of
+from freight.flow.file_sender import FileSender, TransferContext
+from freight.flow.limits import TransferLimits
+from freight.flow.page_cache import Prefetcher, read_cached
+from freight.flow.poller import Poller
+from freight.flow.producing import LEAST_PIECE_BYTES, PieceWriter, ProducerMemory, make_piece
+from freight.flow.rate_limit import RateLimiter
+from freight.flow.send_window import SEND_BUFFER_MIN
+from freight.flow.slot import Slot
+from freight.flow.socket_writer import BufferWriter, SocketWriter
+from freight.memory.budget import WINDOW_MIN, Budget
+from freight.model import Plan, Span
+from freight.protocols import LoopProducer, Reader, Sink
+from freight.sources.disk_pool import SERVER_ITSELF, DiskPool, Work
+
+_SWEEP_BATCH = 1000  # transfers checked before the loop gets its turn: 1-2 ms
+_QUEUED_DIVISOR = 4  # while requests wait, the idle timeout is a quarter
+_ROOMY_FRACTION = 0.5  # a client may pause for long while at least this part of the memory is free
+_SMALL_COST = 20 * 1024  # kernel memory of a small body with its head, in bytes, at most
+_LOAN_SECONDS = 10.0  # and at most this for a client that keeps a loan
+
+
+SMALL_BYTES = 16 * 1024
+"""A body of up to this many bytes is read and sent in one call with its head, if it is cached. At 4 KiB that takes a
+tenth less of the server's CPU time."""
+
+
+class Transfers:
+    """Runs the transfers of one event loop, and ends those whose client stalls or is too slow.
+
+    Producers and reads from cold disks block in ``pool``. Without ``rates``, the rate limiter is of this process alone.
+    ``patience_seconds`` is for how long a client may acknowledge nothing of an answer that was sent, at the last sweep.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        pool: DiskPool,
+        budget: Budget,
+        counters: Counters,
+        limits: TransferLimits,
+        rates: RateLimiter | None = None,
+    ) -> None:
+        self.limits = limits
+        self.patience_seconds = limits.idle_seconds
+        self.poller = Poller(loop)
+        self.rates = rates or RateLimiter(limits.rate, limits.client_rate)
+        self._loop = loop
+        self.pool = pool
+        self._budget = budget
+        self._counters = counters
+        self._context = TransferContext(budget, Prefetcher(loop, pool), self.rates)
+
+    def set_limits(self, limits: TransferLimits) -> None:
+        """Apply other limits at once, to running transfers too."""
+        self.limits = limits
+        self.rates.set_rates(limits.rate, limits.client_rate, self._loop.time())
+
+    async def transfer(self, reader: Reader, plan: Plan, sink: Sink, slot: Slot) -> None:
+        """Send a plan, whose spans are ``reader``'s. Return when the kernel has all of it.
+
+        The caller counts it with :meth:`count` when the client has all of it, or cannot get the rest.
+        Raise a :class:`~freight.errors.TransferError` when it cannot be completed. The caller must then reset the
+        connection, so that a truncated body does not look complete.
+        """
+        segments = sink.segments(plan, reader.size)
+        body = self._small_body(reader, plan, sink)
+        if body is not None:
+            await self._send_small(reader, segments, body, sink)
+            return
+        fd, started_at, produced = reader.fileno(), self._loop.time(), 0
+        sender = None if fd is None else FileSender(fd, reader, segments, sink, slot.key, self._context)
+        del plan  # thousands of these frames wait for hours, so they refer to as little as possible
+        self.rates.join(slot.key, started_at)
+        try:
+            if sender is None:
+                produced = await self._relay(reader, segments, sink, slot.key)
+                reader.check()
+            else:
+                del segments
+                await sender.run(self._loop, self.poller)
+        except BaseException as error:
+            self.count(reason_of(error))
+            raise
+        finally:
+            self.rates.leave(slot.key)
+            disk, sent, zero_copy = 0.0, 0, 0
+            if sender is not None:
+                disk, sent, zero_copy = sender.disk_seconds, sender.sent_bytes, sender.zero_copy_bytes
+            seconds = max(0.0, self._loop.time() - started_at - disk)
+            self._counters.transfer_sent(sent + produced, zero_copy, seconds, disk)
+
+    def _small_body(self, reader: Reader, plan: Plan, sink: Sink) -> bytes | None:
+        """Return the body of a plan if it can be sent in one call with its head, otherwise None.
+
+        It must be small, one span, and in the page cache, and fit into the slot's window beside what is queued.
+        """
+        length, fd = plan.length, reader.fileno()
+        if fd is None or length is None or length > SMALL_BYTES or len(plan.parts) != 1 or self.rates.is_limited:
+            return None
+        span = plan.parts[0]
+        if not isinstance(span, Span) or reader.in_pieces or not sink.zero_copy:
+            return None
+        if sink.queued_bytes() > WINDOW_MIN - _SMALL_COST:
+            return None
+        return read_cached(fd, span.start, length)
+
+    async def _send_small(self, reader: Reader, segments: Iterator[bytes | Span], body: bytes, sink: Sink) -> None:
+        message = b"".join([body if isinstance(segment, Span) else segment for segment in segments])
+        writer, started_at, sent = BufferWriter(message, sink, self._budget), self._loop.time(), 0
+        try:
+            reader.check()  # after the read: what was read is of the announced version
+            try:
+                await writer.run(self._loop, self.poller)
+            finally:
+                sent = max(0, len(body) - writer.unsent_bytes)
+        except BaseException as error:
+            self.count(reason_of(error))
+            raise
+        finally:
+            self._counters.transfer_sent(sent, 0, max(0.0, self._loop.time() - started_at), 0.0)
+
+    def count(self, reason: str | None) -> None:
+        """Count a transfer that has completed (None), or was aborted for a reason."""
+        self._counters.transfer_ended(reason)
+
+    async def send(self, plan: Plan, sink: Sink) -> None:
+        """Send a plan without spans. Raise as :meth:`transfer` does."""
+        await self._relay(None, sink.segments(plan, None), sink, SERVER_ITSELF)
+
+    async def sweep(self, queued: int) -> int:
+        """Check every transfer once, and end those whose client has stalled or was too slow.
+
+        ``queued`` requests wait for slots. For each of them, one transfer may be ended after a shorter timeout.
+        Return how many bytes all clients have acknowledged since the last sweep.
+        """
+        now, acknowledged, stalled = self._loop.time(), 0, 0
+        # While nobody needs its slot or its memory, a client may pause.
+        is_roomy = self._budget.free_fraction() >= _ROOMY_FRACTION
+        pause_seconds = (self.limits.pause_seconds or 0.0) if is_roomy else 0.0
+        self.patience_seconds = max(self.limits.idle_seconds, 0.0 if queued else pause_seconds)
+        for count, writer in enumerate(self.poller, 1):
+            # Some have ended while the loop had its turn.
+            if isinstance(writer, SocketWriter) and writer.is_registered:
+                before = writer.acknowledged_bytes
+                if self._end_if_slow(writer, now, queued, 0.0 if queued else pause_seconds):
+                    queued = max(0, queued - 1)
+                after = writer.acknowledged_bytes
+                if before is not None and after is not None:
+                    acknowledged += max(0, after - before)
+                    stalled += writer.sink.account.borrowed if after == before else 0
+            if count % _SWEEP_BATCH == 0:
+                await asyncio.sleep(0)
+        self._budget.stalled_loans = min(stalled, self._budget.lent)
+        return acknowledged
+
+    def _end_if_slow(self, writer: SocketWriter, now: float, queued: int, pause_seconds: float) -> bool:
+        sink = writer.sink
+        if sink.account.borrowed:
+            self._budget.record(sink, sink.queued_bytes())
+        error = writer.check_progress(now, self._idle_seconds(sink, queued), self.limits.min_rate, pause_seconds)
+        if error is None:
+            return False
+        writer.finish(error)
+        return True
+
+    def _idle_seconds(self, sink: Sink, queued: int) -> float:
+        """Return how long the client may acknowledge nothing, in seconds, if it may not pause."""
+        idle_seconds = self.limits.idle_seconds
+        if not queued:
+            return idle_seconds
+        return min(idle_seconds / _QUEUED_DIVISOR, _LOAN_SECONDS if sink.account.borrowed else idle_seconds)
+
+    def close(self) -> None:
+        """Release what the transfers share. The caller guarantees that none is running."""
+        self.poller.close()
+
+    async def _relay(self, reader: Reader | None, segments: Iterator[bytes | Span], sink: Sink, client: Key) -> int:
+        """Send literals and a producer's pieces. Return how many bytes the producer made."""
+        sink.set_send_buffer(SEND_BUFFER_MIN)
+        produced = 0
+        for segment in segments:
+            if isinstance(segment, bytes):
+                await self._write(segment, sink)
+                continue
+            assert reader is not None  # only a plan with spans has any
+            produced += await self._produce(reader, sink, client)
+        return produced
+
+    async def _produce(self, reader: Reader, sink: Sink, client: Key) -> int:
+        """Send a producer's pieces, each before the next is made. Return how many bytes it made."""
+        produced, memory = 0, ProducerMemory(self._loop, self._budget)
+        coded = reader if isinstance(reader, LoopProducer) else None
+        most_bytes = self._budget.piece_bytes if coded is not None and memory.take() else LEAST_PIECE_BYTES
+
+        def read() -> bytes:
+            return reader.read(memory.ask)
+
+        try:
+            while True:
+                if coded is not None:
+                    piece = await make_piece(coded, most_bytes, sink, self._loop, self.poller)
+                else:
+                    job = self.pool.submit(read, work=Work.LISTING, device=reader.device, client=client)
+                    piece = await asyncio.wrap_future(job, loop=self._loop)
+                if not piece:
+                    return produced
+                produced += len(piece)
+                piece = sink.encode_chunk(piece)
+                await PieceWriter(piece, sink, self._budget).run(self._loop, self.poller)
+        except asyncio.CancelledError:
+            if coded is not None:
+                coded.start_close()  # code that is stuck does not delay the stop of the server
+                coded = None
+            raise
+        finally:
+            memory.release()
+            if coded is not None:
+                await coded.aclose()  # the slot is free when the application's code has ended
+
+    def _write(self, data: bytes, sink: Sink) -> Awaitable[None]:
+        return BufferWriter(data, sink, self._budget).run(self._loop, self.poller)

@@ -1,0 +1,484 @@
+"""The memory budget: how many clients may be served at once, and how much the kernel may hold for each.
+
+**Goal.** The process's growth and the kernel's send queues together never exceed ``--memory``. A client that stops
+reading pins its send queue in the kernel: megabytes, unless the queue is limited. So the budget counts what the kernel
+holds: unsent and unacknowledged bytes, and its bookkeeping for them. This is ``wmem_queued`` (``SO_MEMINFO``,
+socket(7); the field is described at ``INET_DIAG_SKMEMINFO``, sock_diag(7)). The sender of a file asks each socket.
+
+**Invariant.** At every instant::
+
+    process  =  max(growth,  connections x connection cost  +  handshaking x HANDSHAKE_COST
+                             +  http2_connections x HTTP2_COST  +  streams x STREAM_COST
+                             +  (connections + streams - running) x WAITING_COST
+                             +  unacknowledged x WAITING_COST)
+
+    process  +  producers x producer_cost  +  running x WINDOW_MIN  +  lent  <=  memory_bytes
+
+``growth`` is what the process was last seen to have grown by. The connection cost is CONNECTION_COST, with TLS_COST
+where TLS is served. ``lent`` is what the kernel holds beyond the WINDOW_MIN of each running transfer. Growth or a
+resize may break the invariant: until it holds again no transfer starts, and windows may be less than WINDOW_MIN.
+
+**Rules.**
+
+1. A slot reserves a window of WINDOW_MIN bytes. A transfer that gets none waits. Nothing is reserved for clients that
+   are not there.
+2. A window grows by what its client can take: its receive window (``tcpi_snd_wnd`` of ``TCP_INFO``, tcp(7)). Those
+   bytes leave the kernel even if the client does not read, so a client that stalls keeps at most WINDOW_MIN. A near
+   client (round trip below LONG_PATH_SECONDS) has at most FAST_WINDOW. A far client has at most twice the congestion
+   window, or FAST_WINDOW if that is more. Three more limits apply to it: an equal share of the lendable memory, half of
+   the memory, and the host's largest send queue.
+3. 1/16 of the memory is a reserve for connections without a slot, the express lane and one listing. Another part, at
+   most 1/32, is lent to near clients only: their loans come back at once, and large calls are twice as fast as small.
+4. The client of a Unix socket has no receive window. It is near and borrows FAST_WINDOW too, but only while more than
+   half of the lendable memory is free: what it does not read stays lent.
+5. When memory is short, the budget asks the kernel what it still holds of the oldest loans, and reclaims the rest.
+
+**Over-counted.** A running transfer counts WINDOW_MIN even when its queue is empty, because it may fill it at any time
+without asking. A loan counts as it was last seen, because asking costs as much as a small call. The process counts the
+greater of what its connections cost and what it has grown by.
+
+**Left out.** The kernel's structures for a socket and its receive buffer (at most 16 KiB), the page cache, and the
+process as it was before the first client. Growth beyond 3/4 of the memory above LEAST_MEMORY is not counted.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from time import monotonic
+
+from freight.errors import ConfigurationError
+from freight.memory.costs import (
+    CONNECTION_COST,
+    HANDSHAKE_COST,
+    HTTP2_COST,
+    STREAM_COST,
+    WAITING_COST,
+)
+from freight.memory.ledger import Ledger, SendQueue
+from freight.protocols import SendAccount
+from freight.units import format_size
+
+KIB = 1024
+
+WINDOW_MIN = 28 * KIB
+"""Bytes of kernel memory that are reserved for each running transfer. With 28 KiB, 533 transfers fit in 20 MB, and
+stalled clients fill nine tenths of a window (decision 025)."""
+
+FAST_WINDOW = 200 * KIB
+"""Largest window of a near client, in bytes: one call of 188 KiB, three segments of the loopback, moves the most bytes
+in a CPU second; calls of 156 and 220 KiB cost twice as much (decision 007)."""
+
+LONG_PATH_SECONDS = 0.002
+"""Least round trip of a far client, in seconds. Below 2 ms, FAST_WINDOW carries at least 100 MB/s (decision 024)."""
+
+UNCOUNTED_GROWTH_DIVISOR = 4
+"""1/4 of the memory beyond LEAST_MEMORY is never counted as growth of the process, so that one client can run."""
+
+HANDSHAKES_DIVISOR = 8
+"""TLS handshakes take at most 1/8 of the memory. This limits how many are open at once (decision 014)."""
+
+RESERVE_DIVISOR = 16
+"""1/16 of the memory is reserved for connections without a slot, the express lane and one listing (decision 009)."""
+
+LISTING_DIVISOR = 64
+"""One listing takes at most 1/64 of the memory at first, but never less than 22 kB and two pieces of 4 KiB."""
+
+LISTINGS_DIVISOR = 4
+"""All listings together take at most 1/4 of the memory, so that they do not displace downloads."""
+
+EXTENDED_PARTS, EXTENDED_DIVISOR = 7, 32
+"""A listing that has begun may ask for more memory while all listings together have less than 7/32 of it."""
+
+ADMISSION_FLOOR_DIVISOR = 4
+"""1/4 of the slots is never given up to accept more connections (decision 009)."""
+
+CALL_DIVISOR = 32
+"""At most 1/32 of the memory is reserved for one large call to a near client (decision 025)."""
+
+RECLAIM_LIMIT = 512
+"""Most loans that are looked up to admit one client: a quarter of a millisecond of system calls."""
+
+# The last segment of a near client's receive window does not count. The server's kernel may keep back a part of a
+# segment (RFC 9293, section 3.8.6.2.1), and the client's kernel may accept less than it offered, because small packets
+# cost it more memory than their bytes.
+_SEGMENT_BYTES = 64 * KIB
+_MAX_PIECE = 64 * KIB  # of a listing; it costs two, because one is sent while the next is made
+_MAX_LISTING = 2800 * KIB  # for the entries of a listing at first; it may ask for more (decision 005)
+_DEAD_BAND_DIVISOR = 64  # free_fraction() ignores the first 1/64 that is spent
+_RECLAIM_RETRY_SECONDS = 0.005  # after a reclaim that freed too little, none is tried for this long
+_RECLAIM_BATCH = 4  # loans looked up before a window is limited: the oldest are the likeliest to have drained
+
+
+class Lane(Enum):
+    """Which slots a transfer may use, and what memory it needs.
+
+    ORDINARY uses ordinary slots. EXPRESS and LISTING use express slots, or ordinary ones when those are all in use.
+    LISTING also needs the memory of a producer. A producer that got more counts as several.
+    """
+
+    ORDINARY = "ordinary"
+    EXPRESS = "express"
+    LISTING = "listing"
+
+
+_ORDINARY, _LISTING = Lane.ORDINARY, Lane.LISTING  # faster than attributes of an enum
+
+
+class Budget(Ledger):
+    """Divides ``memory_bytes`` among clients. All methods take constant time, except ``reclaim`` and its callers.
+
+    ``max_queue`` is the largest send queue of this host, in bytes (``tcp_wmem``, tcp(7)). ``extra_cost`` is what each
+    connection costs beyond CONNECTION_COST, for example TLS_COST. ``express`` counts the running transfers of the
+    express lane, listings included. ``stalled_loans`` is how many bytes clients had borrowed that acknowledged
+    nothing between the last two sweeps.
+
+    Raises :class:`~freight.errors.ConfigurationError` for less than :func:`least_memory`.
+    """
+
+    __slots__ = (
+        "_call_reserve",
+        "_connection_cost",
+        "_equal_share",
+        "_guaranteed",
+        "_lendable_bytes",
+        "_max_queue",
+        "_process_cost",
+        "_reclaim_failed_at",
+        "_reserve",
+        "_slotless_reserve",
+        "connections",
+        "express",
+        "express_slots",
+        "handshaking",
+        "http2_connections",
+        "listing_bytes",
+        "max_handshakes",
+        "memory_bytes",
+        "piece_bytes",
+        "producer_cost",
+        "producers",
+        "running",
+        "slots",
+        "stalled_loans",
+        "streams",
+        "unacknowledged",
+        "waiting",
+    )
+
+    def __init__(self, memory_bytes: int, max_queue: int, extra_cost: int = 0) -> None:
+        super().__init__()
+        self._connection_cost = CONNECTION_COST + extra_cost
+        self.connections = self.running = self.waiting = self.producers = self.handshaking = 0
+        self.http2_connections = self.streams = self.unacknowledged = self.express = 0
+        self.stalled_loans = 0
+        self._process_cost = 0
+        self._reclaim_failed_at = 0.0
+        self._max_queue = max_queue
+        self.resize(memory_bytes)
+
+    def resize(self, memory_bytes: int) -> None:
+        """Divide another amount of memory. Running transfers go on; new ones wait until the invariant holds.
+
+        Raise ConfigurationError, and change nothing, if it is too little.
+        """
+        cost = self._connection_cost
+        least = least_memory(cost)
+        if memory_bytes < least:
+            raise ConfigurationError(
+                f"{format_size(memory_bytes)} is too little; the least is {format_size(least)}", "memory"
+            )
+        each = WINDOW_MIN + cost
+        share = memory_bytes // RESERVE_DIVISOR
+        reserve = max(share, _least_reserve(cost))
+        self.memory_bytes = memory_bytes
+        self._call_reserve = min(FAST_WINDOW - WINDOW_MIN, (memory_bytes - least) // CALL_DIVISOR)
+        self.max_handshakes = max(_LEAST_HANDSHAKES, memory_bytes // HANDSHAKES_DIVISOR // HANDSHAKE_COST)
+        self.express_slots = max(_LEAST_EXPRESS, share // 4 // each)
+        self.slots = (memory_bytes - self._call_reserve - reserve) // each
+        listing = memory_bytes // LISTING_DIVISOR
+        self.piece_bytes = min(_MAX_PIECE, max(_LEAST_PIECE, listing // 8))
+        self.listing_bytes = min(_MAX_LISTING, max(_LEAST_LISTING, listing - 2 * self.piece_bytes))
+        self.producer_cost = 2 * self.piece_bytes + self.listing_bytes
+        self._slotless_reserve = reserve - self.express_slots * WINDOW_MIN - self.producer_cost
+        self.reclaim(len(self._borrowers))  # a loan may be recorded as a whole window of the old size
+        self._update()
+
+    def _update(self) -> None:
+        """Compute what may be lent, after a count has changed."""
+        self._process_cost = max(self._process_cost, self._connections_cost())
+        # What is left of the reserve: express slots, one listing, connections without a slot.
+        reserve = max(0, self.express_slots - self.express) * WINDOW_MIN
+        if not self.producers:
+            reserve += self.producer_cost
+        reserve += max(0, self._slotless_reserve - self._slotless() * (self._connection_cost + WAITING_COST))
+        self._reserve = reserve
+        self._lendable_bytes = self.memory_bytes - reserve - self._spent() - self.running * WINDOW_MIN
+        running = max(1, self.running)
+        # Less than WINDOW_MIN if the process has grown by more than its connections cost.
+        self._guaranteed = WINDOW_MIN + min(0, self._lendable_bytes // running)
+        share = max(FAST_WINDOW, WINDOW_MIN + (self._lendable_bytes - self._call_reserve) // running)
+        self._equal_share = min(share, self._max_queue, self.memory_bytes // 2)
+
+    # Counts, each with a fixed cost. A negative count subtracts.
+
+    def connection_opened(self, count: int = 1) -> None:
+        """Count connections that were accepted."""
+        self.connections += count
+        self._update()
+
+    def request_queued(self, count: int = 1) -> None:
+        """Count requests that wait for a slot."""
+        self.waiting += count
+        self._update()
+
+    def handshake_started(self, count: int = 1) -> None:
+        """Count connections whose TLS handshake is not done."""
+        self.handshaking += count
+        self._update()
+
+    def http2_opened(self, count: int = 1) -> None:
+        """Count connections that speak HTTP/2."""
+        self.http2_connections += count
+        self._update()
+
+    def stream_opened(self, count: int = 1) -> None:
+        """Count streams of HTTP/2."""
+        self.streams += count
+        self._update()
+
+    def answer_kept(self, count: int = 1) -> None:
+        """Count answers that are kept until they are acknowledged, beyond the first of each connection."""
+        self.unacknowledged += count
+        self._update()
+
+    def can_open(self) -> bool:
+        """Return whether one more connection can be accepted. Costs up to RECLAIM_LIMIT system calls.
+
+        The reserve pays for the first ones. For others, memory to run 1/4 of the slots must be left.
+        """
+        slotless, cost = self._slotless() + 1, self._connection_cost + WAITING_COST
+        if slotless * cost <= self._slotless_reserve:
+            return self.spent_bytes() + cost <= self.memory_bytes  # a resize may have taken the reserve
+        floor = max(0, self.slots // ADMISSION_FLOOR_DIVISOR + 1 - self.running) * WINDOW_MIN
+        # What closed connections have left in the heap is used again, so it costs nothing more.
+        return self._fits(max(0, cost - self.slack_bytes) + floor)
+
+    def can_open_http2(self) -> bool:
+        """Return whether one more connection can speak HTTP/2. Costs up to RECLAIM_LIMIT system calls."""
+        return self._fits(max(0, HTTP2_COST - self.slack_bytes))
+
+    def can_open_stream(self) -> bool:
+        """Return whether one more stream of HTTP/2 can be answered. Costs up to RECLAIM_LIMIT system calls."""
+        cost = STREAM_COST + WAITING_COST
+        if (self._slotless() + 1) * (self._connection_cost + WAITING_COST) <= self._slotless_reserve:
+            return self.spent_bytes() + cost <= self.memory_bytes
+        return self._fits(max(0, cost - self.slack_bytes))
+
+    def can_keep_answer(self) -> bool:
+        """Return whether another answer may be kept until it is acknowledged."""
+        return self._fits(max(0, WAITING_COST - self.slack_bytes))
+
+    def can_run(self, lane: Lane = Lane.ORDINARY) -> bool:
+        """Return whether one more transfer can run in a lane. Costs up to RECLAIM_LIMIT system calls.
+
+        The caller must check that there are slots, and call :meth:`reserve` before anything else is counted.
+        """
+        producer = self.producer_cost if lane is _LISTING else 0
+        if producer and self.producers and (self.producers + 1) * producer * LISTINGS_DIVISOR > self.memory_bytes:
+            return False
+        in_reserve = lane is not _ORDINARY and self.express < self.express_slots
+        cost = (0 if in_reserve else WINDOW_MIN) + (producer if self.producers else 0)
+        if cost and not self._fits(cost):
+            return False
+        return self.spent_bytes() + WINDOW_MIN + producer <= self.memory_bytes  # a resize may have taken the reserve
+
+    def extend_producer(self) -> bool:
+        """Count the memory of one more producer for one that runs, if it is free; return whether it was.
+
+        Some memory is always left for the first pass of other listings.
+        """
+        extended = (self.producers + 1) * self.producer_cost
+        if extended * EXTENDED_DIVISOR > self.memory_bytes * EXTENDED_PARTS or not self._fits(self.producer_cost):
+            return False
+        self.producers += 1
+        self._update()
+        return True
+
+    def shrink_producer(self, count: int) -> None:
+        """Return what ``count`` calls of :meth:`extend_producer` have granted."""
+        self.producers -= count
+        self._update()
+
+    def spent_bytes(self) -> int:
+        """Return the left side of the invariant: all that is spent, reserved by running transfers, or lent."""
+        return self._spent() + self.running * WINDOW_MIN + self.lent
+
+    def free_fraction(self, stalled_elsewhere: int = 0) -> float:
+        """Return what part of the slots' memory is free, from 0 to 1. Loans that have not stalled count as free.
+
+        ``stalled_elsewhere`` is how many bytes of stalled loans other processes have.
+        """
+        free = self._lendable_bytes - self._call_reserve - self.stalled_loans - stalled_elsewhere
+        # What closed connections have left in the heap is used again by the next ones.
+        idle_slots = max(0, self.slots - (self.running - self.express))
+        free += min(max(0, self._process_cost - self._connections_cost()), idle_slots * self._connection_cost)
+        # A balancer that hashes would move files with each change of weight, so small changes do not count.
+        free += self.memory_bytes // _DEAD_BAND_DIVISOR
+        free_slots = 1 - (self.running - self.express) / self.slots
+        return max(0.0, min(free_slots, free / (self.slots * (WINDOW_MIN + self._connection_cost))))
+
+    def _free(self) -> int:
+        """Return how many more bytes may be lent to far clients, or reserved for another transfer."""
+        return self._lendable_bytes - self._call_reserve - self.lent
+
+    def _fits(self, cost: int) -> bool:
+        """Return whether ``cost`` bytes are free. Reclaim loans if that could help, but not again at once."""
+        if cost <= self._free():
+            return True
+        now = monotonic()
+        if cost <= self._free() + self.lent and now - self._reclaim_failed_at > _RECLAIM_RETRY_SECONDS:
+            self.reclaim(RECLAIM_LIMIT)
+            if cost <= self._free():
+                return True
+            self._reclaim_failed_at = now
+        return False
+
+    def _spent(self) -> int:
+        return max(self._process_cost, self._connections_cost()) + self.producers * self.producer_cost
+
+    def _connections_cost(self) -> int:
+        cost = self._cost_of(self.connections, self.running, self.handshaking, self.http2_connections, self.streams)
+        return cost + self.unacknowledged * WAITING_COST
+
+    def _own_cost(self) -> int:
+        """Return what the connections of this process cost, without those of other workers."""
+        return self._connections_cost()
+
+    def _cost_of(self, connections: int, running: int, handshaking: int, http2_connections: int, streams: int) -> int:
+        cost = connections * self._connection_cost + handshaking * HANDSHAKE_COST
+        cost += http2_connections * HTTP2_COST + streams * STREAM_COST
+        return cost + max(0, connections + streams - running) * WAITING_COST
+
+    def _slotless(self) -> int:
+        """Return how many connections and streams have no slot."""
+        return self.connections + self.streams - self.running
+
+    @property
+    def worker_count(self) -> int:
+        """How many processes share the budget: several in :mod:`freight.workers.shared.budget`."""
+        return 1
+
+    def should_yield_accept(self) -> bool:
+        """Return whether another worker, which has fewer connections, should accept the next one."""
+        return False
+
+    @property
+    def slack_bytes(self) -> int:
+        """Growth beyond the cost of the connections: closed ones have left it, or their cost is set too low."""
+        return self._process_cost - self._connections_cost()
+
+    def excess(self, growth_bytes: int) -> int:
+        """Return how many bytes of this growth of the process are beyond the cost of its connections."""
+        return max(0, growth_bytes - self._own_cost())
+
+    def set_process_growth(self, growth_bytes: int) -> None:
+        """Count what this process has grown by since its start, where that is more than its connections cost.
+
+        The part that UNCOUNTED_GROWTH_DIVISOR exempts is not counted.
+        """
+        self._process_cost = self._counted(growth_bytes, self._connections_cost())
+        self._update()
+
+    def _counted(self, growth_bytes: int, cost: int) -> int:
+        """Return how much a growth counts, in bytes, in a process whose connections cost ``cost`` bytes."""
+        beyond = self.memory_bytes - least_memory(self._connection_cost)
+        most = (beyond - beyond // UNCOUNTED_GROWTH_DIVISOR) // self.worker_count
+        return max(cost, min(growth_bytes, cost + most))
+
+    # Windows and loans
+
+    def reserve(self, queue: SendQueue, lane: Lane = Lane.ORDINARY) -> None:
+        """Reserve a window for a transfer that begins. :meth:`can_run` must have allowed it."""
+        self._count_running(queue, 1, lane)
+
+    def release(self, queue: SendQueue, lane: Lane = Lane.ORDINARY) -> None:
+        """End the reservation. What the kernel still holds for the connection is a loan until it has drained."""
+        self._count_running(queue, -1, lane)
+
+    def _count_running(self, queue: SendQueue, step: int, lane: Lane) -> None:
+        account = queue.account
+        # Without a loan the queue is within what is reserved, and stays so when more is.
+        held = queue.queued_bytes() if step < 0 or account.borrowed else None
+        self.running += step
+        if lane is not _ORDINARY:
+            self.express += step
+            if lane is _LISTING:
+                self.producers += step
+        account.reserved += step * WINDOW_MIN
+        if held is not None:
+            self.record(queue, held)
+        self._update()
+
+    def window(self, queue: SendQueue, held: int) -> int:
+        """Return how many bytes the kernel may hold for a running transfer now; it holds ``held``.
+
+        The caller must :meth:`record` what it has handed over before any other transfer asks. Costs a system call if
+        the client's receive window may be used up, and up to four more when memory is short.
+        """
+        account, is_far = queue.account, False
+        own = account.reserved
+        if self._guaranteed != WINDOW_MIN:
+            own = own * self._guaranteed // WINDOW_MIN
+        wanted = FAST_WINDOW
+        if account.peer_window < FAST_WINDOW:  # else it need not be asked again
+            round_trip, twice_congestion, peer_window = queue.path_info()
+            is_far = round_trip >= LONG_PATH_SECONDS
+            if is_far:
+                account.peer_window = 0  # ask each time: the congestion window changes
+                wanted = min(own + peer_window, max(twice_congestion, FAST_WINDOW), self._equal_share)
+            else:
+                peer_window = max(0, peer_window - _SEGMENT_BYTES)
+                if not twice_congestion and not self.loans_plentiful:
+                    peer_window = 0  # a Unix socket: what its client does not read stays in our memory
+                account.peer_window = peer_window - held
+                wanted = min(own + peer_window, FAST_WINDOW)
+        if wanted > own + self._borrowable(account, is_far) and self.lent > account.borrowed:
+            self.record(queue, held)
+            self.reclaim(_RECLAIM_BATCH)
+        return min(wanted, own + max(0, self._borrowable(account, is_far)))
+
+    @property
+    def loans_plentiful(self) -> bool:
+        """Whether more than half of the lendable memory is free.
+
+        A transfer is then lent a whole window, and need not ask the kernel after each call how much of it is used.
+        """
+        return 2 * self.lent < self._lendable_bytes
+
+    def _borrowable(self, account: SendAccount, is_far: bool) -> int:
+        """Return how many bytes an account may borrow in all, with what it has borrowed already."""
+        lendable = self._lendable_bytes - self.lent + account.borrowed
+        return lendable - self._call_reserve if is_far else lendable
+
+
+_LEAST_LISTING = 22_400
+_LEAST_PIECE = 4 * KIB
+_LEAST_PRODUCER = 2 * _LEAST_PIECE + _LEAST_LISTING
+_LEAST_HANDSHAKES = 8
+_LEAST_EXPRESS = 2  # a listing, and a small response beside it
+
+
+def _least_reserve(cost: int) -> int:
+    return _LEAST_EXPRESS * WINDOW_MIN + 4 * (cost + WAITING_COST) + _LEAST_PRODUCER
+
+
+def least_memory(cost: int = CONNECTION_COST) -> int:
+    """Return the least memory that works, in bytes: one download, one listing, one small response and four connections.
+
+    ``cost`` is what a connection costs, in bytes.
+    """
+    return -(-(_least_reserve(cost) + WINDOW_MIN + cost) // (64 * KIB)) * 64 * KIB
+
+
+LEAST_MEMORY = least_memory()
+"""The least memory of a server without TLS, in bytes."""

@@ -1,0 +1,30 @@
+"""What clients cost in the memory of the process, in bytes. ``tests/load`` compares each with a measurement."""
+
+from __future__ import annotations
+
+CONNECTION_COST = 6 * 1024
+"""Cost of an open connection, idle or running: 5.9 KiB with 10,000 of them (decision 025)."""
+
+TLS_COST = 17 * 1024
+"""Additional cost of a TLS connection: 500 stalled ones took 22 KiB each, with CONNECTION_COST (decision 014)."""
+
+DETAILS_COST = 1024
+"""Additional cost of a connection where the log has details of requests, or responses have ids: two texts of at most
+305 bytes, an id of at most 177, the names of users, and the objects that hold them (``sys.getsizeof``)."""
+
+HANDSHAKE_COST = 32 * 1024
+"""Additional cost until the TLS handshake is done: a client that stalls after its ClientHello costs 47 KiB with
+TLS_COST (decision 014)."""
+
+WAITING_COST = 3 * 1024 // 2
+"""Additional cost of a connection or stream without a slot: its place in the queue, or a short response in progress.
+
+An answer that its client has not acknowledged costs as much, except for the first of each connection.
+"""
+
+HTTP2_COST = 24 * 1024
+"""Additional cost of an HTTP/2 connection: the most that its HPACK tables and one frame take; the median of idle
+connections was 14 to 25 KiB (decision 015)."""
+
+STREAM_COST = 8 * 1024
+"""Cost of an HTTP/2 stream, from request to end: 5.9 to 6.3 KiB (decision 025)."""
