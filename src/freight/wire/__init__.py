@@ -1,1 +1,1 @@
-"""Bytes <-> events. Pure: no file, no socket, no clock is known here."""
+"""Bytes to events, and responses to bytes. Pure: no file, no socket, no clock."""

@@ -1,4 +1,4 @@
-"""What the wire says to the server about the bytes it was fed."""
+"""What the protocol parsers report about the bytes that they were fed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from freight.model import Request
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """One request's head, complete and checked.
+    """The complete, checked head of one HTTP/1 request.
 
-    ``keep_alive`` says whether the connection may carry another request after this one (RFC 9112 section 9.3).
-    ``content`` is how many bytes of request content were declared: 0 none, None chunked. ``expects_continue``: the
-    client waits for 100 before it sends them (RFC 9110 section 10.1.1). Freight never sends 100, and who is answered
-    without it may or may not send the content, so such a head also has ``keep_alive`` False.
+    ``keep_alive``: the connection may carry another request (RFC 9112 section 9.3). ``content`` is the declared size of
+    the request content in bytes: 0 for none, None for chunked. ``expects_continue``: the client waits for 100 before it
+    sends content (RFC 9110 section 10.1.1). Freight never sends 100, and a client that gets its response without may
+    or may not send the content. So such a head has ``keep_alive`` False.
     """
 
     request: Request
@@ -26,14 +26,14 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Preface:
-    """The connection speaks HTTP/2 (RFC 9113 section 3.4). ``ahead`` is all that has come, the preface included."""
+    """The connection speaks HTTP/2 (RFC 9113 section 3.4). ``received`` is all that has come, with the preface."""
 
-    ahead: bytes
+    received: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """HTTP/2: a request on a stream. ``cost`` was charged for it, besides its frames, in microseconds."""
+class RequestReceived:
+    """HTTP/2: a request. ``cost`` was charged for it in microseconds, besides the cost of its frames."""
 
     stream: int
     request: Request
@@ -41,8 +41,8 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Declined:
-    """HTTP/2: a request that is to be answered with ``error``; of its head only this much is known."""
+class RequestRejected:
+    """HTTP/2: a request that must be answered with ``error``. ``method`` and ``accept`` are what is known of it."""
 
     stream: int
     error: ProtocolError
@@ -52,35 +52,37 @@ class Declined:
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
-    """HTTP/2: a stream that was asked on is no more: its client has reset it, or has broken a rule on it."""
+class StreamReset:
+    """HTTP/2: a stream with a request has ended: its client reset it, or violated the protocol on it."""
 
     stream: int
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """HTTP/2: more may be sent on a stream, or on all (0)."""
+class WindowUpdated:
+    """HTTP/2: more may be sent on a stream, or on all streams (0)."""
 
     stream: int
 
 
 @dataclass(frozen=True, slots=True)
 class Reprioritized:
-    """HTTP/2: another priority for a stream, as in the field of that name (RFC 9218 section 7)."""
+    """HTTP/2: a new priority for a stream, as the value of a Priority field (RFC 9218 section 7)."""
 
     stream: int
     priority: str
 
 
 @dataclass(frozen=True, slots=True)
-class Leaving:
-    """HTTP/2: the client will ask no more."""
+class GoAwayReceived:
+    """HTTP/2: the client will send no more requests."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """HTTP/2: our PING has come back: whatever was on its way when it was sent is here."""
+class PingAcknowledged:
+    """HTTP/2: freight's PING was acknowledged, so all that the client sent before it has arrived."""
 
 
-Event = Asked | Declined | Gone | Opened | Reprioritized | Leaving | Answered
+Event = (
+    RequestReceived | RequestRejected | StreamReset | WindowUpdated | Reprioritized | GoAwayReceived | PingAcknowledged
+)

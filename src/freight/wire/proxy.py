@@ -1,8 +1,8 @@
-"""The PROXY protocol, versions 1 and 2, receiving: a connection's first bytes in, whose it is out. Sans-IO.
+"""Parse PROXY protocol headers, versions 1 and 2: the first bytes of a connection in, its source out. Sans-IO.
 
-By HAProxy's proxy-protocol.txt; sections are of that. Who expects a header takes nothing else: to guess whether one is
-there would let anybody write one (section 2). What comes out depends on the bytes alone, and a header that cannot
-become one is refused as soon as that shows.
+Sections are those of HAProxy's proxy-protocol.txt. A receiver that expects a header must accept nothing else: if it
+guessed, any client could send one (section 2). The result depends only on the bytes, not on how they were split, and
+bytes that cannot become a header are refused at once.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from freight.errors import ProtocolError
 _WORD = b"PROXY "
 _SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 
-_LINE_BYTES = 107  # section 2.1: no line is longer, CRLF included
-_FIXED_BYTES = 16  # section 2.2: what stands before the addresses
-_HEADER_BYTES = 4096  # senders keep to 536 (section 2); certificates in TLVs may take some KiB
+_LINE_BYTES = 107  # section 2.1: the longest line, CRLF included
+_FIXED_BYTES = 16  # section 2.2: the part before the addresses
+_HEADER_BYTES = 4096  # senders use up to 536 (section 2); certificates in TLVs may take a few KiB
 
 _OCTET = rb"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _PORT = rb"(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}|0)"
 _IPV4 = rb"(?:" + _OCTET + rb"\.){3}" + _OCTET
 _IPV6 = rb"[0-9A-Fa-f:.]{2,45}"
-# Behind UNKNOWN anything is to be ignored; but a CR or LF of its own would end the line for somebody else.
+# The text after UNKNOWN is ignored, but a bare CR or LF in it would end the line for another parser.
 _LINE = re.compile(
     rb"PROXY (?:"
     rb"TCP4 (?P<four>" + _IPV4 + rb") " + _IPV4 + rb" " + _PORT + rb" " + _PORT + rb"|"
@@ -39,20 +39,21 @@ _PROTOCOLS = 3  # unspecified, stream, datagram
 
 
 @dataclass(frozen=True, slots=True)
-class Introduction:
-    """A header that has come whole. ``source`` is the address that the connection comes from; None: it names none
-    (UNKNOWN, LOCAL, another family than IP, another protocol than TCP), and the peer's own is to be kept. ``rest`` is
-    what came behind it.
+class ProxyHeader:
+    """A complete header.
+
+    ``source`` is the address of the client. None: the header names none (UNKNOWN, LOCAL, another family than IP,
+    another protocol than TCP), and the caller keeps the peer's address. ``rest`` are the bytes after the header.
     """
 
     source: str | None
     rest: bytes
 
 
-class Inbound:
-    """The first bytes of one connection: ``feed()`` them, ask ``next()`` until it answers.
+class ProxyHeaderParser:
+    """The header at the start of one connection: ``feed()`` bytes, call ``next()`` until it returns one.
 
-    It keeps at most 4 KiB of header, and what came with its end.
+    It buffers at most 4 KiB of header, and the bytes that came with its end.
     """
 
     __slots__ = ("_buffer", "_refusal")
@@ -63,18 +64,18 @@ class Inbound:
 
     @property
     def idle(self) -> bool:
-        """Nothing has come."""
+        """Whether no byte has been fed."""
         return not self._buffer and self._refusal is None
 
     def feed(self, data: bytes) -> None:
-        """Take what the socket gave. Never raises: a refusal is ``next()``'s to tell."""
+        """Add received bytes. Never raises: ``next()`` reports errors."""
         if self._refusal is None:
             self._buffer += data
 
-    def next(self) -> Introduction | None:
-        """The header, once it is whole; None: more bytes are needed.
+    def next(self) -> ProxyHeader | None:
+        """Return the header, or None while more bytes are needed.
 
-        Raises ProtocolError (400) for anything else than a header, and the same again each time after that.
+        Raise ProtocolError (400) for anything else than a header, and again on each later call.
         """
         if self._refusal is None:
             try:
@@ -84,35 +85,35 @@ class Inbound:
                 self._buffer.clear()
         raise ProtocolError(400, self._refusal)
 
-    def _read(self) -> Introduction | None:
+    def _read(self) -> ProxyHeader | None:
         buffer = self._buffer
-        if _begins(buffer, _SIGNATURE):
+        if _may_start_with(buffer, _SIGNATURE):
             return self._read_block() if len(buffer) >= _FIXED_BYTES else None
-        if not _begins(buffer, _WORD):
-            raise ProtocolError(400, "this does not begin with a PROXY header")
+        if not _may_start_with(buffer, _WORD):
+            raise ProtocolError(400, "the connection does not start with a PROXY header")
         end = buffer.find(b"\n", 0, _LINE_BYTES) + 1
         if end:
-            return Introduction(_source_of_line(bytes(buffer[:end])), bytes(buffer[end:]))
+            return ProxyHeader(_source_of_line(bytes(buffer[:end])), bytes(buffer[end:]))
         if len(buffer) >= _LINE_BYTES:
             raise ProtocolError(400, "PROXY line too long")
         return None
 
-    def _read_block(self) -> Introduction | None:
-        """Version 2: the addresses, and behind them TLVs, which are passed over."""
+    def _read_block(self) -> ProxyHeader | None:
+        """Read version 2: the addresses; the TLVs after them are ignored."""
         buffer = self._buffer
         end = _FIXED_BYTES + int.from_bytes(buffer[14:16], "big")
         if end > _HEADER_BYTES:
             raise ProtocolError(400, "PROXY header too long")
-        fits = _check_block(buffer[12], buffer[13], end - _FIXED_BYTES)
+        has_addresses = _check_block(buffer[12], buffer[13], end - _FIXED_BYTES)
         if len(buffer) < end:
             return None
-        source = _source_of_block(buffer[13], bytes(buffer[_FIXED_BYTES:end])) if fits else None
-        return Introduction(source, bytes(buffer[end:]))
+        source = _source_of_block(buffer[13], bytes(buffer[_FIXED_BYTES:end])) if has_addresses else None
+        return ProxyHeader(source, bytes(buffer[end:]))
 
 
-def _begins(data: bytearray, mark: bytes) -> bool:
-    """Whether data begins with a mark, or may do so yet."""
-    return data.startswith(mark) if len(data) >= len(mark) else mark.startswith(data)
+def _may_start_with(data: bytearray, prefix: bytes) -> bool:
+    """Return whether ``data``, which may be incomplete, starts with ``prefix``."""
+    return data.startswith(prefix) if len(data) >= len(prefix) else prefix.startswith(data)
 
 
 def _source_of_line(line: bytes) -> str | None:
@@ -126,7 +127,7 @@ def _source_of_line(line: bytes) -> str | None:
 
 
 def _read_ipv6(text: str) -> str:
-    from ipaddress import IPv6Address  # not before somebody comes by IPv6
+    from ipaddress import IPv6Address  # loaded only once a client uses IPv6
 
     try:
         return str(IPv6Address(text))
@@ -135,11 +136,11 @@ def _read_ipv6(text: str) -> str:
 
 
 def _check_block(command: int, transport: int, length: int) -> bool:
-    """Whether the block's addresses are to be read; section 2.2 says what is to be refused."""
+    """Return whether to read the block's addresses. Raise ProtocolError where section 2.2 demands it."""
     if command >> 4 != 2:
         raise ProtocolError(400, "unknown version of a PROXY header")
     if command & 15 == _LOCAL:
-        return False  # a health check, say: the rest is to be ignored, whatever it is
+        return False  # a health check, say: section 2.2 has the receiver ignore the rest
     if command & 15 != _PROXY:
         raise ProtocolError(400, "unknown command in a PROXY header")
     family, protocol = transport >> 4, transport & 15

@@ -1,0 +1,1 @@
+"""HTTP/2: frames to requests, and responses to frames."""
