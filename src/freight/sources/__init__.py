@@ -1,1 +1,1 @@
-"""Where bytes come from. Each source implements :class:`freight.ports.Source`; none knows another."""
+"""Sources of representations. Each implements :class:`freight.protocols.Source`. Sources do not import one another."""

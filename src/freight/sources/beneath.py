@@ -1,86 +1,180 @@
 """Opening paths beneath a root, without a race between the check and the open.
 
-The kernel does it in one call where it can: openat2(2) with RESOLVE_BENEATH (Linux 5.6). Where that call is missing or
-filtered (old kernels, some sandboxes) the path is walked one name at a time from descriptor to descriptor, never
-following a link in the kernel, so that there is no moment at which a swapped directory could lead outside.
+The kernel does it in one call: openat2(2) with RESOLVE_BENEATH (Linux 5.6). If that call is missing or filtered (old
+kernels, some sandboxes), the path is walked one name at a time (:mod:`freight.sources.walk`). Where the operator allows
+links to other directories, openat2 refuses such a link, and then the path is walked too.
 
-Invariants: every descriptor returned is what the path named beneath the root at one moment; every descriptor is
-close-on-exec; an error leaves none behind.
+Invariants:
+
+1. Every descriptor returned is what the path named, beneath the root or an allowed directory, at one moment.
+2. Every descriptor is close-on-exec.
+3. An error leaves no descriptor open.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Callable, Sequence
 from typing import Literal, Self
 
+from freight.names import to_bytes
+from freight.sources.file_systems import is_local
+from freight.sources.walk import DIRECTORY, PATH_ONLY, Walk, node_of, refusal
+
 Links = Literal["refused", "beneath", "anywhere"]
-"""Symbolic links are an error, or followed while they stay beneath the root, or followed wherever they lead."""
+"""Symbolic links are an error, or followed only beneath the root (and what is allowed), or followed anywhere."""
 
 _Openat2 = Callable[[int, bytes, int, int], int]
 
-_SYS_OPENAT2 = 437  # the same number on every architecture Python runs on but alpha, which gets the walk
-_NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH, _CACHED = 0x02, 0x04, 0x08, 0x20  # linux/openat2.h
+_SYS_OPENAT2 = 437  # on every architecture that Python runs on, except alpha, which gets the walk
+# linux/openat2.h
+_NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH, _CACHED = 0x01, 0x02, 0x04, 0x08, 0x20
+_AT_FDCWD = -100  # linux/fcntl.h
 _RESOLVE: dict[Links, int] = {
     "refused": _BENEATH | _NO_MAGICLINKS | _NO_SYMLINKS,
     "beneath": _BENEATH | _NO_MAGICLINKS,
     "anywhere": 0,
 }
-_ATTEMPTS = 16  # openat2 gives EAGAIN when a rename elsewhere raced with a ".."; busy trees calm down within a few
-_LINKS_MAX = 40  # what the kernel itself follows before ELOOP, path_resolution(7)
+_ATTEMPTS = 16  # openat2 fails with EAGAIN when a rename elsewhere raced with a ".."; a few attempts are enough
 _PATH_MAX = 4096
-_LOOK = os.O_PATH | os.O_CLOEXEC
+
+
+class OtherMount(Exception):
+    """A path leads to another mounted file system than that of the root, or outside."""
 
 
 class Root:
-    """A directory that nothing opened through it can leave. Holds one descriptor; a context manager.
+    """A directory: paths opened through it cannot leave it. Holds one descriptor; a context manager.
 
-    ``path`` is the operator's and may itself be or contain links. With ``stepwise`` openat2 is not used even where it
-    exists. Raises OSError when the directory cannot be opened.
+    ``path`` is the operator's, and may be or contain links. ``allowed``: directories that links may lead to besides,
+    looked up each time. ``stepwise``: walk although openat2 exists. The descriptor is closed with the last reference.
+
+    Raises OSError when the directory cannot be opened.
     """
 
-    __slots__ = ("_cached", "_fd", "_links", "_openat2")
+    __slots__ = ("_allowed", "_cached", "_fd", "_links", "_node", "_openat2", "_path", "is_local")
 
-    def __init__(self, path: str, links: Links = "refused", *, stepwise: bool = False) -> None:
+    def __init__(
+        self, path: str, links: Links = "refused", allowed: Sequence[str] = (), *, stepwise: bool = False
+    ) -> None:
+        self._fd = -1
+        self._path = path
         self._links: Links = links
-        self._fd = os.open(path, _LOOK | os.O_DIRECTORY)
+        self._allowed = tuple(allowed) if links == "beneath" else ()
+        self._fd = os.open(path, DIRECTORY)
+        self._node = node_of(self._fd)
+        self.is_local = is_local(self._fd)
+        """Whether it is on a local file system."""
         self._openat2 = None if stepwise else _load_openat2()
         self._cached = False
         if self._openat2 is not None:
-            if not self._answers(_RESOLVE[links]):
+            if not self._supports(_RESOLVE[links]):
                 self._openat2 = None
             else:
-                self._cached = self._answers(_RESOLVE[links] | _CACHED)
+                self._cached = self._supports(_RESOLVE[links] | _CACHED)
+
+    @property
+    def device(self) -> int:
+        """The ``st_dev`` of the directory."""
+        return self._node[0]
+
+    @property
+    def leads_elsewhere(self) -> bool:
+        """Whether a link may lead to a directory that is not below this one."""
+        return bool(self._allowed)
 
     @property
     def follows_links(self) -> bool:
-        """Whether a link can lead anywhere at all."""
+        """Whether links are followed at all."""
         return self._links != "refused"
 
-    def open(self, names: Sequence[str], flags: int, *, cached: bool = False) -> int:
-        """A new descriptor for the path made of ``names`` (decoded by surrogateescape), the root itself for none.
+    def is_current(self) -> bool:
+        """Return whether the path still names this directory. May wait for a disk.
 
-        ``flags`` are those of open(2), less the creating ones; O_CLOEXEC is added. With ``cached`` it raises
-        BlockingIOError instead of waiting for a disk, and always where the kernel cannot promise that (before 5.12).
+        It does not after a link on the path was turned, or after another directory was moved or mounted there. Raises
+        OSError when the path names no directory.
+        """
+        return self._is_open_at(os.open(self._path, DIRECTORY))
 
-        Raises OSError: ELOOP for a link that is not followed, EXDEV for one that leads outside (every absolute one
-        does), BlockingIOError when the tree changed under each of several attempts, and whatever open(2) raises.
+    def is_current_cached(self) -> bool:
+        """Return what :meth:`is_current` does, but raise BlockingIOError instead of waiting for a disk."""
+        if self._openat2 is None or not self._cached:
+            raise _not_cached()
+        return self._is_open_at(self._openat2(_AT_FDCWD, os.fsencode(self._path), DIRECTORY, _CACHED))
+
+    def _is_open_at(self, fd: int) -> bool:
+        try:
+            return node_of(fd) == self._node
+        finally:
+            os.close(fd)
+
+    def open(self, names: Sequence[str], flags: int) -> int:
+        """Return a new descriptor for the path of ``names`` (:mod:`freight.names`); without names, for the root.
+
+        ``flags`` are those of open(2) that do not create; O_CLOEXEC is added. May wait for a disk.
+
+        Raises OSError: ELOOP for a link that is not followed, EXDEV for one that leads outside (without ``allowed``
+        every absolute one does), BlockingIOError when the tree changed during each of 16 attempts, and any error of
+        open(2).
+        """
+        path, flags = _join(names), flags | os.O_CLOEXEC
+        if self._openat2 is not None:
+            try:
+                return self._retry(self._openat2, path, flags)
+            except OSError as error:
+                if error.errno != errno.EXDEV or not self._allowed:
+                    raise
+        return self._walk(path, flags)
+
+    def open_cached(self, names: Sequence[str], flags: int) -> int:
+        """Open as :meth:`open` does, but raise BlockingIOError instead of waiting for a disk.
+
+        Always raises it if the kernel cannot say whether a disk is needed (before Linux 5.12).
         """
         path = _join(names)
+        if self._openat2 is None or not self._cached:
+            raise _not_cached()
+        try:
+            return self._openat2(self._fd, path, flags | os.O_CLOEXEC, _RESOLVE[self._links] | _CACHED)
+        except OSError as error:
+            if error.errno == errno.EXDEV and self._allowed:
+                raise _not_cached() from error
+            raise
+
+    def open_on_own_mount(self, names: Sequence[str], flags: int) -> int:
+        """Open as :meth:`open` does, but raise OtherMount instead of touching another mounted file system.
+
+        Without openat2(2) it is touched.
+        """
         if self._openat2 is None:
-            if cached:
-                raise BlockingIOError(errno.EAGAIN, "this kernel cannot say whether a disk is needed")
-            return self._walk(path, flags | os.O_CLOEXEC)
-        if not cached:
-            return self._retry(self._openat2, path, flags | os.O_CLOEXEC)
-        if not self._cached:
-            raise BlockingIOError(errno.EAGAIN, "this kernel cannot say whether a disk is needed")
-        return self._openat2(self._fd, path, flags | os.O_CLOEXEC, _RESOLVE[self._links] | _CACHED)
+            return self.open(names, flags)
+        try:
+            return self._retry(self._openat2, _join(names), flags | os.O_CLOEXEC, _NO_XDEV)
+        except OSError as error:
+            if error.errno == errno.EXDEV:
+                raise OtherMount from error
+            raise
+
+    def open_cached_on_own_mount(self, names: Sequence[str], flags: int) -> int:
+        """Open as :meth:`open_cached` does, but touch no other mounted file system."""
+        path = _join(names)
+        if self._openat2 is None or not self._cached:
+            raise _not_cached()
+        try:
+            resolve = _RESOLVE[self._links] | _CACHED | _NO_XDEV
+            return self._openat2(self._fd, path, flags | os.O_CLOEXEC, resolve)
+        except OSError as error:
+            if error.errno == errno.EXDEV:
+                raise _not_cached() from error
+            raise
+
+    def fileno(self) -> int:
+        """Return the descriptor; -1 once closed."""
+        return self._fd
 
     def close(self) -> None:
-        """Give the descriptor back; a second call does nothing."""
+        """Close the descriptor. A second call does nothing."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
@@ -91,93 +185,53 @@ class Root:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _answers(self, resolve: int) -> bool:
+    def __del__(self) -> None:
+        self.close()
+
+    def _supports(self, resolve: int) -> bool:
         assert self._openat2 is not None
         try:
-            os.close(self._openat2(self._fd, b".", _LOOK, resolve))
+            os.close(self._openat2(self._fd, b".", PATH_ONLY, resolve))
         except BlockingIOError:
             return True
         except OSError:
             return False
         return True
 
-    def _retry(self, openat2: _Openat2, path: bytes, flags: int) -> int:
+    def _retry(self, openat2: _Openat2, path: bytes, flags: int, more: int = 0) -> int:
         for _ in range(_ATTEMPTS - 1):
             try:
-                return openat2(self._fd, path, flags, _RESOLVE[self._links])
+                return openat2(self._fd, path, flags, _RESOLVE[self._links] | more)
             except (BlockingIOError, InterruptedError):
                 continue
-        return openat2(self._fd, path, flags, _RESOLVE[self._links])
+        return openat2(self._fd, path, flags, _RESOLVE[self._links] | more)
 
     def _walk(self, path: bytes, flags: int) -> int:
         if self._links == "anywhere":
             return os.open(path, flags, dir_fd=self._fd)
-        trail: list[int] = []  # the way down, so that a link's ".." goes back to where we came from, and no further
-        try:
-            name, is_directory = self._descend(_parts(path), trail)
-            if flags & os.O_DIRECTORY and not is_directory:
-                raise _refusal(errno.ENOTDIR)
-            if trail and flags & os.O_PATH:
-                return trail.pop()
-            if is_directory:
-                return os.open(b".", flags, dir_fd=trail[-1] if trail else self._fd)
-            # O_NOFOLLOW: should the name have become a link since, this is ELOOP and not where it leads.
-            return os.open(name, flags | os.O_NOFOLLOW, dir_fd=trail[-2] if len(trail) > 1 else self._fd)
-        finally:
-            for fd in trail:
-                os.close(fd)
-
-    def _descend(self, pending: list[bytes], trail: list[int]) -> tuple[bytes, bool]:
-        """Walk ``pending`` (last name first), leaving descriptors in ``trail``; the last name, and if a directory."""
-        name, is_directory, followed = b".", True, 0
-        while pending:
-            name = pending.pop()
-            if not is_directory:
-                raise _refusal(errno.ENOTDIR)
-            if name == b"..":
-                if not trail:
-                    raise _refusal(errno.EXDEV)
-                os.close(trail.pop())
-                continue
-            trail.append(os.open(name, _LOOK | os.O_NOFOLLOW, dir_fd=trail[-1] if trail else self._fd))
-            mode = os.fstat(trail[-1]).st_mode
-            is_directory = stat.S_ISDIR(mode)
-            if stat.S_ISLNK(mode):
-                followed += 1
-                if self._links == "refused" or followed > _LINKS_MAX:
-                    raise _refusal(errno.ELOOP)
-                target = os.readlink(b"", dir_fd=trail[-1])
-                if target.startswith(b"/"):
-                    raise _refusal(errno.EXDEV)
-                os.close(trail.pop())
-                pending.extend(_parts(target))
-                is_directory = True
-        return name, is_directory
+        with Walk(self._fd, follows_links=self.follows_links, allowed=self._allowed) as walk:
+            return walk.open(path, flags)
 
 
 def _join(names: Sequence[str]) -> bytes:
-    # The parser has refused these before; the root does not rely on it.
+    # The parser has rejected these names before, but the root does not rely on that.
     for name in names:
         if name in {"", ".", ".."} or "/" in name or "\0" in name:
-            raise _refusal(errno.ENOENT)
-    path = os.fsencode("/".join(names)) if names else b"."
+            raise refusal(errno.ENOENT)
+    path = to_bytes("/".join(names)) if names else b"."
     if len(path) >= _PATH_MAX:
-        raise _refusal(errno.ENAMETOOLONG)
+        raise refusal(errno.ENAMETOOLONG)
     return path
 
 
-def _parts(path: bytes) -> list[bytes]:
-    return [part for part in reversed(path.split(b"/")) if part not in {b"", b"."}]
-
-
-def _refusal(number: int) -> OSError:
-    return OSError(number, os.strerror(number))
+def _not_cached() -> BlockingIOError:
+    return BlockingIOError(errno.EAGAIN, "a disk may be needed")
 
 
 def _load_openat2() -> _Openat2 | None:
-    """openat2(directory, path, flags, resolve) -> descriptor, raising OSError; None where there is no ctypes."""
+    """Return openat2(directory, path, flags, resolve) -> descriptor, which raises OSError; None without ctypes."""
     try:
-        import ctypes  # here, so that whoever makes no root does not pay its half megabyte
+        import ctypes  # imported here: it costs 512 KiB, which a process without a root need not pay
     except ImportError:
         return None
     syscall = ctypes.CDLL(None, use_errno=True).syscall
@@ -189,7 +243,7 @@ def _load_openat2() -> _Openat2 | None:
     def openat2(directory: int, path: bytes, flags: int, resolve: int) -> int:
         fd: int = syscall(_SYS_OPENAT2, directory, path, open_how(flags, 0, resolve), 24)
         if fd < 0:
-            raise _refusal(get_errno())
+            raise refusal(get_errno())
         return fd
 
     return openat2

@@ -1,62 +1,65 @@
 """The entries of a directory in order, in memory that does not grow with their number.
 
-A directory is never held whole. Each pass over it keeps the next few thousand entries behind the last one given, in
-order, and the passes go on until none is left: O(1) memory at the price of O(n^2 / at_once) time. What fits one
-window is read once, as is a page for a browser. Because a pass goes on behind an entry and not at a number,
-an entry that does not change is given exactly once, whatever else comes and goes meanwhile.
+Goal: list a directory of any size from a fixed amount of memory, and as few times as that allows.
 
-Directories come before files, as in nginx and Caddy; within each by name, by size or by date, in either order; equals
-by name. Names compare as people count: without case, and digits as numbers, so that file2 stands before file10.
+Plan: a pass over the directory looks at every entry once and keeps those after the last one yielded, sorted and packed
+(:mod:`freight.sources.sorted_runs`). If they do not fit the memory, it keeps the first of them, and another pass
+follows. So a directory that fits is read once. Others take O(1) memory and O(n^2) time, with a small factor.
+
+Invariant: a pass continues after an entry and not at an index. So an entry that does not change is yielded exactly
+once, whatever else is created or removed meanwhile.
+
+An entry that cannot be examined (its file system is dead, its server unreachable) is an entry without size and time.
 """
 
 from __future__ import annotations
 
 import errno
+import itertools
 import operator
 import os
-import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from freight.errors import ShortRead
-from freight.sources.beneath import Root
+from freight.names import from_system, to_bytes
+from freight.protocols import MoreMemory
+from freight.sources.beneath import OtherMount, Root
+from freight.sources.ordering import Column, Key, Order, collated, group, key_at, sort_value
+from freight.sources.producer import no_more
+from freight.sources.sorted_runs import SortedRuns
 
-Column = Literal["name", "size", "date"]
-Key = str
-"""Where an entry stands: its group ("0" or "1"), its size or date, its collated name, a NUL, and its name.
+Kind = Literal["directory", "file", "other"]
+"""``other``: the entry's kind could not be found out."""
 
-Sizes and dates are hexadecimal, of one width. Keys compare as strings, which is quick, and are unique by the name, so
-that the order is total.
-"""
+MEMORY_BYTES = 1024 * 1024
+_STRIDE = 512  # entries between two yields of the interpreter: 0.5 to 3 ms
+_LEAST_STRIDE = 16
+_STRIDE_DIVISOR, _STRIDE_COST = 16, 500  # a stride takes at most 1/16 of the memory, an entry of it 500 bytes
 
-WINDOW = 4096  # about 1 MiB; sorting them holds the interpreter for some milliseconds, the loop's limit is 10
-_STRIDE = 256  # entries between two pauses: 0.2 to 1 ms
+# A link is left out if a request for it would be 404: it dangles, leads outside or to itself.
+_NO_TARGET = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ENAMETOOLONG})
+DIRECTORY = "d"
+"""In a record of a directory, in place of a size."""
 
-# What a look at one entry may say without anything being wrong: it went, or it is not to be had from here.
-_GONE = frozenset(
-    {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EXDEV, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ESTALE}
-)
-_DIGITS = re.compile("[0-9]+")
-_VALUE = re.compile(r"(-?[0-9]{1,20})/", re.ASCII)
-_VALUE_MIN, _VALUE_MAX = -(2**63), 2**63 - 1
-_VALUE_WIDTH = 16
+_SIGNS: dict[Kind, str] = {"directory": DIRECTORY, "file": "f", "other": "?"}
+_KINDS = {sign: kind for kind, sign in _SIGNS.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A column to sort by, and which way."""
+Facts = tuple[Kind, int, int | None, int | None]
+"""What a stat tells: the kind, the size in bytes (0 if there is none to show), and the times of the last modification
+and status change in ns (None if unknown)."""
 
-    by: Column = "name"
-    descending: bool = False
+_BY_NAME = Order()
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where a page begins: behind the entry at ``key``, or, ``backwards``, it ends in front of it.
+    """A page starts after the entry at ``key``, or, ``backwards``, ends before it.
 
-    None is the edge of the directory: its beginning, or its end. There need not be an entry at the key any more.
+    None is the start of the directory, or its end. The entry at the key may have been removed.
     """
 
     key: Key | None
@@ -65,24 +68,34 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """The way back to a directory, and what was asked of its listing.
+    """A directory, and how to list it.
 
-    ``names`` lead to it from the root, which is called ``served``. ``matching``: only names that hold this text, in
-    any case. ``start``: one page, which begins there; None asks for no page in particular.
+    ``names`` is its path from the root that it is opened beneath, and ``point`` that root's place in what is served,
+    whose own name is ``served``. ``matching``: only names that contain this text, in any case. ``start``: list one
+    page, from there; None: no page in particular. ``mounted``: entries that are served from elsewhere, by name.
     """
 
     names: tuple[str, ...]
-    order: Order = Order()
+    order: Order = _BY_NAME
     served: str = ""
     matching: str = ""
     start: Start | None = None
+    point: tuple[str, ...] = ()
+    mounted: tuple[tuple[str, Facts], ...] = ()
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The names of its URL path."""
+        return self.point + self.names
 
     @classmethod
-    def asked(cls, names: tuple[str, ...], query: Iterable[tuple[str, str]], served: str) -> Directory:
-        """What a query asks for. What it does not say, or says wrong, is the default.
+    def from_query(
+        cls, names: tuple[str, ...], query: Iterable[tuple[str, str]], served: str, point: tuple[str, ...] = ()
+    ) -> Directory:
+        """Return the listing that a query asks for. A missing or invalid value means the default.
 
         ``sort=name|size|date`` and ``order=asc|desc``; ``filter=TEXT``; ``after=KEY`` or ``before=KEY`` for one page,
-        KEY by :func:`cursor`, or empty for the first and the last.
+        with a KEY of :func:`freight.sources.ordering.cursor`, or empty for the first page or the last.
         """
         pairs = dict(query)
         columns: dict[str, Column] = {"size": "size", "date": "date"}
@@ -90,205 +103,290 @@ class Directory:
         start = None
         for name in ("after", "before"):
             if name in pairs:
-                start = Start(_key_at(pairs[name], order), name == "before")
-        return cls(names, order, served, pairs.get("filter", ""), start)
+                start = Start(key_at(pairs[name], order), name == "before")
+        return cls(names, order, served, pairs.get("filter", ""), start, point)
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One entry. ``size`` in bytes, None for a directory; ``name`` decoded by surrogateescape."""
+Item = tuple[str, Kind, int | None, int | None]
+"""One entry: its name (as in :mod:`freight.names`), its kind, its size in bytes and its modification time in ns.
 
-    name: str
-    size: int | None
-    mtime_ns: int
+A directory has no size. Both numbers are None if the entry could not be examined.
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Neighbours in order: their keys, how many entries stand ``ahead`` of them, and how many there are in all."""
+class _MountedEntry:
+    """An entry that is served from elsewhere. Its ``name`` is as os.scandir gives names."""
 
-    keys: list[Key]
-    ahead: int
-    directories: int
-    files: int
+    __slots__ = ("facts", "name")
+
+    def __init__(self, name: str, facts: Facts) -> None:
+        self.name = os.fsdecode(to_bytes(name))
+        self.facts = facts
+
+    def is_file(self, *, follow_symlinks: bool) -> bool:
+        """Return whether it is a file."""
+        return self.facts[0] == "file"
+
+    def is_dir(self, *, follow_symlinks: bool) -> bool:
+        """Return whether it is a directory."""
+        return self.facts[0] == "directory"
+
+
+_Entry = os.DirEntry[str] | _MountedEntry
+
+
+@dataclass(slots=True)
+class Pass:
+    """What a pass over the directory has found, in order.
+
+    - ``preceding``: how many entries come before these.
+    - ``directories``, ``files``: how many there are in all. Entries of unknown kind count as files.
+    - ``total_size``: of all files of the pass, in bytes.
+    """
+
+    runs: SortedRuns
+    preceding: int = 0
+    directories: int = 0
+    files: int = 0
+    total_size: int = 0
 
     @property
-    def behind(self) -> int:
-        """How many entries follow."""
-        return self.directories + self.files - self.ahead - len(self.keys)
+    def is_whole(self) -> bool:
+        """Whether the pass has kept every entry."""
+        return self.runs.bound is None and not self.preceding
+
+    @property
+    def entries(self) -> int:
+        """The number of entries in all."""
+        return self.directories + self.files
 
 
 @dataclass(frozen=True, slots=True)
 class Entries:
     """The visible entries of the open directory ``fd``, in ``directory.order``.
 
-    Visible is what can be had at its own target: files and directories, and links to them where ``root`` follows
-    links; names with a leading dot only when ``hidden``; and of these the ones that ``directory.matching`` asks for.
-    ``pause`` is called every few entries and may raise.
+    An entry is visible if a client can request it: a file, a directory, or a link to one if ``root`` follows links.
+    Names with a leading dot are visible only with ``show_hidden``. ``directory.matching`` selects from these.
+    ``yield_interpreter`` is called every 512 entries and may raise. A pass takes ``memory_bytes``, and what
+    ``more_memory`` grants. ``avoided``: the entries that are not examined, since a remote file system is mounted there,
+    which may never answer; links to other file systems are not examined then either. None: nothing remote is mounted.
+    The ``mounted`` entries of the directory hide those of the same name. Without a ``root`` there are no others, and
+    ``fd`` is not read.
 
-    Every call here blocks on the disk. Raises :class:`~freight.errors.ShortRead` when the directory is removed
-    meanwhile, and OSError when it cannot be read on.
+    Every method blocks on the disk. Raises :class:`~freight.errors.ShortRead` if the directory is removed meanwhile,
+    and OSError if it cannot be read further.
     """
 
     fd: int
     directory: Directory
-    root: Root
-    hidden: bool
-    pause: Callable[[], None]
-    at_once: int = WINDOW
+    root: Root | None
+    show_hidden: bool
+    yield_interpreter: Callable[[], None]
+    memory_bytes: int = MEMORY_BYTES
+    more_memory: MoreMemory = no_more
+    avoided: frozenset[str] | None = None
 
-    def windows(self, most: int | None = None) -> Iterator[Window]:
-        """All entries, a window at a time, or one page: the ``most`` that stand where ``directory.start`` has them.
+    def first_pass(self, max_entries: int | None = None) -> Pass:
+        """Return a pass for all entries, or for the ``max_entries`` from ``directory.start``.
 
-        At least one window, which is empty when there is nothing; its keys are gone once the next one is asked for. A
-        page that ends in front of fewer than ``most`` entries is the first page.
+        A page that would end before the first ``max_entries`` entries is the first page.
         """
-        after = None if most is None else self._behind(most)
-        while True:
-            window = self._pass(after, self.at_once if most is None else min(most, self.at_once), forwards=True)
-            yield window
-            most = None if most is None else most - len(window.keys)
-            if not window.behind or not window.keys or most == 0:
-                return
-            after = window.keys[-1]
-            window.keys.clear()  # two windows at once would be twice the memory
+        return self._pass(None if max_entries is None else self._page_edge(max_entries), max_entries)
 
-    def _behind(self, most: int) -> Key | None:
-        """The key that the page of ``most`` entries stands behind."""
+    def records(self, first: Pass, max_entries: int | None = None) -> Iterator[list[str]]:
+        """Yield all records, or ``max_entries``, a few at a time: those of :meth:`first_pass`, and of further passes.
+
+        :func:`item` and :func:`key_of` read a record.
+        """
+        part, left = first, max_entries
+        while True:
+            last = None
+            for records in part.runs.merged():
+                last = records[-1]
+                if left is None:
+                    yield records
+                else:
+                    yield records[:left]
+                    left -= len(records)
+                    if left <= 0:
+                        return
+            if last is None or part.runs.bound is None:
+                return
+            part = self._pass(key_of(last), left)
+
+    def has_more_than(self, count: int) -> bool:
+        """Return whether there are more names than ``count`` to look at, without a look at any entry."""
+        seen = 0
+        for entries in self._strides():
+            seen += len(entries)
+            if seen > count:
+                return True
+        return False
+
+    def examined(self) -> Iterator[list[tuple[str, Facts]]]:
+        """Yield the name of each visible entry and what a stat tells about it, some at a time, in no order."""
+        for entries in self._strides():
+            found = [(name, self._examine(name, each)) for each in entries for name in [from_system(each.name)]]
+            yield [(name, facts) for name, facts in found if facts is not None]
+
+    def _page_edge(self, max_entries: int) -> Key | None:
+        """Return the key after which the page starts; None: the start of the directory."""
         start = self.directory.start
         if start is None or not start.backwards:
             return None if start is None else start.key
-        edge, left = start.key, most + 1
+        edge, left = start.key, max_entries + 1
         while left:
-            window = self._pass(edge, min(left, self.at_once), forwards=False)
-            if len(window.keys) < left and not window.behind:
+            part = self._pass(edge, left, backwards=True)
+            records = list(itertools.islice(itertools.chain.from_iterable(part.runs.merged()), left))
+            if len(records) < left and part.runs.bound is None:
                 return None
-            edge, left = window.keys[-1], left - len(window.keys)
+            edge, left = key_of(records[-1]), left - len(records)
         return edge
 
-    def items(self, window: Window) -> Iterator[Item]:
-        """The entries of a window, as :class:`Item`; one that has gone meanwhile is left out."""
-        for count, key in enumerate(window.keys):
-            if count % _STRIDE == _STRIDE - 1:
-                self.pause()
-            name = _name_of(key)
-            found = self._look(name)
-            if found is not None:
-                size = None if stat.S_ISDIR(found.st_mode) else found.st_size
-                yield Item(name, size, found.st_mtime_ns)
+    def _pass(self, after: Key | None, max_entries: int | None, *, backwards: bool = False) -> Pass:
+        """Return the entries after ``after`` in the order or, ``backwards``, in its reverse; at least ``max_entries``.
 
-    def _pass(self, after: Key | None, most: int, *, forwards: bool) -> Window:
-        """The first ``most`` entries behind ``after``: in the order, or from its end on."""
-        descending = self.directory.order.descending is forwards
+        A pass of limited memory returns fewer, but at least one if there is any.
+        """
+        order = self.directory.order
+        descending = order.descending is not backwards
         precedes = operator.gt if descending else operator.lt
-        kept: list[Key] = []
-        bound: Key | None = None
-        full = most + max(1, most // 4)  # so few more, as each is a long string
-        ahead = directories = files = 0
-        of_directories = _group(True, self.directory.order)
-        with os.scandir(self.fd) as entries:
-            for count, entry in enumerate(entries):
-                if count % _STRIDE == _STRIDE - 1:
-                    self.pause()
-                key = self._key(entry)
-                if key is None:
-                    continue
-                if key[0] == of_directories:
+        runs = SortedRuns(
+            self.memory_bytes, self.more_memory, self.yield_interpreter, max_entries, descending=descending
+        )
+        preceding = directories = files = total_size = 0
+        for entries in self._strides():
+            records = []
+            bound = runs.bound
+            for key, entry, kind, facts in self._keyed(entries):
+                if after is not None and not precedes(after, key):
+                    preceding += 1
+                elif bound is None or not precedes(bound, key):
+                    if facts is None and (facts := self._examine(from_system(entry.name), entry)) is None:
+                        continue
+                    records.append(_record(key, facts))
+                    total_size += facts[1]
+                if kind == "directory":
                     directories += 1
                 else:
                     files += 1
-                if after is not None and not precedes(after, key):
-                    ahead += 1
-                elif bound is None or precedes(key, bound):
-                    kept.append(key)
-                    if len(kept) == full:
-                        kept.sort(reverse=descending)
-                        del kept[most:]
-                        bound = kept[-1]
-        # A removed directory reads as an empty one: only its link count tells the two apart.
+            runs.add(records)
+        # A removed directory reads as an empty one. Only its link count differs.
         if os.fstat(self.fd).st_nlink == 0:
             raise ShortRead("the directory was removed while it was listed")
-        kept.sort(reverse=descending)
-        return Window(kept[:most], ahead, directories, files)
+        return Pass(runs, preceding, directories, files, total_size)
 
-    def _key(self, entry: os.DirEntry[str]) -> Key | None:
-        """Where an entry stands in the order; None when it is not visible."""
-        name, order = entry.name, self.directory.order
-        if name[0] == "." and not self.hidden:
-            return None
-        if self.directory.matching and self.directory.matching.casefold() not in name.casefold():
-            return None
-        if order.by == "name":
-            # The type comes with the name: no stat until the entry is due.
-            if entry.is_file(follow_symlinks=False):
-                return ("0" if order.descending else "1") + _collated(name)
-            if entry.is_dir(follow_symlinks=False):
-                return ("1" if order.descending else "0") + _collated(name)
-        found = self._look(name)
-        if found is None:
-            return None
-        is_directory = stat.S_ISDIR(found.st_mode)
-        value = found.st_mtime_ns if order.by == "date" else found.st_size if order.by == "size" else 0
-        return _key(name, is_directory, 0 if is_directory and order.by == "size" else value, order)
+    def _keyed(self, entries: list[_Entry]) -> list[tuple[Key, _Entry, Kind, Facts | None]]:
+        """Return key and kind of each visible entry, and what a stat has told, if one was needed."""
+        order, examine = self.directory.order, self._examine
+        names = [from_system(entry.name) for entry in entries]
+        directory_group, other_group = group(True, order), group(False, order)
+        keyed: list[tuple[Key, _Entry, Kind, Facts | None]] = []
+        for entry, name, sort_text in zip(entries, names, collated(names), strict=True):
+            # readdir returns the kind with the name. So by name, only the entries of a pass need a stat.
+            if order.by == "name" and (kind := _kind_of(entry)) != "other":
+                group_sign = directory_group if kind == "directory" else other_group
+                keyed.append((f"{group_sign}{sort_text}\0{name}", entry, kind, None))
+            elif facts := examine(name, entry):
+                kind, size, mtime_ns, _ = facts
+                group_sign = directory_group if kind == "directory" else other_group
+                value = sort_value(size if order.by == "size" else mtime_ns or 0, order)
+                keyed.append((f"{group_sign}{value}{sort_text}\0{name}", entry, kind, facts))
+        return keyed
 
-    def _look(self, name: str) -> os.stat_result | None:
-        """What is to be had under a name: a regular file's or a directory's stat, or None."""
+    def _strides(self) -> Iterator[list[_Entry]]:
+        """Yield the entries whose names are visible, some at a time, with a yield of the interpreter between them."""
+        mounted: list[_Entry] = [_MountedEntry(name, facts) for name, facts in self.directory.mounted]
+        if mounted := self._visible(mounted):
+            yield mounted
+        if self.root is not None:
+            yield from self._scanned()
+
+    def _scanned(self) -> Iterator[list[_Entry]]:
+        mounted = frozenset(name for name, _ in self.directory.mounted)
+        stride: list[_Entry]
+        size = max(_LEAST_STRIDE, min(_STRIDE, self.memory_bytes // _STRIDE_DIVISOR // _STRIDE_COST))
+        examined = 0
+        with os.scandir(self.fd) as entries:
+            while stride := list(itertools.islice(entries, size)):
+                if mounted:
+                    stride = [entry for entry in stride if from_system(entry.name) not in mounted]
+                if stride := self._visible(stride):
+                    yield stride
+                examined += size
+                if examined >= _STRIDE:
+                    examined = 0
+                    self.yield_interpreter()
+
+    def _visible(self, entries: list[_Entry]) -> list[_Entry]:
+        matching = self.directory.matching.casefold()
+        if not self.show_hidden:
+            entries = [entry for entry in entries if entry.name[0] != "."]
+        if matching:
+            entries = [entry for entry in entries if matching in from_system(entry.name).casefold()]
+        return entries
+
+    def _examine(self, name: str, entry: _Entry) -> Facts | None:
+        """Return what a stat tells about an entry, or only its kind if that fails; None if it is not visible."""
+        if isinstance(entry, _MountedEntry):
+            return entry.facts
+        if self.avoided is not None and name in self.avoided:
+            return _kind_of(entry), 0, None, None
         try:
-            found = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
-            if stat.S_ISLNK(found.st_mode):
-                if not self.root.follows_links:
-                    return None
-                fd = self.root.open((*self.directory.names, name), os.O_PATH)
-                try:
-                    found = os.fstat(fd)
-                finally:
-                    os.close(fd)
-        except OSError as error:
-            if error.errno in _GONE:
-                return None
-            raise
-        return found if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode) else None
-
-
-def cursor(key: Key, order: Order) -> str:
-    """A key as a text for a query: ``NAME``, ``NAME/`` for a directory; ``VALUE/`` in front by size (bytes) and by
-    date (ns since the epoch).
-    """
-    in_front = "" if order.by == "name" else f"{int(key[1 : 1 + _VALUE_WIDTH], 16) + _VALUE_MIN}/"
-    return f"{in_front}{_name_of(key)}{'/' if key[0] == _group(True, order) else ''}"
-
-
-def _key_at(text: str, order: Order) -> Key | None:
-    """The key of a cursor; None for one that is none, or empty."""
-    value = 0
-    if order.by != "name":
-        found = _VALUE.match(text)
-        if found is None:
+            found = os.stat(to_bytes(name), dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:  # removed meanwhile
             return None
-        value, text = int(found[1]), text[found.end() :]
-    name = text.removesuffix("/")
-    return _key(name, name != text, value, order) if name else None
+        except OSError:
+            return _kind_of(entry), 0, None, None
+        if stat.S_ISLNK(found.st_mode):
+            if self.root is None or not self.root.follows_links:
+                return None
+            open_path = self.root.open if self.avoided is None else self.root.open_on_own_mount
+            try:
+                fd = open_path((*self.directory.names, name), os.O_PATH)
+            except OtherMount:
+                return _kind_of(entry), 0, None, None
+            except OSError as error:
+                return None if error.errno in _NO_TARGET else (_kind_of(entry), 0, None, None)
+            try:
+                found = os.fstat(fd)
+            except OSError:
+                return _kind_of(entry), 0, None, None
+            finally:
+                os.close(fd)
+        if stat.S_ISREG(found.st_mode):
+            return "file", found.st_size, found.st_mtime_ns, found.st_ctime_ns
+        if stat.S_ISDIR(found.st_mode):
+            return "directory", 0, found.st_mtime_ns, found.st_ctime_ns
+        return None
 
 
-def _key(name: str, is_directory: bool, value: int, order: Order) -> Key:
-    counted = "" if order.by == "name" else f"{min(max(value, _VALUE_MIN), _VALUE_MAX) - _VALUE_MIN:0{_VALUE_WIDTH}x}"
-    return f"{_group(is_directory, order)}{counted}{_collated(name)}"
+def _kind_of(entry: _Entry) -> Kind:
+    """Return the kind that readdir tells; "other" for links, for what is neither file nor directory, and if unknown."""
+    try:
+        if entry.is_file(follow_symlinks=False):
+            return "file"
+        return "directory" if entry.is_dir(follow_symlinks=False) else "other"
+    except OSError:  # readdir does not tell, and neither does a stat
+        return "other"
 
 
-def _group(is_directory: bool, order: Order) -> str:
-    return "1" if is_directory is order.descending else "0"
+def _record(key: Key, facts: Facts) -> str:
+    """Return a text that begins with the key, so that records are ordered as their keys are."""
+    kind, size, mtime_ns, _ = facts
+    if mtime_ns is None or kind != "file":
+        return f"{key}\0{_SIGNS[kind]}\0{'' if mtime_ns is None else mtime_ns}"
+    return f"{key}\0{size}\0{mtime_ns}"
 
 
-def _collated(name: str) -> str:
-    """What a name is compared by, and, behind a NUL, itself. NUL sorts first: a name stands before what it begins."""
-    return f"{_DIGITS.sub(_counted, name.casefold())}\0{name}"
+def key_of(record: str) -> Key:
+    """Return the key at the start of a record."""
+    return record.rsplit("\0", 2)[0]
 
 
-def _counted(digits: re.Match[str]) -> str:
-    """A number that compares by code points as it counts: how many digits it has, and they."""
-    number = digits[0].lstrip("0")
-    return f"0{chr(len(number) + 1)}{number}"
-
-
-def _name_of(key: Key) -> str:
-    return key.rpartition("\0")[2]
+def item(record: str) -> Item:
+    """Return the entry of a record."""
+    _, name, size, mtime = record.rsplit("\0", 3)
+    if size in _KINDS:
+        return name, _KINDS[size], None, int(mtime) if mtime else None
+    return name, "file", int(size), int(mtime)

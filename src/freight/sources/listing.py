@@ -1,151 +1,140 @@
-"""A directory's listing as a producer of bytes: as HTML (:mod:`freight.sources.page`), whole or a page, or as JSON."""
+"""Directory listings as producers of bytes: a page for a browser, or all entries as HTML or JSON for a program."""
 
 from __future__ import annotations
 
-import itertools
-import json
 import os
-import threading
 import time
 from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import Self
+from dataclasses import dataclass
 
-from freight.core.target import encode
-from freight.errors import Changed, ShortRead
-from freight.legible import IN_JSON
-from freight.sources import page
+from freight.errors import FileChanged
+from freight.sources import page, plain_page, rows
 from freight.sources.beneath import Root
-from freight.sources.entries import Directory, Entries
+from freight.sources.disk_queue import note_progress
+from freight.sources.entries import MEMORY_BYTES, Directory, Entries, item, key_of
+from freight.sources.listing_version import Version, version_of
+from freight.sources.producer import PIECE_BYTES, Producer
 
 HTML, JSON = "text/html", "application/json"
 PAGES = "text/html; pages"
-"""What a browser has in place of :data:`HTML`: one page of the listing, not all of it."""
+"""A browser gets this instead of :data:`HTML`: one page of the listing, not all of it."""
 
-PIECE = 64 * 1024
-# Long enough for the kernel to run another thread: without it the loop would wait for the interpreter's switch interval
-# (5 ms) at each of its turns, as this thread takes the lock back at once after every call that releases it.
-_PAUSE_SECONDS = 50e-6
+# Long enough for the kernel to run another thread. Without it, the loop would wait for the interpreter's switch
+# interval (5 ms) in each of its turns: this thread takes the lock back at once after every call that releases it.
+_YIELD_SECONDS = 50e-6
 
 
-class ListingReader:
-    """Produces a directory's listing. Takes over the directory's descriptor ``fd``, also when it raises.
+@dataclass(frozen=True, slots=True)
+class ListingLimits:
+    """The memory of one listing in bytes: for its entries, and for one piece."""
 
-    :meth:`read` raises :class:`~freight.errors.ShortRead` when the directory is removed or the reader closed
-    meanwhile, OSError when the directory cannot be read on. JSON is ``{"path", "entries": [{"name", "type", "size",
-    "modified", "href"}]}``: sizes in bytes (null for directories), times in ISO 8601 UTC, links relative to the
-    listing; bytes of a name that are not UTF-8 are spelt ``\\xNN`` in the name and true in the link.
+    memory_bytes: int = MEMORY_BYTES
+    piece_bytes: int = PIECE_BYTES
+
+
+class ListingReader(Producer):
+    """Produces a directory's listing. Owns the directory's descriptor ``fd``, also if the constructor raises.
+
+    ``root`` and ``avoided`` are as in :class:`~freight.sources.entries.Entries`.
+
+    :meth:`read` raises :class:`~freight.errors.ShortRead` if the directory is removed or the reader closed meanwhile,
+    :class:`~freight.errors.FileChanged` instead of the end if the directory has been removed by then, and OSError if
+    the directory cannot be read further.
+
+    JSON is ``{"path", "entries": [{"name", "type", "size", "modified", "href"}]}`` (docs/reference/listings.md).
     """
 
-    __slots__ = ("_fd", "_left", "_pieces", "_reading", "device", "size")
-
-    size: int | None
+    __slots__ = ("_entries",)
 
     def __init__(
-        self, media_type: str, fd: int, directory: Directory, *, root: Root, hidden: bool, at_once: int, piece: int
+        self,
+        media_type: str,
+        fd: int,
+        directory: Directory,
+        *,
+        root: Root | None,
+        show_hidden: bool,
+        limits: ListingLimits,
+        avoided: frozenset[str] | None = None,
     ) -> None:
-        self._fd = fd
-        self._left = False
-        self._reading = threading.Lock()
-        self.device = os.fstat(fd).st_dev
-        entries = Entries(fd, directory, root, hidden, self._pause, at_once)
+        self._entries: Entries | None
+        self._entries = entries = Entries(
+            fd, directory, root, show_hidden, self._yield_interpreter, limits.memory_bytes, self.ask_for_memory, avoided
+        )
         if media_type == JSON:
             texts = _json(directory, entries)
+        elif media_type == PAGES or directory.start is not None:  # a link to a page leads to a page for every client
+            texts = _browser_page(directory, entries)
         else:
-            # What came by a link to a page has a page; who asks for the listing has all of it, unless by a browser.
-            paged = media_type == PAGES or directory.start is not None
-            texts = _html(directory, entries, page.ENTRIES if paged else None)
-        self._pieces = _gathered(texts, piece)
-        self.size = None
+            texts = _plain_page(directory, entries)
+        super().__init__(fd, _checked(_joined(texts, limits.piece_bytes), fd))
 
-    def fileno(self) -> None:
-        """None: this is a producer."""
+    def version(self) -> Version | None:
+        """Return the version of the listing; None for too many entries. Blocks on the disk, and raises as :meth:`read`.
 
-    def check(self) -> None:
-        """Raise :class:`~freight.errors.Changed` when the directory has been removed."""
-        if os.fstat(self._fd).st_nlink == 0:
-            raise Changed("the directory was removed")
+        Reads the directory from its start: do not mix it with :meth:`read`.
+        """
+        with self.held_open():
+            assert self._entries is not None  # the reader is open
+            changed_ns = 0 if self._entries.root is None else os.fstat(self._fd).st_ctime_ns
+            return version_of(self._entries, changed_ns)
 
-    def read(self) -> bytes:
-        """The next piece, at most 64 KiB; b"" at the end. Blocks on the disk, for a whole pass of the directory."""
-        try:
-            with self._reading:
-                if self._left:
-                    raise ShortRead("the listing is closed")
-                return next(self._pieces, b"")
-        finally:
-            self._close_if_left()
+    def _close_fd(self) -> None:
+        super()._close_fd()
+        if self._fd < 0:
+            self._entries = None  # they refer to this reader: without the cycle all is free at once
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        self._left = True
-        self._close_if_left()
-
-    def _pause(self) -> None:
-        time.sleep(_PAUSE_SECONDS)
-        if self._left:
-            raise ShortRead("the listing is closed")
-
-    def _close_if_left(self) -> None:
-        # Whoever comes last closes: a descriptor closed under a read in the pool could be another client's by its next
-        # call. A lock that is taken here is a read's (which comes by here when it ends) or another one closing.
-        if self._left and self._reading.acquire(blocking=False):
-            try:
-                fd, self._fd = self._fd, -1
-                if fd >= 0:
-                    os.close(fd)
-            finally:
-                self._reading.release()
+    def _yield_interpreter(self) -> None:
+        note_progress()
+        time.sleep(_YIELD_SECONDS)
+        self.raise_if_closed()
 
 
-def _gathered(texts: Iterable[str], most: int) -> Iterator[bytes]:
-    """Texts joined to pieces of at most ``most`` bytes."""
+def _joined(texts: Iterable[str], max_bytes: int) -> Iterator[bytes]:
+    """Yield the texts as pieces of at most ``max_bytes``."""
     piece = bytearray()
     for text in texts:
         piece += text.encode()
-        while len(piece) > most:
-            yield bytes(piece[:most])
-            del piece[:most]
+        while len(piece) > max_bytes:
+            yield bytes(piece[:max_bytes])
+            del piece[:max_bytes]
     yield bytes(piece)
 
 
-def _html(directory: Directory, entries: Entries, most: int | None) -> Iterator[str]:
-    windows = entries.windows(most)
-    first = next(windows)
-    size = None
-    if not first.ahead and not first.behind:  # all that there is: its size is said in front of the names
-        size = sum(item.size or 0 for item in entries.items(first))
-    yield page.head(directory, first, most, size)
-    edges = first.keys[:1]
+def _checked(pieces: Iterable[bytes], fd: int) -> Iterator[bytes]:
+    """Yield the pieces, and raise FileChanged at their end if the directory has been removed."""
+    yield from pieces
+    if os.fstat(fd).st_nlink == 0:
+        raise FileChanged("the directory was removed")
+
+
+def _browser_page(directory: Directory, entries: Entries) -> Iterator[str]:
+    max_entries = page.PAGE_ENTRIES
+    first = entries.first_pass(max_entries)
+    shows_all = first.is_whole and first.entries <= max_entries
+    yield page.head(directory, first, max_entries, first.total_size if shows_all else None)
+    begin = end = ""
     shown = 0
-    for window in itertools.chain((first,), windows):
-        for item in entries.items(window):
-            yield page.row(item)
-        shown += len(window.keys)
-        edges[1:] = window.keys[-1:]
-    yield page.foot(directory, first, edges, shown)
+    for records in entries.records(first, max_entries):
+        yield rows.html_rows(map(item, records))
+        begin, end = begin or records[0], records[-1]
+        shown += len(records)
+    yield page.foot(directory, first, (key_of(begin), key_of(end)) if begin else None, shown)
+
+
+def _plain_page(directory: Directory, entries: Entries) -> Iterator[str]:
+    first = entries.first_pass()
+    yield plain_page.head(directory, first, first.total_size if first.is_whole else None)
+    for records in entries.records(first):
+        yield rows.lines(records)
+    yield plain_page.FOOT
 
 
 def _json(directory: Directory, entries: Entries) -> Iterator[str]:
-    path = _legible("/" + "".join(name + "/" for name in directory.names))
+    path = "/" + "".join(name + "/" for name in directory.path)
     separator = "\n"
-    yield f'{{"path": {json.dumps(path, ensure_ascii=False).translate(IN_JSON)}, "entries": ['
-    for item in (item for window in entries.windows() for item in entries.items(window)):
-        entry = {
-            "name": _legible(item.name),
-            "type": "directory" if item.size is None else "file",
-            "size": item.size,
-            "modified": page.utc(item.mtime_ns),
-            "href": "." + encode((item.name,), item.size is None),
-        }
-        yield separator + json.dumps(entry, ensure_ascii=False).translate(IN_JSON)
+    yield f'{{"path": {rows.json_text(path)}, "entries": ['
+    for records in entries.records(entries.first_pass()):
+        yield separator + rows.json_elements(map(item, records))
         separator = ",\n"
     yield "\n]}\n"
-
-
-def _legible(name: str) -> str:
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,319 +1,369 @@
-"""A file, or everything beneath a directory.
+"""A source of local files: one file, or everything below a directory.
 
-Looking is a stat through an O_PATH descriptor, so that nothing is opened that could hang or act (a FIFO, a device). It
-happens on the loop where the kernel has it in memory and in the pool where it does not.
+:mod:`freight.sources.lookup_calls` decides what runs on the event loop, and what in the pool.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import stat
-from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Self, TypeVar
+from dataclasses import dataclass, replace
 
-from freight.core.client import client_key
-from freight.core.target import Target, encode, parse
-from freight.disk import DiskPool, Work
-from freight.errors import Changed, Unservable
-from freight.model import Absence, Missing, Resource
-from freight.ports import Reader
-from freight.sources import page
-from freight.sources.beneath import Root
-from freight.sources.entries import WINDOW, Directory
-from freight.sources.listing import HTML, JSON, PAGES, PIECE, ListingReader
-from freight.sources.types import media_type
+from freight.errors import ConfigurationError, FileChanged, TransferError
+from freight.http.target import Target, parse
+from freight.model import NotFound, NotFoundReason, Resource
+from freight.names import from_system
+from freight.protocols import LogNotice, Reader
+from freight.sources.beneath import Links, Root
+from freight.sources.disk_pool import DiskPool, Home, Work
+from freight.sources.entries import Directory, Facts, Kind
+from freight.sources.file_reader import FileReader
+from freight.sources.file_systems import is_local
+from freight.sources.followed_root import FollowedRoot
+from freight.sources.listing import JSON, ListingLimits, ListingReader
+from freight.sources.listing_version import Version
+from freight.sources.lookup import (
+    PATH_ONLY,
+    READ,
+    FileKey,
+    Identity,
+    Lookup,
+    Opener,
+    SourceOptions,
+    identity_of,
+    not_found,
+)
+from freight.sources.lookup_calls import LookupCalls
+from freight.sources.producer import Producer
+from freight.sources.unsized import pieces
 from freight.threads import OutOfThreads
 
-_LOOK = os.O_PATH | os.O_CLOEXEC
-# O_NONBLOCK: should a FIFO or a device have taken the file's place since it was located, the open must not wait for it.
-_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_VERSION_SECONDS = 1.0  # a listing without validators is better than a longer wait
 
-_ABSENT = Absence(Missing.ABSENT)
-_UNREADABLE = Absence(Missing.UNREADABLE)
-_BUSY = Absence(Missing.BUSY)
-_MALFORMED = Absence(Missing.MALFORMED)
-
-_ABSENCES = {
-    **dict.fromkeys((errno.EACCES, errno.EPERM), _UNREADABLE),
-    **dict.fromkeys((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN), _BUSY),
-    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ENAMETOOLONG), _ABSENT),
-    **dict.fromkeys((errno.ENXIO, errno.ENODEV, errno.EINVAL, errno.EILSEQ, errno.ESTALE), _ABSENT),
-}
-
-_Found = TypeVar("_Found")
-
-
-_Identity = tuple[int, int, int, int]  # device, inode, size, mtime_ns: two descriptors with the same read the same
+MALFORMED = NotFound(NotFoundReason.MALFORMED)
+"""The outcome for a target that is no path."""
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
-    """The way back to a regular file; ``size`` here too, because a Resource without a length does not have it."""
+class Place:
+    """A source's place among several.
 
-    names: tuple[str, ...]
-    size: int
-    identity: _Identity
-
-
-class FileReader:
-    """An open regular file: a descriptor and what it must stay. ``size`` in bytes.
-
-    All downloads of the same file share one, as they read at offsets of their own: ten thousand of them cost one
-    descriptor. Each leaves the context once; the last one closes it. Used on the loop only.
+    - ``point``: the names of the URL path at which it is.
+    - ``served``: the name of all that is served; "": the path's.
+    - ``number``: no other source has the same.
     """
 
-    __slots__ = ("_fd", "_mtime_ns", "_on_close", "_users", "device", "size")
-
-    size: int | None
-
-    def __init__(self, fd: int, size: int, mtime_ns: int | None, device: int) -> None:
-        self._fd = fd
-        self.device = device
-        self.size = size
-        self._mtime_ns = mtime_ns
-        self._users = 1
-        self._on_close: Callable[[], object] | None = None
-
-    def share(self) -> Self:
-        """This reader for one more user."""
-        self._users += 1
-        return self
-
-    def call_when_closed(self, on_close: Callable[[], object]) -> None:
-        """Have ``on_close`` called when the last user has left."""
-        self._on_close = on_close
-
-    def fileno(self) -> int:
-        """The descriptor; -1 once closed."""
-        return self._fd
-
-    def check(self) -> None:
-        """Raise :class:`Changed` when the file's size or mtime_ns are no longer those that were located."""
-        now = os.fstat(self._fd)
-        if now.st_size != self.size or now.st_mtime_ns != self._mtime_ns:
-            raise Changed("the file changed while it was sent")
-
-    def read(self) -> bytes:
-        """Never: a file is read at offsets through its descriptor."""
-        raise TypeError("a file is read through its descriptor")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        self._users -= 1
-        if self._users > 0 or self._fd < 0:
-            return
-        fd, self._fd = self._fd, -1
-        os.close(fd)
-        if self._on_close is not None:
-            self._on_close()
+    point: tuple[str, ...] = ()
+    served: str = ""
+    number: int = 0
 
 
 class LocalSource:
-    """Serves ``path``: a directory and what is beneath it, or one file, at ``/`` and at ``/<its name>``.
+    """Serves ``path``: a directory and everything below it, or one file, at ``/`` and at ``/<its name>``.
 
-    A directory is held open from here on; a file's path is looked up each time, so that a link the operator turns to
-    another file is followed. Links inside a directory are followed with ``follow_links`` only, and then only beneath
-    it. Names that start with a dot are absent unless ``hidden``. With ``no_length`` a file's size is not told. ``pool``
-    takes the calls that may wait for a disk; ``entries_at_once`` is how many a listing holds, which is
-    made in pieces of ``piece_bytes``. ``stepwise``: see
-    :class:`~freight.sources.beneath.Root`.
+    One of several sources has a ``place`` among them, where targets begin.
 
-    Raises :class:`~freight.errors.Unservable` when the path cannot be served.
+    The path is looked up again, that of a directory at most once a second, so the operator can turn a link. Links
+    inside a directory are followed with ``follow_symlinks``, and out of it only to ``allow_links_to``. ``pool`` runs
+    the calls that may wait for a disk.
+
+    Raises :class:`~freight.errors.ConfigurationError` when the path cannot be served.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
-        *,
-        follow_links: bool = False,
-        hidden: bool = False,
-        no_length: bool = False,
         pool: DiskPool,
-        stepwise: bool = False,
-        entries_at_once: int = WINDOW,
-        piece_bytes: int = PIECE,
+        options: SourceOptions | None = None,
+        listing_limits: ListingLimits | None = None,
+        place: Place | None = None,
     ) -> None:
+        options = options or SourceOptions()
+        place = place or Place()
+        setting = "mount" if place.point else "path"
         whole = os.path.abspath(os.fspath(path))
-        self._hidden = hidden
-        self._entries_at_once = entries_at_once
-        self._piece_bytes = piece_bytes
-        self._no_length = no_length
+        self._show_hidden = options.show_hidden
+        self._listing_limits = listing_limits or ListingLimits()
         self._pool = pool
-        self._served = os.path.basename(whole) or "freight"
-        self._only = ""
-        self._absent = _ABSENT
-        self._open_files: dict[_Identity, FileReader] = {}
+        self._open_files: dict[Identity, FileReader] = {}
+        only_file = ""
         try:
-            # Opened for reading, to say now rather than to the first client that it cannot be.
-            probe = os.open(whole, _READ)
+            # Opened for reading, so that the operator learns at the start that it cannot be, and not the first client.
+            probe = os.open(whole, READ)
             try:
-                found = os.fstat(probe)
+                found, on_local = os.fstat(probe), is_local(probe)
             finally:
                 os.close(probe)
-            self.device, mode = found.st_dev, found.st_mode
-            if stat.S_ISDIR(mode):
-                self._root = Root(whole, "beneath" if follow_links else "refused", stepwise=stepwise)
-            elif stat.S_ISREG(mode):
-                above, self._only = os.path.split(whole)
-                self._absent = Absence(Missing.ABSENT, only=self._only)
-                self._root = Root(above, "anywhere", stepwise=stepwise)
-            else:
-                raise Unservable(f"{os.fspath(path)} is neither a file nor a directory", "path")
+            mode = found.st_mode
+            links: Links = "beneath" if options.follow_symlinks else "refused"
+            directory = whole
+            if stat.S_ISREG(mode):
+                links = "anywhere"
+                directory, only_file = os.path.split(whole)
+                only_file = from_system(only_file)
+            elif not stat.S_ISDIR(mode):
+                raise ConfigurationError(f"{os.fspath(path)} is neither a file nor a directory", setting)
+            allowed = tuple(map(os.path.abspath, options.allow_links_to))
+            self._followed = FollowedRoot(directory, lambda: Root(directory, links, allowed, stepwise=options.stepwise))
         except OSError as error:
-            raise Unservable(f"cannot serve {os.fspath(path)}: {error.strerror}", "path") from error
+            raise ConfigurationError(f"cannot serve {os.fspath(path)}: {error.strerror}", setting) from error
+        for each in options.allow_links_to:
+            if not os.path.isdir(each):
+                raise ConfigurationError(f"{each} is not a directory", "allow-links-to")
+        self._path = whole
+        self._only_file = only_file
+        self.home = Home(found.st_dev, self._probe)
+        """The file system of the served path."""
+        self._calls = LookupCalls(
+            pool, self.home, self._root, on_local, follows_file=bool(only_file), number=place.number
+        )
+        served = place.served or from_system(os.path.basename(whole)) or "freight"
+        self._lookup = Lookup(options, served, only_file, place.point)
 
     def close(self) -> None:
-        """Give back the root's descriptor; readers that are open stay so."""
+        """Close the root's descriptor. Open readers stay open."""
+        self._calls.close()
         self._root.close()
 
-    def list_by(self, entries_at_once: int, piece_bytes: int) -> None:
-        """From now on listings hold so many entries, and are made in pieces of so many bytes."""
-        self._entries_at_once, self._piece_bytes = entries_at_once, piece_bytes
+    @property
+    def homes(self) -> tuple[Home, ...]:
+        """The file systems of the served paths."""
+        return (self.home,)
 
-    async def locate(self, target: str, client: str) -> Resource | Absence:
-        """What is at a request target (:class:`freight.ports.Source`). Raises OSError for a failing disk."""
-        parsed = parse(target)
+    @property
+    def is_file(self) -> bool:
+        """Whether one file is served."""
+        return bool(self._only_file)
+
+    @property
+    def only_file(self) -> str:
+        """The name of the one file that is served, which is at ``/`` too; "" if a directory is served."""
+        return self._only_file
+
+    @property
+    def may_hang(self) -> bool:
+        """Whether a file system that is served is remote, so that a call on it may never return."""
+        return self._calls.may_hang
+
+    def path_of(self, device: int) -> str:
+        """Return where a file system is mounted, for a message to the operator."""
+        return self.find_path_of(device) or device_name(device)
+
+    def find_path_of(self, device: int) -> str:
+        """Return where a file system is mounted, or "" if it is not that of the served path or of something below."""
+        return self._path if device == self.home.device else self._calls.path_of(device) or ""
+
+    @property
+    def served(self) -> str:
+        """The name of all that is served."""
+        return self._lookup.served
+
+    async def examine(self, client: str | bytes) -> Facts:
+        """Return what a listing shows of the served path; only its kind if that cannot be found out."""
+        names = (self._only_file,) if self._only_file else ()
+        kind: Kind = "file" if self._only_file else "directory"
+        found = await self._calls.now_or_in_pool(client, names, lambda open_path: _stat(names, open_path))
+        if isinstance(found, NotFound):
+            return kind, 0, None, None
+        return kind, found.st_size if self._only_file else 0, found.st_mtime_ns, found.st_ctime_ns
+
+    def _probe(self) -> None:
+        """Return if the served path's file system answers. May never return."""
+        os.fstatvfs(self._root.fileno())
+
+    def start(self, log_notice: LogNotice) -> None:
+        """Prepare this process for look-ups. Log to the operator when the path names another directory, or none."""
+        self._calls.start()
+        self._followed.log_notice = log_notice
+
+    def check_path_soon(self) -> None:
+        """Look up, before the next request, which directory the path names."""
+        self._followed.check_soon()
+
+    @property
+    def _root(self) -> Root:
+        return self._followed.current
+
+    def set_listing_limits(self, limits: ListingLimits) -> None:
+        """Use these limits for listings from now on."""
+        self._listing_limits = limits
+
+    async def locate(
+        self,
+        target: str,
+        client: str | bytes,
+        parsed: Target | None = None,
+        mounted: tuple[tuple[str, Facts], ...] = (),
+        *,
+        revealed: bool = False,
+    ) -> Resource | NotFound:
+        """Look a request target up (:class:`freight.protocols.Source`). Raises OSError for a failing disk.
+
+        ``parsed``: the target as it is below this source's place; None if that is the root. ``mounted``: the entries of
+        a listing that are other sources.
+        """
         if parsed is None:
-            return _MALFORMED
-        if parsed.nowhere or not self._shown(parsed):
-            return self._absent
-        return await self._now_or_in_pool(client, lambda cached: self._look(parsed, target, cached))
+            parsed = parse(target)
+        if parsed is None:
+            return MALFORMED
+        if not self._lookup.is_visible(parsed, revealed):
+            return self._lookup.absent
+        if self._followed.needs_check():
+            await self._follow_path(client)
+        names = parsed.segments
+        found = await self._calls.now_or_in_pool(
+            client, names, lambda open_path: self._lookup.find(parsed, target, open_path)
+        )
+        if isinstance(found, Resource) and isinstance(found.key, FileKey) and found.key.unsized:
+            doubtful, device = found, found.key.device
+            return await self._calls.read_in_pool(
+                client, device, lambda open_path: self._lookup.measure(doubtful, open_path)
+            )
+        if isinstance(found, Resource) and isinstance(found.key, Directory):
+            if mounted:
+                found = replace(found, key=replace(found.key, mounted=mounted))
+            version = await self._version_of(found, client)
+            return replace(found, mtime_ns=version.changed_ns, tag=version.tag) if version else found
+        return found
 
-    async def open(self, resource: Resource, media_type: str, client: str) -> Reader | Absence:
+    async def _version_of(self, listing: Resource, client: str | bytes) -> Version | None:
+        """Return the version of a listing; None if that takes too long, or fails: :meth:`open` will say why."""
+        try:
+            async with asyncio.timeout(_VERSION_SECONDS):
+                reader = await self.open(listing, JSON, client)
+                if not isinstance(reader, ListingReader):
+                    return None
+                with reader:
+                    return await asyncio.wrap_future(
+                        self._pool.submit(reader.version, work=Work.LISTING, device=reader.device, client=client)
+                    )
+        except (OSError, TransferError, OutOfThreads):
+            return None
+
+    async def locate_encoded(
+        self, resource: Resource, codings: tuple[str, ...], most: int, client: str | bytes
+    ) -> tuple[Resource, ...]:
+        """Find compressed forms of a file that :meth:`locate` found (:class:`freight.protocols.Source`)."""
+        from freight.sources.siblings import find
+
+        key = resource.key
+        assert isinstance(key, FileKey)
+        found = await self._calls.now_or_in_pool(
+            client, key.names, lambda open_path: find(self._lookup, resource, key, codings, most, open_path)
+        )
+        return () if isinstance(found, NotFound) else found
+
+    async def open(self, resource: Resource, media_type: str, client: str | bytes) -> Reader | NotFound:
         """Open what :meth:`locate` found, in one of its media types.
 
-        Raises :class:`~freight.errors.Changed` when it is gone or another by now, OSError for a failing disk.
+        Raises :class:`~freight.errors.FileChanged` if it was removed or replaced, and OSError for a failing disk.
         """
         key = resource.key
-        shared = self._open_files.get(key.identity) if isinstance(key, _File) else None
-        if shared is not None:
+        if isinstance(key, Directory):
+            root = self._root  # the listing looks its links up where it was opened
+            return await self._calls.now_or_in_pool(
+                client, key.names, lambda open_path: self._open_listing(key, media_type, root, open_path)
+            )
+        assert isinstance(key, FileKey)
+        if key.unsized:
+            return await self._calls.read_in_pool(
+                client, key.device, lambda open_path: self._open_unsized(key, open_path)
+            )
+        if key.original is not None and (why := await self._check_original(key.original, client)):
+            return why
+        shared = self._open_files.get(key.identity)
+        if shared is not None and not shared.changed:
             return shared.share()
-        reader = await self._now_or_in_pool(client, lambda cached: self._open(resource, media_type, cached))
-        if isinstance(reader, FileReader) and isinstance(key, _File) and key.identity not in self._open_files:
+        reader = await self._calls.now_or_in_pool(client, key.names, lambda open_path: _open_file(key, open_path))
+        if isinstance(reader, FileReader):
+            reader.close_in(self._pool)
+        if isinstance(reader, FileReader) and key.identity not in self._open_files:
             self._open_files[key.identity] = reader
             reader.call_when_closed(lambda: self._open_files.pop(key.identity))
         return reader
 
-    async def _now_or_in_pool(self, client: str, call: Callable[[bool], _Found]) -> _Found | Absence:
-        try:
-            return call(True)
-        except BlockingIOError:
-            pass
-        try:
-            future = self._pool.submit(
-                lambda: _unless_busy(call), work=Work.LOOKUP, device=self.device, client=client_key(client)
-            )
-        except OutOfThreads:
-            return _BUSY
-        try:
-            return await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            # The pool may be past the point of cancelling: what it still opens is nobody's, and must be closed.
-            future.add_done_callback(_discard)
-            raise
+    async def _check_original(self, original: FileKey, client: str | bytes) -> NotFound | None:
+        """Raise FileChanged if the file of which a compressed form is opened has been replaced since."""
+        from freight.sources.siblings import is_current
 
-    def _shown(self, target: Target) -> bool:
-        if self._only:
-            return (target.segments == (self._only,) and not target.directory) or not target.segments
-        return self._hidden or not any(name.startswith(".") for name in target.segments)
+        found = await self._calls.now_or_in_pool(
+            client, original.names, lambda open_path: is_current(original, open_path)
+        )
+        if isinstance(found, NotFound):
+            return found
+        if not found:
+            raise FileChanged("the file was replaced since its compressed form was located")
+        return None
 
-    def _look(self, target: Target, raw: str, cached: bool) -> Resource | Absence:
-        names = (self._only,) if self._only else target.segments
-        try:
-            fd = self._root.open(names, _LOOK, cached=cached)
-            try:
-                found = os.fstat(fd)
-            finally:
-                os.close(fd)
-        except OSError as error:
-            return _absence(error)
-        if stat.S_ISREG(found.st_mode) and (self._only or not target.directory):
-            size = found.st_size
-            return Resource(
-                names[-1],
-                None if self._no_length else size,
-                found.st_mtime_ns,
-                (media_type(names[-1]),),
-                _File(names, size, _identity(found)),
-                only=self._only,
-            )
-        if stat.S_ISDIR(found.st_mode) and not self._only:
-            if not target.directory:
-                return Absence(Missing.MOVED, encode(names, True) + _query(raw))
-            key = Directory.asked(names, target.query, self._served)
-            offered, policy = (HTML, JSON), page.POLICY
-            return Resource("", None, None, offered, key, produced=True, browser_type=PAGES, policy=policy)
-        return self._absent
+    async def _follow_path(self, client: str | bytes) -> None:
+        found = await self._calls.at_home(client, lambda _: self._followed.reopen())
+        if not isinstance(found, NotFound):
+            self._followed.adopt(found)
+            if isinstance(found, Root):
+                self._calls.set_root(found)
 
-    def _open(self, resource: Resource, media_type: str, cached: bool) -> Reader | Absence:
-        key = resource.key
-        assert isinstance(key, _File | Directory)
-        try:
-            if isinstance(key, Directory):
-                fd = self._root.open(key.names, _READ | os.O_DIRECTORY, cached=cached)
-                return ListingReader(
-                    media_type,
-                    fd,
-                    key,
-                    root=self._root,
-                    hidden=self._hidden,
-                    at_once=self._entries_at_once,
-                    piece=self._piece_bytes,
-                )
-            fd = self._root.open(key.names, _READ, cached=cached)
-        except OSError as error:
-            absence = _absence(error)
-            if absence.why is Missing.ABSENT:
-                raise Changed("gone since it was located") from error
-            return absence
-        reader = FileReader(fd, key.size, resource.mtime_ns, key.identity[0])
-        try:
-            found = os.fstat(fd)
-            if stat.S_ISREG(found.st_mode) and _identity(found) == key.identity:
-                # No readahead behind our back: it would be started, and could have to wait for the disk, on the loop.
-                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
-                return reader
-            raise Changed("another file since it was located")
-        except BaseException:
-            reader.__exit__(None, None, None)
-            raise
+    def _open_listing(self, key: Directory, media_type: str, root: Root, open_path: Opener) -> ListingReader | NotFound:
+        fd = _open_located(key.names, READ | os.O_DIRECTORY, open_path)
+        if isinstance(fd, NotFound):
+            return fd
+        return ListingReader(
+            media_type,
+            fd,
+            key,
+            root=root,
+            show_hidden=self._show_hidden,
+            limits=self._listing_limits,
+            avoided=self._calls.remote_entries(key.names),
+        )
+
+    def _open_unsized(self, key: FileKey, open_path: Opener) -> Producer | NotFound:
+        fd = _open_located(key.names, READ, open_path)
+        if isinstance(fd, NotFound):
+            return fd
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise FileChanged("replaced since it was located")
+        return Producer(fd, pieces(fd, self._listing_limits.piece_bytes))
 
 
-def _identity(found: os.stat_result) -> _Identity:
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+def device_name(device: int) -> str:
+    """Return a file system whose path is not known, for a message to the operator."""
+    return f"device {os.major(device)}:{os.minor(device)}"
 
 
-def _absence(error: OSError) -> Absence:
-    """What an error of open(2) means to a client. Raises the error itself when a surprise, or asking for the pool."""
-    if isinstance(error, BlockingIOError) or error.errno not in _ABSENCES:
-        raise error
-    return _ABSENCES[error.errno]
-
-
-def _unless_busy(call: Callable[[bool], _Found]) -> _Found | Absence:
+def _stat(names: tuple[str, ...], open_path: Opener) -> os.stat_result | NotFound:
     try:
-        return call(False)
-    except BlockingIOError:
-        return _BUSY
+        fd = open_path(names, PATH_ONLY)
+    except OSError as error:
+        return not_found(error)
+    try:
+        return os.fstat(fd)
+    finally:
+        os.close(fd)
 
 
-def _discard(future: Future[_Found]) -> None:
-    if not future.cancelled() and future.exception() is None:
-        result = future.result()
-        if hasattr(result, "__exit__"):
-            result.__exit__(None, None, None)
+def _open_file(key: FileKey, open_path: Opener) -> FileReader | NotFound:
+    fd = _open_located(key.names, READ, open_path)
+    if isinstance(fd, NotFound):
+        return fd
+    try:
+        found = os.fstat(fd)
+        # Not even growth is allowed: a larger file may be another one, as inode numbers are used again at once.
+        if not stat.S_ISREG(found.st_mode) or identity_of(found) != key.identity:
+            raise FileChanged("replaced since it was located")
+        return FileReader(fd, key.size, found)
+    except BaseException:
+        os.close(fd)
+        raise
 
 
-def _query(raw: str) -> str:
-    """A target's query with its question mark, as it came; what may not stand in a field is percent-encoded."""
-    _, mark, query = raw.partition("?")
-    return mark + "".join(c if "!" <= c <= "~" else f"%{ord(c):02X}" for c in query)
+def _open_located(names: tuple[str, ...], flags: int, open_path: Opener) -> int | NotFound:
+    """Return a descriptor. Raises FileChanged if the path, which was located before, no longer exists."""
+    try:
+        return open_path(names, flags)
+    except OSError as error:
+        outcome = not_found(error)
+        if outcome.reason is NotFoundReason.ABSENT:
+            raise FileChanged("removed since it was located") from error
+        return outcome

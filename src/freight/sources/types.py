@@ -1,9 +1,8 @@
 """Media types by file name.
 
-A table of our own, for the files people hand out: it is the same on every machine (``mimetypes`` reads what the host
-has in /etc) and small. Types are those of the IANA registry where it has one, else the name in common use. A compressed
-file is its own type and is served as it is: ``data.csv.gz`` is application/gzip, never a CSV with a Content-Encoding.
-No charset is claimed: nothing here has looked inside.
+The table is small and the same on every machine; ``mimetypes`` would read the host's /etc. Types are those of the IANA
+registry, or else the name in common use. A compressed file is served as it is: ``data.csv.gz`` is application/gzip,
+never a CSV with a Content-Encoding. No charset is stated, because the content is not examined.
 """
 
 from __future__ import annotations
@@ -35,7 +34,8 @@ _SUFFIXES = {
     "application/x-hdf5": "h5 hdf5",
     "application/x-netcdf": "nc",
     "application/fits": "fits",
-    # Models and arrays without a registered type: bytes, by name rather than by omission
+    "application/vnd.pmtiles": "pmtiles",
+    # Models and arrays without a registered type: bytes, and listed here to show that this is intended
     UNKNOWN: "npy npz safetensors gguf onnx pt pth bin img dump",
     # Archives, compressed files, images of disks and packages
     "application/gzip": "gz tgz",
@@ -47,6 +47,8 @@ _SUFFIXES = {
     "application/x-tar": "tar",
     "application/vnd.efi.iso": "iso",
     "application/vnd.debian.binary-package": "deb",
+    "application/x-rpm": "rpm",
+    "application/vnd.android.package-archive": "apk",
     "application/java-archive": "jar",
     # Documents
     "text/plain": "txt text log sha256 sha512 md5",
@@ -57,6 +59,10 @@ _SUFFIXES = {
     "application/wasm": "wasm",
     "application/pdf": "pdf",
     "application/epub+zip": "epub",
+    "application/x-bittorrent": "torrent",
+    "application/metalink4+xml": "meta4",
+    "font/woff": "woff",
+    "font/woff2": "woff2",
     "application/x-ipynb+json": "ipynb",
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
     "application/vnd.openxmlformats-officedocument.presentationml.presentation": "pptx",
@@ -68,6 +74,8 @@ _SUFFIXES = {
     "image/webp": "webp",
     "image/avif": "avif",
     "image/jxl": "jxl",
+    "image/heic": "heic",
+    "image/heif": "heif",
     "image/tiff": "tif tiff",
     "image/svg+xml": "svg",
     "audio/mpeg": "mp3",
@@ -75,16 +83,37 @@ _SUFFIXES = {
     "audio/ogg": "ogg oga opus",
     "audio/wav": "wav",
     "audio/mp4": "m4a",
+    "audio/aac": "aac",
     "video/mp4": "mp4 m4v",
     "video/webm": "webm",
     "video/ogg": "ogv",
     "video/matroska": "mkv",
     "video/quicktime": "mov",
+    "video/mp2t": "ts",
+    "video/iso.segment": "m4s",
+    "application/vnd.apple.mpegurl": "m3u8",
+    "application/dash+xml": "mpd",
+    "text/vtt": "vtt",
+    "application/x-subrip": "srt",
 }
 _BY_SUFFIX = {suffix: media_type for media_type, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
 
 
 def media_type(name: str) -> str:
-    """The media type of a file by the last suffix of its name, in any case; application/octet-stream when unknown."""
+    """Return the media type for the last suffix of a file's name, in any case; application/octet-stream if unknown."""
     _, dot, suffix = name.rpartition(".")
     return _BY_SUFFIX.get(suffix.lower(), UNKNOWN) if dot else UNKNOWN
+
+
+# Compressing one of these again saves little, so nobody keeps compressed copies of them.
+_COMPRESSED_SUFFIXES = (
+    "gz tgz zst tzst br xz txz bz2 tbz2 lz lz4 lzma z 7z rar zip whl npz deb rpm apk jar epub docx xlsx pptx odt ods",
+    "parquet pmtiles svgz woff woff2 png jpg jpeg gif webp avif jxl heic heif mp3 flac ogg oga opus m4a aac mp4 m4v",
+    "webm ogv mkv mov ts m4s",
+)
+_COMPRESSED = frozenset(" ".join(_COMPRESSED_SUFFIXES).split())
+
+
+def is_compressed(name: str) -> bool:
+    """Return whether the last suffix of a file's name says that its content is compressed already."""
+    return name.rpartition(".")[2].lower() in _COMPRESSED
