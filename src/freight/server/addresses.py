@@ -1,7 +1,7 @@
-"""The addresses by which others reach a listening socket: for one that is bound to all, those of this machine.
+"""The addresses at which clients reach a listening socket: for a wildcard address, those of this machine.
 
-They are read from /proc, which takes no library and no privilege. Left out are addresses that no URL can have
-(link-local ones need a zone) and those that soon go away (temporary and deprecated ones of IPv6).
+They are read from /proc, which takes no library and no privilege. Link-local addresses are left out, since they need a
+zone, which is another one on each client, and so are temporary and deprecated addresses of IPv6, which soon disappear.
 """
 
 from __future__ import annotations
@@ -10,19 +10,40 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-_ANY4, _ANY6 = "0.0.0.0", "::"
+ANY4, ANY6 = "0.0.0.0", "::"
 _LOOPBACK4 = "127.0.0.1"
-_ELSEWHERE = "192.0.2.1"  # TEST-NET-1 (RFC 5737): nobody is there, so the way to it is the way out
-_GLOBAL_SCOPE = "00"  # of if_inet6: not link-local, not this host's own
-_UNFIT = 0x01 | 0x08 | 0x20 | 0x40  # IFA_F_TEMPORARY, _DADFAILED, _DEPRECATED, _TENTATIVE (linux/if_addr.h)
+_ELSEWHERE = "192.0.2.1"  # TEST-NET-1 (RFC 5737): no host has it, so its route is the default route
+_GLOBAL_SCOPE = "00"  # in if_inet6: neither link-local nor host-local
+_EXCLUDED_FLAGS = 0x01 | 0x08 | 0x20 | 0x40  # IFA_F_TEMPORARY, _DADFAILED, _DEPRECATED, _TENTATIVE (linux/if_addr.h)
+
+
+def host_of(address: tuple[str, int] | tuple[str, int, int, int]) -> str:
+    """Return the host of a socket's address. A link-local one has its zone: ``fe80::1%eth0`` (RFC 4007 section 11).
+
+    The name of the interface is the zone; if it has gone meanwhile, its number.
+    """
+    if len(address) == 2 or not address[3]:
+        return address[0]
+    try:
+        return f"{address[0]}%{socket.if_indextoname(address[3])}"
+    except OSError:
+        return f"{address[0]}%{address[3]}"
+
+
+def is_local(listening: socket.socket) -> bool:
+    """Return whether only this machine reaches a listening socket: a Unix socket, or one on a loopback address."""
+    if listening.family == socket.AF_UNIX:
+        return True
+    host = host_of(listening.getsockname()).removeprefix("::ffff:")
+    return host == "::1" or host.startswith("127.")
 
 
 def hosts(listening: socket.socket, root: Path = Path("/")) -> list[str]:
-    """The hosts to connect to, without brackets: the one that most others can use first, this machine's own last."""
-    host: str = listening.getsockname()[0]
-    if host == _ANY4:
+    """Return the hosts to connect to, without brackets. The most reachable comes first, the loopback address last."""
+    host = host_of(listening.getsockname())
+    if host == ANY4:
         return [*_ordered(ipv4(_text(root, "fib_trie"))), _LOOPBACK4]
-    if host != _ANY6:
+    if host != ANY6:
         return [host]
     own = [*ipv6(_text(root, "if_inet6"))]
     if listening.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
@@ -31,7 +52,7 @@ def hosts(listening: socket.socket, root: Path = Path("/")) -> list[str]:
 
 
 def ipv4(trie: str) -> Iterator[str]:
-    """The machine's own addresses in a text of /proc/net/fib_trie, each once, without those of the loopback."""
+    """Iterate over the machine's addresses in the text of /proc/net/fib_trie, each once, without loopback addresses."""
     seen, address = set(), ""
     for line in trie.splitlines():
         words = line.split()
@@ -43,22 +64,25 @@ def ipv4(trie: str) -> Iterator[str]:
 
 
 def ipv6(table: str) -> Iterator[str]:
-    """The machine's own addresses in a text of /proc/net/if_inet6 (address, index, prefix, scope, flags, name)."""
+    """Iterate over the machine's addresses in the text of /proc/net/if_inet6.
+
+    A line has an address, an index, a prefix, a scope, flags and a name.
+    """
     for line in table.splitlines():
         digits, _, _, scope, flags, _ = line.split()
-        if scope == _GLOBAL_SCOPE and not int(flags, 16) & _UNFIT:
+        if scope == _GLOBAL_SCOPE and not int(flags, 16) & _EXCLUDED_FLAGS:
             yield socket.inet_ntop(socket.AF_INET6, bytes.fromhex(digits))
 
 
 def _ordered(addresses: Iterator[str]) -> list[str]:
-    """The address that packets to elsewhere have goes first: the others may be those of bridges and containers."""
+    """Put the address of the default route first: the others may be those of bridges and containers."""
     found = list(addresses)
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
             asking.connect((_ELSEWHERE, 9))  # sends nothing
             outward = asking.getsockname()[0]
     except OSError:
-        return found  # there is no way out
+        return found  # there is no default route
     first = [] if outward.startswith("127.") else [outward]
     return [*first, *(each for each in found if each != outward)]
 
@@ -67,4 +91,4 @@ def _text(root: Path, name: str) -> str:
     try:
         return (root / "proc/net" / name).read_text()
     except OSError:
-        return ""  # IPv6 is switched off, or /proc is not the kernel's
+        return ""  # IPv6 is disabled, or /proc is not mounted

@@ -1,457 +1,335 @@
-"""One connection, from accept to close: read a head, respond, repeat. A linear coroutine."""
+"""One connection, from accept to close: handshakes, exchanges one after another, and how it ends."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from freight.core.client import canonical, true_client
-from freight.core.decide import refuse
-from freight.errors import ProtocolError, TransferError
-from freight.guard import DEBT_FREE, ORDINARY, Guard, shared
-from freight.heap import private_bytes
-from freight.model import Request
-from freight.server.house import NOTHING, Exchange, House, asked, ending, entry
-from freight.server.inlet import Inlet, is_unheard
-from freight.server.origin import NOT_PROXIED, wait_origin
-from freight.server.sink import ClearSink
+from freight.errors import ProtocolError, Stalled, TransferError
+from freight.server.closing import close_gracefully, has_all, linger, wait_acknowledged
+from freight.server.connection_reader import is_unacknowledged
+from freight.server.context import Exchange, ServerContext
+from freight.server.handshake import TLS_FAILED, shake_hands
+from freight.server.http1 import Http1Exchanges
+from freight.server.http2.load import load_http2
+from freight.server.proxy_header import PROXY_HEADER_FAILED, read_proxy_header
+from freight.server.sinks import plain_again
+from freight.server.socket_sink import SocketSink
 from freight.wire import costs
-from freight.wire.events import Preface
-from freight.wire.http1 import Inbound
+from freight.wire.accounting import ConnectionAccount
 
 if TYPE_CHECKING:  # loaded where they are used: the one with h2, the other with ssl
-    from freight.server.streams import Streams
-    from freight.server.tls import Tls
+    from freight.server.http2.connection import Http2Connection
+    from freight.server.tls.sockets import TlsLayer
 
-_LATE_SECONDS = 1.0
-_LINGER_BYTES = 256 * 1024  # what a client may send before it sees that the connection has ended
-_PLENTY = 4096  # bytes: more than a PROXY header has
-_FIN_BYTES = 1  # our own end counts as a byte until it is acknowledged
-_WHOLE = struct.pack("ii", 0, 0)  # struct linger: off. close(2) then leaves it to the kernel to send the rest
-_NOT_SECURED = "not-secured"  # how the log says that there was no handshake
+_GOAWAY_DELAY_SECONDS = 1.0  # while draining, for a connection of HTTP/2 that had just been accepted
+_PROXY_READ_BYTES = 4096  # no PROXY header is longer
 
 
-class Crowd(Protocol):
-    """Who keeps all connections, and is told what each is about."""
+class ConnectionObserver(Protocol):
+    """Keeps all connections, and notes what each of them does."""
 
     def idle(self, connection: Connection) -> None:
-        """It waits for a request, or for more of one."""
+        """Note that the connection waits for a request, or for more of one."""
 
     def busy(self, connection: Connection) -> None:
-        """It has a whole request to answer."""
+        """Note that the connection has a whole request to answer."""
 
-    def shaking(self, connection: Connection, answered: bool | None) -> None:
-        """More of a handshake is waited for; ``answered``: the client has our answer. None: it has come."""
+    def handshake_waits(self, connection: Connection, answered: bool) -> None:
+        """Note that a TLS handshake waits for bytes. ``answered``: the server has sent its part."""
 
-    def secured(self, connection: Connection) -> None:
-        """It has shaken hands, where it had to."""
+    def handshake_resumed(self, connection: Connection) -> None:
+        """Note that bytes of a TLS handshake have arrived."""
+
+    def handshake_done(self, connection: Connection) -> None:
+        """Note that the TLS handshake is complete."""
 
     def closed(self, connection: Connection) -> None:
-        """It has closed its socket."""
+        """Note that the connection has closed its socket."""
 
 
-class Connection:
-    """Serves one accepted socket, which is non-blocking and belongs to it."""
+class Connection(Http1Exchanges):
+    """Serves one accepted socket, which is non-blocking and belongs to it.
+
+    ``idle_since`` is when it last began to wait for its client. The caller sets ``task``, since the loop holds only
+    weak references to tasks.
+    """
 
     __slots__ = (
-        "_asked",
-        "_client",
-        "_cost",
-        "_crowd",
-        "_guard",
-        "_house",
-        "_inlet",
-        "_last",
-        "_payer",
-        "_peer",
-        "_request",
-        "_seen",
-        "_sink",
+        "_http2",
+        "_last_request_timer",
+        "_observer",
         "_socket",
-        "_streams",
-        "_trusted",
         "idle_since",
         "task",
     )
 
-    def __init__(self, house: House, connected: socket.socket, client: str, crowd: Crowd, guard: Guard) -> None:
-        self._house = house
+    def __init__(
+        self,
+        context: ServerContext,
+        connected: socket.socket,
+        client: str,
+        observer: ConnectionObserver,
+        charges: ConnectionAccount,
+    ) -> None:
+        super().__init__(context, connected, client, charges)
         self._socket = connected
-        self._peer = self._client = canonical(client)  # whose connection it is; who the present request's client is
-        self._trusted = house.trusted  # who may say so
-        self._crowd = crowd
-        self._guard = guard  # charged for the connection
-        self._payer = guard  # charged for the present request,
-        self._cost = 0.0  # this much when it has ended
-        self._inlet = Inlet(connected, self._inbound(), house, guard)
-        self._sink = ClearSink(connected, house.clock)
-        self._request: Request | None = None  # read and not yet answered
-        self._asked = NOTHING  # what the log says of it
-        self._streams: Streams | None = None  # it speaks HTTP/2
-        self._last: asyncio.TimerHandle | None = None  # ends the wait for a last request, while all drains
-        self._seen = 0  # what the peer had taken when its time was last over
-        self.idle_since = house.loop.time()
-        self.task: asyncio.Task[None] | None = None  # the loop holds only weak references to tasks
+        self._observer = observer
+        self._http2: Http2Connection | None = None
+        self._last_request_timer: asyncio.TimerHandle | None = None  # while draining
+        self.idle_since = context.loop.time()
+        self.task: asyncio.Task[None] | None = None
 
     def exchanges(self) -> Iterator[Exchange]:
-        """What is being answered, or was last."""
-        if self._streams is not None:
-            return self._streams.exchanges()
-        return iter((Exchange(self._client, self._asked[1], self._sink),))
+        """Iterate over the present exchanges. A connection of HTTP/1 has one, which may have ended."""
+        if self._http2 is not None:
+            return self._http2.exchanges()
+        return iter((Exchange(self._client, self._summary.target, self._sink),))
 
     @property
-    def sink(self) -> ClearSink:
-        """Its way out."""
+    def sink(self) -> SocketSink:
+        """The sink of the connection."""
         return self._sink
 
     async def run(self) -> None:
-        """Serve it to its end and close it."""
-        abortive = True  # unless all that was promised has gone out
+        """Serve the connection to its end and close it."""
+        abortive = True  # unless the client has everything
+        stops = False
         try:
-            self._rest()
-            if (not self._house.proxy_protocol or await self._begin()) and await self._secure(self._house.tls):
-                while await self._read_request():
-                    self._crowd.busy(self)
-                    await self._respond()
-                    # What it has asked by now could be answered at once, and so on without end: others have turns too.
-                    await asyncio.sleep(0)
-                    self._rest()
-                    if self._sink.closes:
-                        break
-                    if self._inlet.draining:
-                        # The head of that answer was sent before: its client may have asked again by now, or soon does.
-                        self._await_last(self._sink.taken)
-                if not self._inlet.evicted:
-                    unasked = self._last is not None and not self._sink.closes  # it has had half of the time
-                    await self._linger(self._house.linger_seconds / (2 if unasked else 1))
-            # What the kernel would go on to hold for who never takes it is nobody's any more once this is closed.
-            abortive = self._sink.taken - self._sink.acknowledged() > _FIN_BYTES
-        except (TransferError, OSError, asyncio.CancelledError):
-            pass  # told by the record of the exchange
+            self.note_idle()
+            context = self._context
+            requests_follow = not context.proxy_protocol or await self._identify_client()
+            requests_follow = requests_follow and (context.tls is None or await self._shake_hands(context.tls))
+            while requests_follow and await self._read_request():
+                self.note_busy()
+                await self._respond()
+                # A client may pipeline requests without end: other connections run between two of them.
+                await asyncio.sleep(0)
+                self.note_idle()
+                if self._sink.will_close:
+                    break
+                if self._reader.draining:
+                    # That answer promised to keep the connection, so another request may be on its way.
+                    self._await_last_request(self._sink.accepted_bytes)
+            if requests_follow and not self._reader.evicted:
+                half_closed = await linger(context, self._sink, self._reader, self._linger_seconds())
+                if half_closed and not self._reader.evicted:
+                    # A client that has closed its sending side may still read (RFC 9112 section 9.6).
+                    await wait_acknowledged(context, self._sink, partial(has_all, self._sink))
+            # The budget stops counting this send queue at close(), so the kernel must not keep it for a client that
+            # never reads.
+            abortive = not has_all(self._sink)
+        except (TransferError, OSError, asyncio.CancelledError) as error:
+            self._context.unacknowledged.abandon(self._sink, error)
+            stops = isinstance(error, asyncio.CancelledError) and not error.args  # see abort()
         finally:
-            if self._last is not None:
-                self._last.cancel()
-            if self._inlet.evicted and not self._sink.taken and self._guard.arrival <= costs.ACCEPTED:
-                self._guard.forgive()
-            self._guard.close()
-            if abortive and self._sink.taken and is_unheard(self._socket):
-                self._guard.account.charge(costs.ACCEPTED + costs.REQUEST)  # the answer was of no use to anybody
-            self._close(abortive)
-            self._crowd.closed(self)
+            try:
+                if abortive and self._sink.outlives_close and not stops:
+                    await self._wait_unread()
+            finally:
+                self._finish(abortive)
 
-    async def _begin(self) -> bool:
-        """Learn whose connection it is. False where that cannot be told: no answer then, as it may not be HTTP."""
-        house, inlet = self._house, self._inlet
-        if inlet.over:
+    async def _wait_unread(self) -> None:
+        """Keep an aborted connection until its client has read or closed: the kernel keeps the send queue until then.
+
+        It is no longer idle, as an eviction would free nothing. The wait ends when the server drains.
+        """
+        from freight.server.unix_socket import wait_unread
+
+        self._context.unacknowledged.abandon(self._sink, None)
+        self._observer.busy(self)
+        self._observer.handshake_done(self)
+        self._reader.close()
+        await wait_unread(self._sink, lambda: self._reader.draining)
+
+    def _linger_seconds(self) -> float:
+        """Return for how long to wait for the client's close: half as long after :meth:`_await_last_request`."""
+        waited = self._last_request_timer is not None and not self._sink.will_close
+        return self._context.linger_seconds / (2 if waited else 1)
+
+    def _finish(self, abortive: bool) -> None:
+        """Settle what the client owes, and close the socket."""
+        if self._last_request_timer is not None:
+            self._last_request_timer.cancel()
+        if abortive:
+            self._context.unacknowledged.abandon(self._sink, None)
+        else:
+            self._context.unacknowledged.confirm(self._sink)
+        if self._reader.evicted and not self._sink.accepted_bytes and self._charges.setup_cost <= costs.ACCEPT:
+            self._charges.drop_pending()
+        self._charges.close()
+        if abortive and self._sink.accepted_bytes and is_unacknowledged(self._socket):
+            # The client has received nothing, so the answer was of no use.
+            self._charges.account.charge(costs.ACCEPT + costs.REQUEST)
+        self._reader.close()
+        if abortive:
+            self._socket.close()
+        else:
+            close_gracefully(self._socket)
+        self._observer.closed(self)
+
+    # Before the first request
+
+    async def _identify_client(self) -> bool:
+        """Learn the client from a PROXY header. Without one there is no answer, since the peer may not speak HTTP."""
+        context, reader = self._context, self._reader
+        if reader.requests_ended:
             return False
-        started = house.clock.monotonic()
-        inlet.allow(house.head_seconds)
+        started = context.clock.monotonic()
+        reader.set_timeout(context.head_seconds)
         try:
-            # Byte by byte where TLS follows: what stands behind the header is OpenSSL's to read.
-            most = _PLENTY if house.tls is None else 1
-            origin = await wait_origin(self._peer, house.trusted, partial(inlet.receive, most))
+            # Before TLS, byte by byte: OpenSSL has to read what follows the header.
+            most = _PROXY_READ_BYTES if context.tls is None else 1
+            found = await read_proxy_header(self._peer, context.trusted, partial(reader.receive, most))
         except ProtocolError:
-            self._record(started, NOT_PROXIED)
+            self._record(started, PROXY_HEADER_FAILED)
             return False
-        if origin is None:
+        if found is None:
             return False
-        self._peer, self._trusted = origin.client, origin.trusted
-        self._guard.move(house.account(self._peer))
-        if self._guard.account.pause:
-            await house.pace.turn(self._guard)
-        inlet.inbound = self._inbound()
-        inlet.inbound.feed(origin.ahead)
+        self._peer, self._trusted = found.client, found.trusted
+        self._charges.transfer_to(context.account(self._peer))
+        if self._charges.account.pause_factor:
+            await context.turns.wait_turn(self._charges)
+        reader.parser = self._parser()
+        reader.parser.feed(found.rest)
         return True
 
-    def _inbound(self) -> Inbound:
-        return Inbound(self._peer, self._house.limits, "http" if self._house.tls is None else "https")
-
-    async def _secure(self, tls: Tls | None) -> bool:
-        """Shake hands, where TLS is spoken. False where that came to nothing: who then speaks HTTP in clear is told."""
-        if tls is None:
-            return True
-        if self._inlet.over:
+    async def _shake_hands(self, tls: TlsLayer) -> bool:
+        """Shake hands. Answer a client that speaks plain HTTP with an error. Return whether requests may follow."""
+        if self._reader.requests_ended:
             return False
-        started = self._house.clock.monotonic()
-        self._inlet.allow(self._house.head_seconds)
-        self._inlet.close()
-        stream = self._socket = tls.wrap(self._socket)
-        self._sink = tls.sink(stream, self._house.clock)
-        self._inlet.turn_to(stream)
-        answered = False
+        started = self._context.clock.monotonic()
+        self._reader.close()
+        stream = tls.wrap(self._socket)
+        self._switch_socket(stream, tls.sink(stream, self._context.clock))
+        waits, resumed = partial(self._observer.handshake_waits, self), partial(self._observer.handshake_resumed, self)
         try:
-            while not self._inlet.evicted:
-                self._crowd.shaking(self, tls.answered(stream))
-                if not await self._inlet.wait_readable():
-                    break
-                self._crowd.shaking(self, None)
-                if self._guard.left < 0.0:
-                    await self._house.pace.turn(self._guard)
-                secured = await tls.step(stream)
-                if not answered and (answered := secured or tls.answered(stream)):
-                    self._guard.arrive(costs.HANDSHAKE)  # most of it is the key exchange
-                if secured:
-                    self._crowd.secured(self)
-                    return True
+            if await shake_hands(self._context, tls, stream, self._reader, waits, resumed):
+                self._observer.handshake_done(self)
+                return True
         except ConnectionAbortedError:
-            self._record(started, _NOT_SECURED)
+            self._record(started, TLS_FAILED)
         except ConnectionRefusedError:
-            self._socket = socket.socket(fileno=stream.detach())
-            self._socket.setblocking(False)
-            self._inlet.turn_to(self._socket)
-            self._sink = ClearSink(self._socket, self._house.clock)
-            await self._refuse(ProtocolError(400, "plain HTTP was sent to a port that speaks HTTPS; use https://"))
-            await self._linger(self._house.linger_seconds)
+            self._switch_socket(*plain_again(stream, self._context.clock))
+            await self._reject(ProtocolError(400, "plain HTTP was sent to a port that speaks HTTPS; use https://"))
+            await linger(self._context, self._sink, self._reader, self._context.linger_seconds)
         return False
 
-    async def _respond(self) -> None:
-        started, ended = self._house.clock.monotonic(), "complete"
-        try:
-            await self._house.files.respond(self._take_request(), self._sink)
-        except BaseException as error:
-            ended = ending(error)
-            if self._sink.status or not isinstance(error, OSError):
-                raise
-            # A failing disk, before anything has gone out.
-            await self._send_refusal(500, "The server could not read this.")
-        finally:
-            self._settle(ended)
-            self._record(started, ended)
+    def _switch_socket(self, connected: socket.socket, sink: SocketSink) -> None:
+        self._socket, self._sink = connected, sink
+        self._reader.switch_socket(connected)
 
-    def abort(self) -> None:
-        """End it now. A body that is under way ends by reset: what has gone out must not look complete."""
+    # What the listener asks and commands
+
+    def abort(self, reason: str | None = None) -> None:
+        """Close the connection now. A running body ends by reset: truncated content must not look complete.
+
+        ``reason`` is the log's word for answers that are aborted by this; None: the server stops.
+        """
         if self.task is not None:
-            self.task.cancel()
+            self.task.cancel(reason)
 
     def expire(self, now: float) -> None:
-        """Give up waiting for bytes when their time is over, unless the client is still taking the last answer's."""
-        if not self._inlet.overdue(now):
-            return
-        taken = self._sink.acknowledged()
-        if taken < self._sink.taken and taken != self._seen:
-            self._inlet.deadline = now + self._house.idle_seconds
-        else:
-            self._inlet.give_up()
-        self._seen = taken
+        """Stop waiting if the timeout has passed, unless the client still takes an answer. Reset it if it stalls."""
+        if self._sink not in self._context.unacknowledged:
+            if self._reader.overdue(now):
+                self._reader.stop_waiting()
+        elif self._is_stalled():
+            self.abort(Stalled.reason)
+        elif self._reader.overdue(now):
+            self._reader.deadline = now + self._context.idle_seconds
+
+    def _is_stalled(self) -> bool:
+        """Return whether the client acknowledges nothing of its answers. Streams that run have a check of their own."""
+        context = self._context
+        if context.unacknowledged.stalled_seconds(self._sink) < context.transfers.patience_seconds:
+            return False
+        return self._http2 is None or not any(self._http2.exchanges())
 
     def evict(self) -> None:
-        """Make room for others: to be called while it is idle."""
-        if self._sink.held():
-            self.abort()  # a reset drops what is queued, where a close would leave it to the kernel
+        """Close the connection for the memory or the descriptor that it uses. It must be idle."""
+        if self._sink.queued_bytes():
+            self.abort(Stalled.reason)  # a reset drops the send queue, where a close would leave it to the kernel
         else:
-            self._inlet.evicted = True
-            self._inlet.give_up()
+            self._reader.evicted = True
+            self._reader.stop_waiting()
 
     @property
-    def has_spoken(self) -> bool:
-        """Whether anything of a request has been read."""
-        return self._sink.taken > 0 or self._streams is not None or not self._inlet.inbound.idle
+    def has_request_data(self) -> bool:
+        """Whether any byte of a request has been read."""
+        return self._sink.accepted_bytes > 0 or self._http2 is not None or not self._reader.parser.idle
 
     @property
-    def has_done(self) -> bool:
-        """Whether it ends, and its client's kernel has all of it, our end included: only its own end is waited for."""
+    def is_finished(self) -> bool:
+        """Whether only the client's FIN is missing: its kernel has the last answer and our FIN."""
         sink = self._sink
-        return sink.closes and 0 < sink.taken == sink.acknowledged() and not sink.held()
+        return sink.will_close and 0 < sink.accepted_bytes == sink.acknowledged() and not sink.queued_bytes()
 
-    def has_come(self) -> bool:
-        """Whether there are bytes to be read, or the end."""
+    def has_input(self) -> bool:
+        """Return whether the socket has bytes to read, or the end of the stream."""
         try:
-            socket.socket.recv(self._socket, 1, socket.MSG_PEEK)  # not TLS's own, which knows no flags
+            socket.socket.recv(self._socket, 1, socket.MSG_PEEK)  # a TlsSocket's own recv takes no flags
         except BlockingIOError:
             return False
-        except OSError:
-            pass
+        except OSError as error:
+            self._sink.note_failed_read(error)
         return True
 
     def release(self) -> None:
-        """Give the budget back what the kernel held for it. To be called when it has closed."""
-        self._house.budget.forget(self._sink)
-
-    def _rest(self) -> None:
-        self.idle_since = self._house.loop.time()
-        self._crowd.idle(self)
+        """Release what the budget counts for the send queue. The connection must have closed."""
+        self._context.budget.forget(self._sink)
 
     def drain(self, grace_seconds: float) -> None:
-        """Let the present exchange be the last, or one that begins so soon; close at once when there is none."""
-        self._inlet.drain(grace_seconds)
-        if self._streams is not None:
-            self._streams.drain()  # whatever is asked behind that may be asked anew elsewhere
+        """End the connection after the present exchange, or after one that starts within ``grace_seconds``."""
+        self._reader.drain(grace_seconds)
+        if self._http2 is not None:
+            self._http2.drain()  # a request that comes after its GOAWAY is safe to send to another server
             return
         self._sink.refuse_next()
-        if self._inlet.inbound.idle and self._inlet.over:
-            self._inlet.give_up()
+        if self._reader.parser.idle and self._reader.requests_ended:
+            self._reader.stop_waiting()
 
-    def _await_last(self, taken: int) -> None:
-        """Let one more request begin: its answer will say that the connection ends (RFC 9112 section 9.6).
+    def note_busy(self) -> None:
+        """Note that there is a request to answer (:class:`freight.server.http2.connection.ActivityObserver`)."""
+        self._observer.busy(self)
 
-        Until then no client can know it, and what it has sent by the time that we close has no answer. ``taken`` is how
-        far the client has come with the last answer, in bytes of the connection.
+    def note_idle(self) -> None:
+        """Note that the connection waits for its client."""
+        self.idle_since = self._context.loop.time()
+        self._observer.idle(self)
+
+    def _await_last_request(self, acknowledged: int) -> None:
+        """Wait for one more request: its answer will say that the connection ends (RFC 9112 section 9.6).
+
+        Until then the client cannot know it, and a request that it has sent when we close gets no answer.
+        The wait is repeated while the client takes the last answer: until exactly ``acknowledged`` bytes of the
+        connection are acknowledged. At first that is all of them, then as many as when the last wait ended.
         """
-        seconds = self._inlet.begin_within(self._house.linger_seconds / 2)
-        self._last = self._house.loop.call_later(seconds, self._give_up_last, taken)
+        seconds = self._reader.extend_drain(self._context.linger_seconds / 2)
+        self._last_request_timer = self._context.loop.call_later(seconds, self._end_last_wait, acknowledged)
 
-    def _give_up_last(self, seen: int) -> None:
-        taken = self._sink.acknowledged()
-        if taken != seen:
-            self._await_last(taken)  # it is still taking the last answer
-        elif self._inlet.inbound.idle:
-            self._inlet.give_up()
+    def _end_last_wait(self, before: int) -> None:
+        acknowledged = self._sink.acknowledged()
+        if acknowledged != before:
+            self._await_last_request(acknowledged)  # the client still takes the last answer
+        elif self._reader.parser.idle:
+            self._reader.stop_waiting()
 
-    async def _read_request(self) -> bool:
-        """Read the next request's head. False at the end, however it comes."""
-        self._client = self._peer
-        if self._sink.multiplexed:
-            self._inlet.allow(self._house.head_seconds)
-            await self._multiplex(await self._inlet.receive())
-            return False
+    async def _serve_http2(self, ahead: bytes | None) -> None:
+        """Serve HTTP/2 to the end of the connection. ``ahead`` has been read already."""
+        context = self._context
+        self._charges.charge_setup(costs.HTTP2_STATE)
+        http2_class = await load_http2(context)
+        self._http2 = http2_class(context, self._sink, self._reader, self._peer, self._trusted, self)
+        goaway = None
+        if self._reader.draining:
+            # A client that connected just before the hand-over may send its requests before the GOAWAY.
+            goaway = context.loop.call_later(_GOAWAY_DELAY_SECONDS, self._http2.drain)
         try:
-            head = await self._inlet.read_head()
-        except ProtocolError as error:
-            await self._refuse(error)
-            return False
-        if isinstance(head, Preface):
-            await self._multiplex(head.ahead)
-            return False
-        if head is None:
-            return False
-        request = head.request
-        if self._trusted:
-            self._client = true_client(self._peer, request.fields, self._trusted)
-            request = replace(request, client=self._client)
-        payer = self._payer = self._guard if self._client == self._peer else Guard(self._house.account(self._client))
-        cost = costs.REQUEST + self._inlet.inbound.head_bytes * costs.HEAD_BYTE
-        if head.content != 0:
-            cost += costs.CONTENT
-        if cost <= ORDINARY and payer.account.debt <= DEBT_FREE:
-            self._cost = shared(cost)  # and no turn: between two requests of a connection others have theirs anyway
-        elif await self._charge(payer, cost):
-            self._cost = 0.0
-        else:
-            return False
-        self._request = request
-        self._asked = asked(request)
-        self._sink.begin(request.version, head.keep_alive and not self._inlet.draining)
-        return True
-
-    async def _charge(self, payer: Guard, cost: float) -> bool:
-        """Charge for a request that is expensive, or whose client is in debt; wait for a turn. False: it is over."""
-        if payer is not self._guard and payer.account.pause:
-            payer.left = 0.0  # each request of a client in debt waits, whatever connection it comes by
-        await self._house.pace.begin(payer, cost)
-        if payer.overdrawn or (payer is not self._guard and payer.account.exhausted):
-            await self._refuse(ProtocolError(429, "too much work was asked for"))
-            return False
-        return not self._inlet.evicted  # while it waited
-
-    def _settle(self, ended: str) -> None:
-        """Pay for a request as far as it was of use: for an answer to its end, and for delivered bytes."""
-        payer = self._payer
-        if ended == "complete":
-            payer.finish(self._cost)
-        else:
-            payer.charge(self._cost)
-        if payer.pending or payer.owed:
-            payer.pay(max(0, self._sink.taken - self._sink.body_at) * costs.DELIVERED_BYTE)
-        if payer is not self._guard:
-            payer.close()
-
-    async def _multiplex(self, ahead: bytes | None) -> None:
-        """Speak HTTP/2 from here on. A thread imports it: what it needs takes longer than a turn of the loop may."""
-        house = self._house
-        self._guard.arrive(costs.HTTP2)
-        if not _loaded:
-            before = private_bytes()
-            _, first = await house.transfers.pool.run(_import_streams)
-            if first:
-                house.pardon(private_bytes() - before)
-        self._streams = _import_streams()[0](
-            house,
-            self._sink,
-            self._inlet,
-            self._peer,
-            self._trusted,
-            self._guard,
-            lambda: self._crowd.busy(self),
-            self._rest,
-        )
-        # One that came just before we handed over may ask what it has to ask; then it is told to go elsewhere.
-        late = house.loop.call_later(_LATE_SECONDS, self._streams.drain) if self._inlet.draining else None
-        try:
-            await self._streams.run(ahead)
+            await self._http2.run(ahead)
         finally:
-            if late is not None:
-                late.cancel()
-
-    def _take_request(self) -> Request:
-        """The request, which is then its answerer's alone: it may let go of it while the answer flows."""
-        request, self._request = self._request, None
-        assert request is not None
-        return request
-
-    async def _refuse(self, error: ProtocolError) -> None:
-        """Answer what never became a request. The connection ends behind it: nobody knows where the next one begins."""
-        self._asked = (self._inlet.inbound.method or "-", "-", (1, 1), "")
-        self._sink.begin((1, 1), False)
-        started, ended = self._house.clock.monotonic(), "refused"
-        try:
-            await self._send_refusal(error.status, f"{str(error)[0].upper()}{str(error)[1:]}.")
-        except BaseException as failure:
-            ended = ending(failure)
-            raise
-        finally:
-            self._record(started, ended)
-
-    async def _send_refusal(self, status: int, detail: str) -> None:
-        plan = refuse(status, detail, self._inlet.inbound.accept, close=True)
-        if self._asked[0] == "HEAD":
-            plan = replace(plan, parts=(), content=False)
-        await self._house.transfers.send(plan, self._sink)
-
-    def _record(self, started: float, ended: str) -> None:
-        self._house.record(entry(self._house.clock, self._client, self._asked, self._sink, started, ended))
-        self._asked = NOTHING  # thousands may be idle from here on
-
-    async def _linger(self, seconds: float) -> None:
-        """Say that no more comes, and let the client finish sending: a close with bytes unread would be a reset.
-
-        That reset would take away the end of the answer from a client that has not read it yet (RFC 9112 section 9.6).
-        """
-        self._sink.finish()
-        self._inlet.allow(seconds)
-        left = _LINGER_BYTES
-        while data := await self._inlet.receive():
-            left -= len(data)
-            if left < 0 or self._house.loop.time() > self._inlet.deadline:
-                return
-            self._guard.settle(self._house.loop.time())
-            if self._guard.left < 0.0 and not self._inlet.deserted:  # or what may come is there already, and is little
-                await self._house.pace.turn(self._guard)
-            else:
-                await asyncio.sleep(0)  # the next bytes may be there already, without end
-
-    def _close(self, abortive: bool) -> None:
-        """The listening socket has seen to it that an end is abortive, unless somebody says otherwise."""
-        if not abortive:
-            try:
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _WHOLE)
-            except OSError:
-                pass  # the peer was first
-        self._inlet.close()
-        self._socket.close()
-
-
-_loaded = False
-
-
-def _import_streams() -> tuple[type[Streams], bool]:
-    """What speaks HTTP/2, and whether this has loaded it."""
-    global _loaded
-    from freight.server.streams import Streams
-
-    first, _loaded = not _loaded, True
-    return Streams, first
+            if goaway is not None:
+                goaway.cancel()

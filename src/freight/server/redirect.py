@@ -1,23 +1,24 @@
-"""Who answers on the port of plain HTTP where files are served by HTTPS."""
+"""Responses on the port of plain HTTP, where files are served by HTTPS."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from freight.core.redirect import redirect
+from freight.http.error_response import for_method
+from freight.http.redirect import redirect
 from freight.model import Plan, Request
-from freight.ports import Sink
+from freight.protocols import Sink
 
 
 @dataclass(frozen=True, slots=True)
-class Redirect:
-    """Sends all who ask on to the HTTPS at ``port`` (:class:`freight.ports.Responder`). ``send`` sends a plan."""
+class RedirectResponder:
+    """Redirects every request to HTTPS at ``port`` (:class:`freight.protocols.Responder`). ``send`` sends a plan."""
 
     send: Callable[[Plan, Sink], Awaitable[None]]
     port: int
 
-    async def respond(self, request: Request, sink: Sink) -> None:
-        """Answer one request."""
+    async def respond(self, request: Request, sink: Sink) -> bool:
         plan = redirect(request, self.port)
-        await self.send(replace(plan, parts=(), content=False) if request.method == "HEAD" else plan, sink)
+        await self.send(for_method(request.method, plan), sink)
+        return False

@@ -1,46 +1,50 @@
-"""The certificate of a server and its key, as the context that OpenSSL shakes hands with.
+"""Load a server's certificate and its key for OpenSSL.
 
-Whatever is wrong with them is said before anybody comes, by name of the file.
+An error in them is found before the first client connects, and names the file.
 """
 
 from __future__ import annotations
 
 import ssl
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from freight.errors import Unservable
-from freight.regular import read_regular
-from freight.server.tls import TlsSocket
+from freight.config.operator_file import read_regular
+from freight.errors import ConfigurationError
+from freight.server.tls.sockets import TlsSocket
 
-_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; all of those of 1.3 are as good
-_PROTOCOLS = ["h2", "http/1.1"]  # by ALPN, RFC 7301: the client's order does not count, but what it offers
-_OUT_OF_DATE = {9: "is not valid yet", 10: "has expired"}  # X509_V_ERR_*, by a verification's code
+_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; the ciphers of TLS 1.3 are all as good
+_PROTOCOLS = ["h2", "http/1.1"]  # for ALPN (RFC 7301): the server's order counts
+_OUT_OF_DATE = {9: "is not valid yet", 10: "has expired"}  # by X509_V_ERR_* code
 _SELF_SIGNED_DAYS = 30
-_PEM_BYTES_MAX = 1 << 20  # a chain has some kilobytes
+_PEM_BYTES_MAX = 1 << 20  # a chain takes a few KiB
 
-Contexts = Callable[[], ssl.SSLContext]
-"""What makes a context of what the files have now. Raises Unservable."""
+ContextLoader = Callable[[], ssl.SSLContext]
+"""A function that loads the certificate as it is now. It raises ConfigurationError."""
 
 
-def from_files(cert: Path, key: Path) -> Contexts:
-    """Of a key pair in PEM files."""
+def from_files(cert: Path, key: Path) -> ContextLoader:
+    """Return a loader of a key pair in PEM files."""
     return partial(load, cert, key)
 
 
-def self_signed(host: str) -> tuple[Contexts, str]:
-    """Of a key pair made now, which nobody has signed, and the SHA-256 fingerprint of its certificate.
+def self_signed(hosts: Sequence[str]) -> tuple[ContextLoader, str]:
+    """Make a self-signed key pair. Return its loader, and the SHA-256 fingerprint of the certificate.
 
-    It is for localhost and ``host``, and in no file once this returns. openssl(1) makes it, in a process of its own:
-    a library that can would take more memory than the server. Raises Unservable where that is missing.
+    The certificate is for localhost and ``hosts``, and no file holds it once this returns. openssl(1) makes it in a
+    process of its own, because a library for it would take more memory than the server. Raise ConfigurationError if
+    openssl(1) fails.
     """
     names = ["DNS:localhost", "IP:127.0.0.1", "IP:::1"]
-    if host not in ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::"):
-        names.append(f"IP:{host}" if ":" in host or host.replace(".", "").isdigit() else f"DNS:{host}")
+    for host in hosts:
+        if host not in ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::"):
+            address = host.partition("%")[0]  # a certificate has no zones
+            is_name = ":" not in address and not address.replace(".", "").isdigit()
+            names.append(f"DNS:{address}" if is_name else f"IP:{address}")
     with TemporaryDirectory(prefix="freight-") as private:  # mode 0700
         cert, key = Path(private, "cert.pem"), Path(private, "key.pem")
         command = [
@@ -51,7 +55,7 @@ def self_signed(host: str) -> tuple[Contexts, str]:
         try:
             subprocess.run(command, check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError):
-            raise Unservable(
+            raise ConfigurationError(
                 "the program openssl did not make a certificate; install it, or give --tls-cert and --tls-key",
                 "tls-self-signed",
             ) from None
@@ -61,55 +65,57 @@ def self_signed(host: str) -> tuple[Contexts, str]:
 
 
 def load(cert: Path, key: Path) -> ssl.SSLContext:
-    """What a key pair in PEM files makes: the certificate, those that sign it behind it. Raises Unservable."""
+    """Load a key pair from PEM files: ``cert`` has the chain, leaf first. Raise ConfigurationError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.sslsocket_class = TlsSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
+    # Many clients close without close_notify. OpenSSL would then send an alert, and HTTP tells where a message ends.
+    context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF
     context.set_alpn_protocols(_PROTOCOLS)
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     for name, path in (("tls-cert", cert), ("tls-key", key)):
         try:
             read_regular(path, _PEM_BYTES_MAX)
         except OSError as error:
-            raise Unservable(f"cannot read {path}: {error.strerror}", name) from None
+            raise ConfigurationError(f"cannot read {path}: {error.strerror}", name) from None
     try:
         context.load_cert_chain(cert, key, password=_refuse_passphrase)
-    except _Locked:
-        raise Unservable(
+    except _PassphraseRequired:
+        raise ConfigurationError(
             f"{key} needs a passphrase; give a key without one, in a file that only the server can read", "tls-key"
         ) from None
     except ssl.SSLError as error:
         raise _unusable(cert, key, error) from None
-    _try_out(context, cert)
+    _self_test(context, cert)
     return context
 
 
-class _Locked(Exception):
-    """A key needs a passphrase."""
+class _PassphraseRequired(Exception):
+    """The key is encrypted."""
 
 
 def _refuse_passphrase() -> str:
-    raise _Locked
+    raise _PassphraseRequired
 
 
-def _unusable(cert: Path, key: Path, error: ssl.SSLError) -> Unservable:
+def _unusable(cert: Path, key: Path, error: ssl.SSLError) -> ConfigurationError:
     match error.reason:
         case "KEY_VALUES_MISMATCH":
-            return Unservable(f"{key} is not the key of the certificate in {cert}", "tls-key")
+            return ConfigurationError(f"{key} is not the key of the certificate in {cert}", "tls-key")
         case "EE_KEY_TOO_SMALL" | "CA_KEY_TOO_SMALL" | "CA_MD_TOO_WEAK":
-            return Unservable(
+            return ConfigurationError(
                 f"the key or signature of {cert} is too weak; use ECDSA P-256, or RSA of at least 2048 bits", "tls-cert"
             )
     for name, path, kind in (("tls-cert", cert, b"CERTIFICATE-----"), ("tls-key", key, b"PRIVATE KEY-----")):
         if kind not in read_regular(path, _PEM_BYTES_MAX):
-            return Unservable(f"{path} has no {kind.decode().strip('-').lower()} in PEM", name)
+            return ConfigurationError(f"{path} has no {kind.decode().strip('-').lower()} in PEM", name)
     why = (error.reason or str(error)).replace("_", " ").lower()
-    return Unservable(f"{cert} and {key} are not a key pair in PEM: {why}", "tls-cert")
+    return ConfigurationError(f"{cert} and {key} are not a key pair in PEM: {why}", "tls-cert")
 
 
-def _try_out(context: ssl.SSLContext, cert: Path) -> None:
-    """Shake hands with ourselves: who trusts just this certificate is told by OpenSSL what is wrong with its dates."""
+def _self_test(context: ssl.SSLContext, cert: Path) -> None:
+    """Shake hands with a client in memory that trusts this certificate: OpenSSL then reports an invalid date."""
     trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trusting.check_hostname = False
     trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -124,6 +130,8 @@ def _try_out(context: ssl.SSLContext, cert: Path) -> None:
             continue
         except ssl.SSLCertVerificationError as error:
             if error.verify_code in _OUT_OF_DATE:
-                raise Unservable(f"the certificate in {cert} {_OUT_OF_DATE[error.verify_code]}", "tls-cert") from None
+                raise ConfigurationError(
+                    f"the certificate in {cert} {_OUT_OF_DATE[error.verify_code]}", "tls-cert"
+                ) from None
         except ssl.SSLError as error:
-            raise Unservable(f"{cert} cannot be used: {(error.reason or '').lower()}", "tls-cert") from None
+            raise ConfigurationError(f"{cert} cannot be used: {(error.reason or '').lower()}", "tls-cert") from None

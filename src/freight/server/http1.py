@@ -1,0 +1,190 @@
+"""The exchanges of one connection of HTTP/1: read a head, charge for the request, have it answered, log it."""
+
+from __future__ import annotations
+
+import socket
+from abc import abstractmethod
+from dataclasses import replace
+
+from freight.errors import ProtocolError
+from freight.http.client_address import canonical, client_key, true_client
+from freight.http.error_response import for_method, plan_protocol_error
+from freight.model import COMPLETE, Plan, Request
+from freight.protocols import ReadFailed
+from freight.server.closing import wait_acknowledged
+from freight.server.connection_reader import ConnectionReader
+from freight.server.context import NO_REQUEST, REFUSED, ServerContext, ended_reason, log_entry
+from freight.server.sinks import new_sink
+from freight.wire import costs
+from freight.wire.accounting import REQUEST_ALLOWANCE, ConnectionAccount, interned
+from freight.wire.events import Preface
+from freight.wire.http1.parser import RequestParser
+
+
+class Http1Exchanges:
+    """Reads and answers the requests of one connection, one at a time.
+
+    :class:`freight.server.connection.Connection` derives from this rather than holding it: thousands of connections
+    may be idle, and each object and each coroutine of theirs counts against the memory budget.
+    """
+
+    __slots__ = (
+        "_charges",
+        "_client",
+        "_context",
+        "_peer",
+        "_reader",
+        "_request",
+        "_request_charges",
+        "_sink",
+        "_summary",
+        "_trusted",
+        "_uncharged_cost",
+    )
+
+    def __init__(
+        self, context: ServerContext, connected: socket.socket, client: str, charges: ConnectionAccount
+    ) -> None:
+        self._context = context
+        # _peer is the client of the connection, _client that of the present request: a trusted proxy may name it.
+        self._peer = self._client = canonical(client)
+        self._trusted = context.trusted
+        # _charges pays for the connection, _request_charges for the present request, whose end settles _uncharged_cost.
+        self._charges = self._request_charges = charges
+        self._uncharged_cost = 0.0
+        self._reader = ConnectionReader(connected, self._parser(), context, charges)
+        self._sink = new_sink(connected, context.clock, client)
+        self._request: Request | None = None  # read and not yet answered
+        self._summary = NO_REQUEST
+
+    def _parser(self) -> RequestParser:
+        scheme = "http" if self._context.tls is None else "https"
+        return RequestParser(self._peer, self._context.limits, scheme, client_key(self._peer))
+
+    @abstractmethod
+    async def _serve_http2(self, ahead: bytes | None) -> None:
+        """Serve HTTP/2 to the end of the connection. ``ahead`` has been read already."""
+
+    async def _read_request(self) -> bool:
+        """Read the next request's head. Return False when no request follows."""
+        self._client = self._peer
+        if self._sink.negotiated_http2:
+            self._reader.set_timeout(self._context.head_seconds)
+            await self._serve_http2(await self._reader.receive())
+            return False
+        try:
+            head = await self._reader.read_head()
+        except ProtocolError as error:
+            await self._reject(error)
+            return False
+        if isinstance(head, Preface):
+            await self._serve_http2(head.received)
+            return False
+        if head is None or not await self._has_room():
+            return False
+        request = self._attribute(head.request)
+        cost = costs.REQUEST + self._reader.parser.head_bytes * costs.HEAD_BYTE
+        if head.content != 0:
+            cost += costs.CONTENT
+        if cost <= REQUEST_ALLOWANCE and not self._request_charges.account.pause_factor:
+            # No turn is needed: other connections run between two requests of this one.
+            self._uncharged_cost = interned(cost)
+        elif await self._charge(self._request_charges, cost):
+            self._uncharged_cost = 0.0
+        else:
+            return False
+        self._request = request
+        self._summary = self._context.summarize(request)
+        self._sink.start_exchange(request.version, head.keep_alive and not self._reader.draining)
+        if self._context.request_ids is not None:
+            self._sink.request_id = self._context.request_ids.choose(request, self._peer, self._trusted)
+        return True
+
+    async def _has_room(self) -> bool:
+        """Return True when another answer may be sent. Return False when the client acknowledges nothing any more."""
+        context, sink = self._context, self._sink
+        if not context.unacknowledged.must_wait(sink):
+            return True
+        arrived = await wait_acknowledged(context, sink, lambda: not context.unacknowledged.must_wait(sink))
+        return arrived and not self._reader.evicted
+
+    def _attribute(self, request: Request) -> Request:
+        """Attribute a request to the client that a trusted proxy names, and choose the account to charge."""
+        if self._trusted:
+            self._client = true_client(self._peer, request.fields, self._trusted)
+            request = replace(request, client=self._client, client_key=client_key(self._client))
+        self._request_charges = (
+            self._charges if self._client == self._peer else ConnectionAccount(self._context.account(self._client))
+        )
+        return request
+
+    async def _charge(self, charges: ConnectionAccount, cost: float) -> bool:
+        """Charge for a request that is expensive, or whose client is in debt, and wait for a turn.
+
+        Return False if the request is rejected, or the connection was evicted meanwhile.
+        """
+        if charges is not self._charges and charges.account.pause_factor:
+            charges.quantum_left = 0.0  # each request of a client in debt waits, whatever connection it comes by
+        await self._context.turns.charge_request(charges, cost)
+        if charges.over_limit or (charges is not self._charges and charges.account.over_limit):
+            await self._reject(ProtocolError(429, "too much work was asked for"))
+            return False
+        return not self._reader.evicted
+
+    async def _respond(self) -> None:
+        started, ended, is_download = self._context.clock.monotonic(), COMPLETE, False
+        try:
+            is_download = await self._context.responder.respond(self._take_request(), self._sink)
+        except BaseException as error:
+            ended = ended_reason(error)
+            if self._sink.status or not isinstance(error, ReadFailed):
+                raise
+            await self._context.transfers.send(error.plan, self._sink)
+        finally:
+            self._charge_or_pay(ended)
+            self._record(started, ended, is_download)
+
+    def _charge_or_pay(self, ended: str) -> None:
+        """Charge for the request unless its answer was completed. A completed answer and delivered bytes pay."""
+        charges = self._request_charges
+        if ended == COMPLETE:
+            charges.credit_request(self._uncharged_cost)
+        else:
+            charges.charge(self._uncharged_cost)
+        if charges.pending or charges.owed:
+            charges.pay(max(0, self._sink.accepted_bytes - self._sink.body_start) * costs.DELIVERED_BYTE)
+        if charges is not self._charges:
+            charges.close()
+
+    def _take_request(self) -> Request:
+        """Return the request and drop it here, so that the responder can free it while the body is sent."""
+        request, self._request = self._request, None
+        assert request is not None
+        return request
+
+    async def _reject(self, error: ProtocolError) -> None:
+        """Answer with an error, and end the connection: after malformed bytes nothing says where a request starts."""
+        self._summary = NO_REQUEST._replace(method=self._reader.parser.method or "-")
+        self._sink.start_exchange((1, 1), False)
+        if self._context.request_ids is not None:
+            self._sink.request_id = self._context.request_ids.make()
+        started, ended = self._context.clock.monotonic(), REFUSED
+        try:
+            await self._send_refusal(plan_protocol_error(error, self._reader.parser.accept, close=True))
+        except BaseException as failure:
+            ended = ended_reason(failure)
+            raise
+        finally:
+            self._record(started, ended)
+
+    async def _send_refusal(self, plan: Plan) -> None:
+        await self._context.transfers.send(for_method(self._summary.method, plan), self._sink)
+
+    def _record(self, started: float, ended: str, is_download: bool = False) -> None:
+        context, sink = self._context, self._sink
+        entry = log_entry(context, self._client, self._summary, sink, started, ended)
+        if ended == COMPLETE:
+            context.unacknowledged.add(sink, sink.accepted_bytes, entry, is_download)
+        else:
+            context.record(entry)
+        self._summary = NO_REQUEST  # thousands of connections may be idle from here on

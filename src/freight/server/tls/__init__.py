@@ -1,0 +1,1 @@
+"""TLS on a connection, and certificates. Loaded when it is asked for."""
