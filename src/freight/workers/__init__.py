@@ -1,1 +1,1 @@
-"""Several processes that are one server."""
+"""One server of several processes: workers, their supervisor, and the process of the admin listener."""
