@@ -1,1 +1,1 @@
-"""What can be seen from outside. The data path never imports it."""
+"""Observability: log, status, metrics, events, dashboard. The data path never imports it."""

@@ -1,104 +1,112 @@
-"""What the admin listener answers: is it alive, does it take downloads, what does it do.
+"""The answers of the admin listener: whether the process is alive, whether it accepts downloads, and what it does.
 
-It is a :class:`~freight.ports.Responder` like the file server, so that the same connections carry it. None of its
-answers needs a slot, and only the dashboard's files a disk: it answers while the server is full, and while it drains.
+:class:`Admin` is a :class:`~freight.protocols.Responder` like the file server, so the same connections carry it. No
+answer needs a slot, and only the dashboard's files need a disk: it answers while the server is full, and while it
+drains.
 """
 
 from __future__ import annotations
 
 import re
-import socket
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from freight import __version__
-from freight.core import accept as negotiation
-from freight.core.decide import refuse
-from freight.errors import Unservable
-from freight.heap import private_bytes
-from freight.kinds import PORT_MAX, Address
+from freight.http import accept as negotiation
+from freight.http.error_response import for_method, plan_error
+from freight.memory.heap import private_bytes
 from freight.model import Fields, Plan, Request, Snapshot
-from freight.observe.outlet import run_here
 from freight.observe.status import status
-from freight.observe.unread import Shared, Unread
-from freight.ports import Clock, Sink
+from freight.observe.stream_writer import run_inline
+from freight.observe.unread import PendingAnswers, SharedResult
+from freight.protocols import Clock, Sink
 
 if TYPE_CHECKING:
     from freight.observe.dashboard import Dashboard
-
-AUTO_HOST, AUTO_DISTANCE = "127.0.0.1", 1000
-"""Where ``auto`` is: on this host, so many ports above the files'."""
 
 _ALLOW = "GET, HEAD"
 _TEXT = "text/plain; charset=utf-8"
 _INDEX = f"""freight {__version__}
 
-/healthz  the process answers
-/readyz   it takes downloads
+/healthz  the process is alive
+/readyz   it accepts downloads
 /status   what it does, as JSON
-/metrics  the same for Prometheus
+/metrics  the same, for Prometheus
 /events   the same as it changes, as server-sent events
 
-A browser is shown a dashboard here.
+Browsers get a dashboard here.
 """
-# Four numbers, or brackets: no name that anybody could give an address of his choice looks like either.
+# Four numbers, or brackets: no domain name, which an attacker could point at this host, looks like either.
 _LITERAL = re.compile(r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|\[[^\]]*\])(?::[0-9]*)?")
 
 Expose = Callable[[Snapshot, str | None], tuple[str, bytes]]
 """A snapshot and an Accept value -> media type and content."""
 
 
+@dataclass(frozen=True, slots=True)
+class ServerView:
+    """What the admin listener may ask of the server that it reports on.
+
+    ``is_ready``: whether downloads are accepted. ``root_answers``: whether the served path's file system answers. The
+    two decide ``/readyz``. ``exclude_growth`` is called with the bytes that the process has grown
+    by for the admin listener, which are not the clients'.
+    """
+
+    snapshot: Callable[[], Awaitable[Snapshot]]
+    is_ready: Callable[[], bool]
+    exclude_growth: Callable[[int], None] = lambda grown_bytes: None
+    root_answers: Callable[[], bool] = lambda: True
+
+
 class Admin:
     """Answers requests about the server.
 
-    ``look`` takes a snapshot; ``ready`` says whether downloads are taken; ``send`` sends a plan without spans,
-    ``write`` bytes to who watches; ``host`` is where the listener is, by the operator's name for it. ``pardon`` is told
-    what the process has grown by for the sake of all this. ``run`` does what may take longer than a turn of the loop.
+    ``send`` sends a plan without spans; ``write`` sends bytes of an event stream. ``allowed_hosts``: the names that
+    Host may have besides addresses and ``localhost``; ``*`` is every name. ``run`` calls a function that may block the
+    event loop for too long. ``refuse`` returns the answer to a request without the secret; None: there is no secret.
     """
 
     def __init__(
         self,
-        look: Callable[[], Awaitable[Snapshot]],
-        ready: Callable[[], bool],
+        view: ServerView,
         send: Callable[[Plan, Sink], Awaitable[None]],
         write: Callable[[bytes, Sink], Awaitable[None]],
         clock: Clock,
-        host: str,
-        pardon: Callable[[int], None] = lambda grown_bytes: None,
-        run: Callable[[Callable[[], Any]], Awaitable[Any]] = run_here,
+        allowed_hosts: Iterable[str],
+        run: Callable[[Callable[[], Any]], Awaitable[Any]] = run_inline,
+        refuse: Callable[[Request], Plan | None] | None = None,
     ) -> None:
-        self._look = look
-        self._ready = ready
-        self._unread = Unread(send)
-        self._send = self._unread.send
-        self._status = Shared(self._make_status)
+        self._refuse = refuse
+        self._view = view
+        self._pending = PendingAnswers(send)
+        self._send = self._pending.send
+        self._status = SharedResult(self._make_status)
         self._write = write
         self._clock = clock
-        self._host = host
-        self._pardon = pardon
+        self._allowed_hosts = frozenset(map(str.lower, allowed_hosts))
         self._run = run
         self._expose: Expose | None = None
         self._dashboard: Dashboard | None = None
 
-    async def respond(self, request: Request, sink: Sink) -> None:
-        """Answer one request (:class:`freight.ports.Responder`)."""
-        plan = refuse_asking(request, self._host)
-        if plan is None and _is_shown(request):
-            await self._shown().respond(request, sink)
-            return
+    async def respond(self, request: Request, sink: Sink) -> bool:
+        """Answer one request (:class:`freight.protocols.Responder`)."""
+        plan = check_request(request, self._allowed_hosts)
+        if plan is None and self._refuse is not None:
+            plan = self._refuse(request)
+        if plan is None and _is_for_dashboard(request):
+            return await self._load_dashboard().respond(request, sink)
         if plan is None:
             plan = await self._answer(request)
-        if request.method == "HEAD":
-            plan = replace(plan, parts=(), content=False)
-        await self._send(plan, sink)
+        await self._send(for_method(request.method, plan), sink)
+        return False
 
-    def make_room(self) -> None:
-        """End some answers that were not taken: others wait for their connections."""
-        self._unread.make_room()
+    def abort_oldest(self) -> None:
+        """Abort some pending answers, oldest first, because other connections wait for their memory."""
+        self._pending.abort_oldest()
 
     def close(self) -> None:
-        """End what has no end of its own: the streams of who watches."""
+        """End the event streams, which would not end by themselves."""
         if self._dashboard is not None:
             self._dashboard.close()
 
@@ -106,40 +114,42 @@ class Admin:
         accept = request.field("accept")
         match request.target.partition("?")[0]:
             case "/":
-                return answer(_TEXT, _INDEX.encode(), (("Vary", "Accept"),))
+                return plan_answer(_TEXT, _INDEX.encode(), (("Vary", "Accept"),))
             case "/healthz":
-                return answer(_TEXT, b"ok\n")
+                return plan_answer(_TEXT, b"ok\n")
             case "/readyz":
-                if self._ready():
-                    return answer(_TEXT, b"ready\n")
-                return refuse(503, "No downloads are taken: the server is starting or stopping.", accept)
+                if not self._view.is_ready():
+                    return plan_error(503, "The server accepts no downloads: it is starting or stopping.", accept)
+                if not self._view.root_answers():
+                    return plan_error(503, "The file system of the served path does not answer.", accept)
+                return plan_answer(_TEXT, b"ready\n")
             case "/status":
-                return answer("application/json", await self._status.wait())
+                return plan_answer("application/json", await self._status.wait())
             case "/metrics":
-                expose = await self._wait_expose()
-                return answer(*expose(await self._look(), accept), (("Vary", "Accept"),))
+                expose = await self._load_expose()
+                return plan_answer(*expose(await self._view.snapshot(), accept), (("Vary", "Accept"),))
             case _:
-                return refuse(404, "There is nothing here; / lists what there is.", accept)
+                return plan_error(404, "This path does not exist; / lists those that do.", accept)
 
     async def _make_status(self) -> bytes:
-        return status(await self._look())
+        return status(await self._view.snapshot())
 
-    async def _wait_expose(self) -> Expose:
-        """What writes metrics. A thread imports it: what it needs takes longer than a turn of the loop may."""
+    async def _load_expose(self) -> Expose:
+        """Return what writes metrics. A thread imports it: prometheus_client would block the loop for too long."""
         if self._expose is None:
             before = private_bytes()
             self._expose = await self._run(_import_expose)
-            self._pardon(private_bytes() - before)
+            self._view.exclude_growth(private_bytes() - before)
         return self._expose
 
-    def _shown(self) -> Dashboard:
-        """What a browser is shown. Imported here: it takes 3 ms, and a thread's own heap would be half a MiB for it."""
+    def _load_dashboard(self) -> Dashboard:
+        """Return the dashboard. The loop imports it: that takes 3 ms, and a thread's own heap would cost 512 KiB."""
         if self._dashboard is None:
             before = private_bytes()
             from freight.observe.dashboard import Dashboard
 
-            self._dashboard = Dashboard(self._look, self._send, self._write, self._clock, self._run)
-            self._pardon(private_bytes() - before)
+            self._dashboard = Dashboard(self._view.snapshot, self._send, self._write, self._clock, self._run)
+            self._view.exclude_growth(private_bytes() - before)
         return self._dashboard
 
 
@@ -149,66 +159,42 @@ def _import_expose() -> Expose:
     return expose
 
 
-def _is_shown(request: Request) -> bool:
-    """Whether the dashboard has the answer: its page for clients that prefer HTML to text, its files, its stream."""
+def _is_for_dashboard(request: Request) -> bool:
+    """Return whether the dashboard answers: its page, for clients that prefer HTML to text, its files, its stream."""
     path = request.target.partition("?")[0]
     if path == "/":
         return negotiation.choose(request.field("accept"), ("text/plain", "text/html")) == "text/html"
     return path in ("/events", "/favicon.ico") or path.startswith("/dashboard/")
 
 
-def answer(media_type: str, content: bytes, fields: Fields = ()) -> Plan:
-    """A whole answer of this content, which is true now and is not to be kept."""
+def plan_answer(media_type: str, content: bytes, fields: Fields = ()) -> Plan:
+    """Return a plan of this content, which clients must not cache."""
     fixed = (("Content-Type", media_type), ("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"))
     return Plan(200, (*fixed, *fields), (content,) if content else (), len(content))
 
 
-def refuse_asking(request: Request, host: str) -> Plan | None:
-    """The answer to a request that cannot be met whatever it is for: 421 and 405; None where it can.
+def check_request(request: Request, allowed_hosts: Collection[str]) -> Plan | None:
+    """Return the plan of an error for another server's name (421) or method (405); None: the request is fine.
 
-    ``host`` is the operator's name for the listener. Another name in Host is one that somebody gave this address: a web
-    page's, whose scripts would then read what is said here (DNS rebinding). Browsers always send Host; a check by
-    HTTP/1.0 may leave it out.
+    ``allowed_hosts`` are the names that the operator allows. Another name in Host may be that of a web page whose owner
+    pointed it at this address, so that the page's scripts read the answer (DNS rebinding). Browsers always send Host; a
+    health check by HTTP/1.0 may leave it out.
     """
     accept, named = request.field("accept"), request.field("host")
-    if named is not None and not is_own(named, host):
-        detail = "Open this page by IP address or as localhost, or start freight with --admin NAME:PORT."
-        return refuse(421, detail, accept)
+    if named is not None and not is_own_host(named, allowed_hosts):
+        detail = "Ask by IP address or as localhost, or start freight with --admin-allow-host NAME."
+        return plan_error(421, detail, accept)
     if request.method not in ("GET", "HEAD"):
-        return refuse(405, f"Only {_ALLOW} are allowed here.", accept, (("Allow", _ALLOW),))
+        return plan_error(405, f"Only {_ALLOW} are allowed here.", accept, (("Allow", _ALLOW),))
     return None
 
 
-def is_own(named: str, host: str) -> bool:
-    """Whether a Host value is an address, ``localhost``, or ``host``, with any port or none."""
-    return _LITERAL.fullmatch(named) is not None or named.partition(":")[0].lower() in ("localhost", host.lower())
+def is_own_host(named: str, allowed_hosts: Collection[str]) -> bool:
+    """Return whether a Host value is an address, ``localhost`` or an allowed name, with any port or none.
 
-
-def admin_address(setting: Address | Literal["auto"] | None, port: int) -> Address | None:
-    """Where to listen, for a server of files at ``port``; None: nowhere."""
-    if setting != "auto":
-        return setting
-    return Address(AUTO_HOST, port + AUTO_DISTANCE if port + AUTO_DISTANCE <= PORT_MAX else port - AUTO_DISTANCE)
-
-
-def listen_admin(
-    setting: Address | Literal["auto"] | None,
-    port: int,
-    listen: Callable[[str, int], socket.socket],
-    warn: Callable[[str], None],
-) -> socket.socket | None:
-    """The admin listener's socket for a server of files at ``port``; None where there is to be none.
-
-    ``listen`` opens a socket, or raises Unservable. Where the operator chose the address, so does this; where not,
-    ``warn`` gets a message, and files are served without an admin listener.
+    ``allowed_hosts`` are in lower case.
     """
-    address = admin_address(setting, port)
-    if address is None:
-        return None
-    try:
-        return listen(address.host, address.port)
-    except Unservable as error:
-        if setting != "auto":
-            raise
-        warn(f"no admin listener: {error.why}; choose another address with --admin, or --admin none")
-        return None
+    if "*" in allowed_hosts or _LITERAL.fullmatch(named) is not None:
+        return True
+    name = named.partition(":")[0].lower()
+    return name == "localhost" or name in allowed_hosts

@@ -1,22 +1,22 @@
-// The requests that wait for a slot, and why: docs/reference/admin.md has the reasons.
+// The requests that wait for a slot, and why. docs/reference/admin.md has the reasons.
 
-import { count, many, say, seconds } from "./words.js";
+import { count, plural, seconds, setText } from "./format.js";
 
-// What it is called here, and what it means.
+// Each reason: its name on this page, and what it means.
 const REASONS = {
-  "per-client": ["client limit", "Its client runs as many downloads as --per-client allows."],
-  slots: ["slots", "Every slot is taken: --memory has room for no more downloads."],
-  memory: ["memory", "Slots are left, but all memory is in use or reserved: for downloads that run, for connections, for small answers."],
-  connections: ["connections", "Connections wait to be accepted: what comes free makes room for them first."],
-  express: ["small answers", "The slots for small answers are taken, and downloads wait for the others."],
+  "max-per-client": ["client limit", "Its client runs as many downloads as --max-per-client allows."],
+  slots: ["slots", "Every slot is in use: --memory allows no more downloads at once."],
+  memory: ["memory", "Slots are free, but all memory is in use or reserved: by running downloads, connections, or small answers."],
+  connections: ["connections", "Connections wait to be accepted, and get free memory first."],
+  express: ["small answers", "The slots for small answers are in use, and downloads wait for the others."],
   listings: ["listings", "All the memory for directory listings is in use."],
-  turn: ["turn", "A slot is free, and it is for a request that came before."],
-  draining: ["stopping", "The server was being stopped."],
+  turn: ["turn", "A slot is free, but an earlier request gets it."],
+  draining: ["stopping", "The server was stopping."],
 };
 
 const name = (reason) => REASONS[reason]?.[0] ?? reason;
 
-// How many there are of each reason, the most frequent first: "12 memory, 3 client limit".
+// The number of requests for each reason, the most frequent first: "12 memory, 3 client limit".
 export function summary(numbers) {
   const sorted = Object.entries(numbers).sort(([, one], [, other]) => other - one);
   return sorted.map(([reason, number]) => `${count(number)} ${name(reason)}`).join(", ");
@@ -46,33 +46,33 @@ export function showWaiting({ waiting, waiting_omitted: omitted, waiting_for: re
   const all = waiting.length + omitted;
   document.getElementById("waiting-section").hidden = all === 0;
   if (all === 0) return;
-  say(document.getElementById("waiting-count"), count(all));
+  setText(document.getElementById("waiting-count"), count(all));
   explain(reasons);
   const body = document.querySelector("#waiters tbody");
   while (body.rows.length > waiting.length) body.deleteRow(-1);
   while (body.rows.length < waiting.length) body.append(makeRow());
   waiting.forEach(([client, target, waits, place, reason], at) => {
     const { cells } = body.rows[at];
-    say(cells[0], count(place));
-    say(cells[1], client);
-    say(cells[2].firstChild, target);
+    setText(cells[0], count(place));
+    setText(cells[1], client);
+    setText(cells[2].firstChild, target);
     cells[2].title = target;
-    say(cells[3], seconds(waits));
+    setText(cells[3], seconds(waits));
     const mark = cells[4].firstChild;
-    say(mark, name(reason));
+    setText(mark, name(reason));
     mark.dataset.reason = reason;
     mark.title = REASONS[reason]?.[1] ?? "";
   });
-  say(document.getElementById("waiting-omitted"), omitted ? `And ${many(omitted, "other", "others")}.` : "");
+  setText(document.getElementById("waiting-omitted"), omitted ? `And ${plural(omitted, "other", "others")}.` : "");
 }
 
-// Each reason once, in a sentence.
+// One sentence for each reason.
 function explain(reasons) {
   const list = document.getElementById("reasons");
   const sorted = Object.entries(reasons).sort(([, one], [, other]) => other - one);
   while (list.children.length > sorted.length) list.lastChild.remove();
   while (list.children.length < sorted.length) list.append(document.createElement("li"));
   sorted.forEach(([reason, number], at) => {
-    say(list.children[at], `${count(number)} ${name(reason)}: ${REASONS[reason]?.[1] ?? ""}`);
+    setText(list.children[at], `${count(number)} ${name(reason)}: ${REASONS[reason]?.[1] ?? ""}`);
   });
 }

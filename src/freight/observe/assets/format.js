@@ -1,6 +1,6 @@
-// Numbers as people read them. Pure.
+// Numbers as text. Pure, except setText.
 
-const UNITS = ["B", "kB", "MB", "GB", "TB", "PB", "EB"]; // decimal, three digits: as freight top has them
+const UNITS = ["B", "kB", "MB", "GB", "TB", "PB", "EB"]; // decimal, three digits: as in freight top
 const SPACE = "\u00a0";
 
 function scaled(count) {
@@ -16,8 +16,8 @@ export const bytes = (count) => scaled(count).join(SPACE);
 
 export const rate = (perSecond) => `${bytes(perSecond)}/s`;
 
-// For an axis, whose numbers are round ones.
-export function round(count) {
+// For an axis, whose numbers are round: without decimals that are 0.
+export function axisBytes(count) {
   const [number, unit] = scaled(count);
   return `${Number(number)}${SPACE}${unit}`;
 }
@@ -39,20 +39,20 @@ export function seconds(number) {
 
 export const clock = (epochSeconds) => new Date(epochSeconds * 1000).toTimeString().slice(0, 8);
 
-// The browser's zone, as a clock here has it: UTC+01:00.
+// The browser's time zone: UTC+01:00.
 export function zone() {
   const minutes = -new Date().getTimezoneOffset();
   const two = (number) => String(Math.floor(number)).padStart(2, "0");
   return minutes === 0 ? "UTC" : `UTC${minutes < 0 ? "\u2212" : "+"}${two(Math.abs(minutes) / 60)}:${two(Math.abs(minutes) % 60)}`;
 }
 
-export const many = (number, one, more) => `${count(number)}${SPACE}${number === 1 ? one : more}`;
+export const plural = (number, one, more) => `${count(number)}${SPACE}${number === 1 ? one : more}`;
 
-// The last part of a path: what a server is called.
-export const named = (path) => path.split("/").filter(Boolean).pop() ?? (path || "freight");
+// The last part of a path: the name of a server.
+export const lastPart = (path) => path.split("/").filter(Boolean).pop() ?? (path || "freight");
 
-// Writing only what differs keeps a screen reader's place, and costs no layout. An empty sentence takes no room.
-export function say(element, text) {
+// Write only text that differs: a screen reader keeps its position, and no layout is needed. Hide an empty paragraph.
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
   if (element.tagName === "P" && element.hidden !== (text === "")) element.hidden = text === "";
 }
