@@ -1,0 +1,301 @@
+"""The rows of the table of settings that say what is served, and to how many clients."""
+
+from __future__ import annotations
+
+from freight.config.types import COMMON, FILES, LIMITS, PORT_MAX, Setting, SettingType
+
+NO_PATH = "none"
+"""The text of the setting ``path`` that serves nothing at /."""
+
+DOWNLOAD_SETTINGS = (
+    Setting(
+        name="path",
+        kind=SettingType.PATH,
+        default=".",
+        metavar="PATH",
+        help="The file or directory to serve. A file answers at / and at /NAME; a directory lists its files. none: "
+        "only the paths of --mount; that is the default with --mount.",
+        keywords={NO_PATH: None},
+        group=COMMON,
+        aliases=("-d", "--directory"),
+    ),
+    Setting(
+        name="host",
+        kind=SettingType.HOSTS,
+        default="127.0.0.1",
+        metavar="ADDRESSES",
+        help="Addresses to listen on, separated by commas, all at the same --port. The default can be reached from "
+        "this machine only; 0.0.0.0 means every IPv4 address, :: every address, and unix:/run/freight.sock a Unix "
+        "socket.",
+        group=COMMON,
+        aliases=("-b", "--bind", "--listen"),
+    ),
+    Setting(
+        name="port",
+        kind=SettingType.NUMBER,
+        default="8080",
+        metavar="NUMBER",
+        help="TCP port to listen on. 0 takes a free port and prints it.",
+        maximum=PORT_MAX,
+        group=COMMON,
+        short="-p",
+    ),
+    Setting(
+        name="memory",
+        kind=SettingType.SIZE,
+        default="auto",
+        metavar="SIZE",
+        help="Memory for everything that grows with clients, in the process and in the kernel. Downloads that do not "
+        "fit wait. auto: 64MiB, or a quarter of the cgroup's memory limit if that is less.",
+        keywords={"auto": None},
+        live=True,
+        group=COMMON,
+    ),
+    Setting(
+        name="workers",
+        kind=SettingType.NUMBER,
+        default="1",
+        metavar="NUMBER",
+        help="Number of processes; more than one use several cores. They share --memory and all limits. auto: one for "
+        "each usable core.",
+        minimum=1,
+        maximum=256,
+        keywords={"auto": None},
+        group=COMMON,
+    ),
+    Setting(
+        name="mount",
+        kind=SettingType.MOUNTS,
+        default="none",
+        metavar="/POINT=PATH",
+        help="Serve the file or directory PATH at the URL path /POINT. It hides an entry of that name in the PATH that "
+        "is served at /. The option may be repeated. none: nothing else than PATH.",
+        keywords={"none": ()},
+        group=FILES,
+    ),
+    Setting(
+        name="prefix",
+        kind=SettingType.PREFIX,
+        default="none",
+        metavar="/PREFIX",
+        help="Serve everything below this URL path, for a proxy that does not strip it: /files/huge.csv is huge.csv. "
+        "Other URL paths get 404. none: no prefix.",
+        keywords={"none": ()},
+        group=FILES,
+    ),
+    Setting(
+        name="show-hidden",
+        kind=SettingType.FLAG,
+        default="false",
+        metavar="",
+        help="List and serve names that begin with a dot.",
+        group=FILES,
+        former_name="hidden",
+    ),
+    Setting(
+        name="follow-symlinks",
+        kind=SettingType.FLAG,
+        default="true",
+        metavar="",
+        help="Follow symbolic links that stay beneath PATH. Links that lead out of it: see --allow-links-to.",
+        group=FILES,
+        former_name="follow-links",
+    ),
+    Setting(
+        name="allow-links-to",
+        kind=SettingType.DIRECTORIES,
+        default="none",
+        metavar="DIRECTORY",
+        help="Follow symbolic links to this directory too, and to everything beneath it. Several directories are "
+        "separated by colons, or the option is repeated. none: links never lead out of PATH.",
+        keywords={"none": ()},
+        group=FILES,
+    ),
+    Setting(
+        name="chunked",
+        kind=SettingType.FLAG,
+        default="false",
+        metavar="",
+        help="Send bodies without Content-Length: chunked on HTTP/1.1, until close on HTTP/1.0. Clients can then "
+        "neither resume nor show progress.",
+        group=FILES,
+        former_name="no-length",
+    ),
+    Setting(
+        name="precompressed",
+        kind=SettingType.FLAG,
+        default="false",
+        metavar="",
+        help="Send NAME.zst, NAME.br or NAME.gz, if it is not older than NAME, in place of NAME to clients that decode "
+        "it (Content-Encoding).",
+        group=FILES,
+    ),
+    Setting(
+        name="cors-origin",
+        kind=SettingType.ORIGINS,
+        default="none",
+        metavar="ORIGINS",
+        help="Origins whose pages may read files by script (CORS), separated by commas: https://maps.example. *: every "
+        "origin; for public data only. none: no other origin.",
+        keywords={"none": ()},
+        group=FILES,
+    ),
+    Setting(
+        name="header",
+        kind=SettingType.HEADERS,
+        default="none",
+        metavar="HEADER",
+        help="A header field that answers with files and listings have besides: 'X-Robots-Tag: noindex'. The "
+        "option may be repeated.",
+        keywords={"none": ()},
+        live=True,
+        group=FILES,
+    ),
+    Setting(
+        name="cache-control",
+        kind=SettingType.FIELD_VALUE,
+        default="none",
+        metavar="TEXT",
+        help="For how long caches and browsers may keep files: 'public, max-age=3600'. Listings and errors are never "
+        "kept. none: say nothing about it.",
+        keywords={"none": None},
+        live=True,
+        group=FILES,
+    ),
+    Setting(
+        name="index",
+        kind=SettingType.CHOICE,
+        default="list",
+        metavar="WHAT",
+        help="What the address of a directory serves: its list; its index.html, or else the list; index.html-only, or "
+        "else 404; none, always 404.",
+        choices=("list", "index.html", "index.html-only", "none"),
+        live=True,
+        group=FILES,
+    ),
+    Setting(
+        name="inline",
+        kind=SettingType.FLAG,
+        default="false",
+        metavar="",
+        help="Let browsers show every file that they can, HTML and SVG too, instead of saving it. Their scripts then "
+        "run with this server's origin: for files that you trust.",
+        live=True,
+        group=FILES,
+    ),
+    Setting(
+        name="queue-size",
+        kind=SettingType.NUMBER,
+        default="1000",
+        metavar="NUMBER",
+        help="How many requests may wait for a slot. When the queue is full, a request gets 503. 0: no queue.",
+        maximum=1_000_000,
+        live=True,
+        group=LIMITS,
+        former_name="queue",
+    ),
+    Setting(
+        name="queue-timeout",
+        kind=SettingType.TIME,
+        default="30s",
+        metavar="TIME",
+        help="How long a request may wait before it gets 503 with Retry-After.",
+        live=True,
+        group=LIMITS,
+        former_name="max-wait",
+    ),
+    Setting(
+        name="max-per-client",
+        kind=SettingType.NUMBER,
+        default="none",
+        metavar="NUMBER",
+        help="How many downloads of one client may run at once; its other requests wait. A client is an IPv4 address, "
+        "or a /64 of IPv6 addresses. none: no limit.",
+        minimum=1,
+        keywords={"none": None},
+        live=True,
+        group=LIMITS,
+        former_name="per-client",
+    ),
+    Setting(
+        name="rate-limit",
+        kind=SettingType.RATE,
+        default="none",
+        metavar="RATE",
+        help="Bandwidth limit for all downloads together. none: no limit.",
+        minimum=1,
+        keywords={"none": None},
+        live=True,
+        group=LIMITS,
+        former_name="rate",
+    ),
+    Setting(
+        name="client-rate-limit",
+        kind=SettingType.RATE,
+        default="none",
+        metavar="RATE",
+        help="Bandwidth limit for the downloads of one client together. none: no limit.",
+        minimum=1,
+        keywords={"none": None},
+        live=True,
+        group=LIMITS,
+        former_name="per-client-rate",
+    ),
+    Setting(
+        name="min-rate",
+        kind=SettingType.RATE,
+        default="1KiB/s",
+        metavar="RATE",
+        help="Minimum average rate of a download over --idle-timeout, by the bytes that the client acknowledged. "
+        "Slower downloads are aborted. none: no minimum; only stalled downloads are aborted.",
+        minimum=1,
+        keywords={"none": None},
+        live=True,
+        group=LIMITS,
+    ),
+    Setting(
+        name="idle-timeout",
+        kind=SettingType.TIME,
+        default="60s",
+        metavar="TIME",
+        help="Abort a download after this long without progress, and close a connection that has sent no request for "
+        "as long. A download has no limit on its total time.",
+        minimum=1,
+        live=True,
+        group=LIMITS,
+    ),
+    Setting(
+        name="pause-timeout",
+        kind=SettingType.TIME,
+        default="1h",
+        metavar="TIME",
+        help="How long a client may pause its download while no request waits and half of the memory is free; "
+        "--idle-timeout holds otherwise. none: --idle-timeout holds always.",
+        minimum=1,
+        keywords={"none": None},
+        live=True,
+        group=LIMITS,
+    ),
+    Setting(
+        name="keep-alive-timeout",
+        kind=SettingType.TIME,
+        default="75s",
+        metavar="TIME",
+        help="Close a connection that waits for its next request after this long. It must be longer than a load "
+        "balancer keeps idle connections, or the balancer answers 502 now and then.",
+        minimum=1,
+        live=True,
+        group=LIMITS,
+    ),
+    Setting(
+        name="disk-timeout",
+        kind=SettingType.TIME,
+        default="15s",
+        metavar="TIME",
+        help="How long one call to a file system may take before its request gets 503, or its download is aborted. "
+        "While no call returns, further requests for that file system get 503 at once.",
+        minimum=1,
+        live=True,
+        group=LIMITS,
+    ),
+)
