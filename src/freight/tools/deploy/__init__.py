@@ -1,0 +1,1 @@
+"""``freight deploy``: files for systemd, Prometheus and Grafana, which are in the package."""

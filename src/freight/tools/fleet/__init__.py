@@ -1,0 +1,1 @@
+"""``freight fleet``: many nodes behind an engine that balances them."""

@@ -1,0 +1,1 @@
+"""``freight fleet simulate``: a model of a fleet of any size."""

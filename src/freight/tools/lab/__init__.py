@@ -1,0 +1,1 @@
+"""``freight lab``: measure, from outside, what servers and their clients cost. Each server is a separate process."""

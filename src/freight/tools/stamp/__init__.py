@@ -1,0 +1,1 @@
+"""``freight sync-mtimes``: equal modification times on all replicas, by a manifest."""

@@ -1,0 +1,1 @@
+"""``freight top``: watch a running server in a terminal, from a process of its own."""
