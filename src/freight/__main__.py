@@ -1,7 +1,7 @@
-"""``python -m freight``."""
+"""Run the command line: ``python -m freight``."""
 
 import sys
 
-from freight.cli import main
+from freight.cli.main import main
 
 sys.exit(main())

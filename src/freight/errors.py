@@ -1,30 +1,31 @@
-"""The surprises, as exceptions. What is expected (absent, unsatisfiable, refused) is a value, in :mod:`freight.model`.
+"""Unexpected errors. Expected outcomes (not found, unsatisfiable, rejected) are values of :mod:`freight.model`.
 
 ::
 
     FreightError
-    ├── ProtocolError     the peer's bytes are not a request we take; carries the status to answer with
-    ├── Violation         an HTTP/2 connection cannot go on; carries the code of the GOAWAY it ends with
-    ├── Unservable        the operator asked for something that cannot be: bad path, taken port, bad setting
-    └── TransferError     a body that has begun cannot be finished; the connection ends abortively
-        ├── Changed       the representation is no longer the one that was promised
-        ├── ShortRead     the source ended before the promised length
-        ├── Stalled       the peer has taken nothing for too long
-        ├── TooSlow       the peer has taken less than the least rate
-        ├── PeerGone      the peer closed or reset the connection
-        └── Drained       the server's own time to finish ran out
+    ├── ProtocolError            the client's bytes are not a valid request; has the status of the answer
+    ├── Http2ConnectionError     an HTTP/2 connection must end; has the code of its GOAWAY
+    ├── ConfigurationError       the operator asks for something impossible: bad path, port in use, bad setting
+    └── TransferError            a body that was begun cannot be finished; the connection is aborted
+        ├── FileChanged          the file is no longer the one whose length was promised
+        ├── ShortRead            the source ended before the promised length
+        ├── Stalled              the client acknowledged nothing during the idle timeout
+        ├── TooSlow              the client was slower than the minimum rate
+        ├── ClientDisconnected   the client closed or reset the connection
+        ├── DiskTimeout          the file system does not answer
+        └── ShutdownTimeout      the server stops, and its shutdown timeout is over
 """
 
 
 class FreightError(Exception):
-    """The root of everything freight raises on purpose."""
+    """The base of all errors that freight raises itself."""
 
 
 class ProtocolError(FreightError):
-    """The peer sent bytes that are refused.
+    """A client sent bytes that are not a valid request.
 
-    ``status`` is the HTTP status to answer with before the connection is closed, ``str(error)`` says why in a few
-    words of our own (never an echo of the peer's bytes).
+    ``status`` is the HTTP status of the answer, after which the connection is closed. ``str(error)`` is a short reason
+    that never repeats the client's bytes.
     """
 
     def __init__(self, status: int, why: str) -> None:
@@ -32,19 +33,19 @@ class ProtocolError(FreightError):
         self.status = status
 
 
-class Violation(FreightError):
-    """A peer breaks the rules of HTTP/2, or our patience: its connection ends with a GOAWAY of ``code``."""
+class Http2ConnectionError(FreightError):
+    """A client breaks the rules of HTTP/2 or floods the server: its connection ends with a GOAWAY of ``code``."""
 
     def __init__(self, code: int, why: str) -> None:
         super().__init__(why)
         self.code = code
 
 
-class Unservable(FreightError):
-    """The operator's request cannot be carried out; the text is one line that says what to do.
+class ConfigurationError(FreightError):
+    """The operator asks for something impossible. The text is one line that says what to do.
 
-    ``setting`` is the name of the setting that ``why`` is about, if it is about one. The text begins with it; who knows
-    where the setting was given writes that instead (:meth:`freight.config.Gathered.explain`).
+    ``setting`` is the name of the setting that ``why`` is about, or "". The text begins with that name;
+    :meth:`freight.config.load.ResolvedSettings.explain` replaces it by the place where the setting was given.
     """
 
     def __init__(self, why: str, setting: str = "") -> None:
@@ -54,13 +55,13 @@ class Unservable(FreightError):
 
 
 class TransferError(FreightError):
-    """A body that has begun cannot be finished. ``reason`` is the word for logs and counters."""
+    """A body that was begun cannot be finished. ``reason`` is the word in logs and counters."""
 
     reason = "failed"
 
 
-class Changed(TransferError):
-    """The representation on disk is no longer the one that was located (its size or mtime_ns differ)."""
+class FileChanged(TransferError):
+    """The file on disk is no longer the one that was located: its size or mtime_ns differs."""
 
     reason = "changed"
 
@@ -72,24 +73,30 @@ class ShortRead(TransferError):
 
 
 class Stalled(TransferError):
-    """The peer has taken nothing for the idle timeout."""
+    """The client acknowledged nothing during the idle timeout."""
 
     reason = "stalled"
 
 
 class TooSlow(TransferError):
-    """The peer has taken less than the least rate, on average over the idle timeout."""
+    """The client acknowledged less than the minimum rate, on average over the idle timeout."""
 
     reason = "too-slow"
 
 
-class PeerGone(TransferError):
-    """The peer closed or reset the connection."""
+class ClientDisconnected(TransferError):
+    """The client closed or reset the connection."""
 
     reason = "peer-gone"
 
 
-class Drained(TransferError):
-    """The server is stopping and its ``--drain`` time is over."""
+class DiskTimeout(TransferError):
+    """A call has waited for a file system during ``--disk-timeout``, or that file system is known not to answer."""
+
+    reason = "disk-timeout"
+
+
+class ShutdownTimeout(TransferError):
+    """The server stops, and ``--shutdown-timeout`` is over."""
 
     reason = "drained"

@@ -1,4 +1,4 @@
-"""Starting a thread, and the error of a system that refuses one."""
+"""Start a thread, and report a system that refuses one."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable
 
 
 class OutOfThreads(OSError):
-    """No thread can be started: pthread_create(3), EAGAIN."""
+    """The system starts no more threads: pthread_create(3), EAGAIN."""
 
     def __init__(self) -> None:
         super().__init__(errno.EAGAIN, "no thread can be started; raise ulimit -u, or pids.max of the cgroup")
 
 
 def start_daemon(run: Callable[[], None], name: str) -> threading.Thread:
-    """Start a thread that does not keep the process from ending. Raises :class:`OutOfThreads`."""
+    """Start a thread that does not keep the process alive. Raise :class:`OutOfThreads`."""
     thread = threading.Thread(target=run, name=name, daemon=True)
     try:
         thread.start()

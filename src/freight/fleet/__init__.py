@@ -1,1 +1,0 @@
-"""``freight fleet``: many nodes behind an engine that balances them."""

@@ -1,1 +1,0 @@
-"""Small servers that the lab compares with freight: one way of sending a file each, short enough to read."""

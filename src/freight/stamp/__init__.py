@@ -1,1 +1,0 @@
-"""``freight stamp``: equal modification times on all replicas, by a manifest of the right ones."""

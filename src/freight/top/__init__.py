@@ -1,1 +1,0 @@
-"""``freight top``: a running server in a terminal, seen from a process of its own."""
