@@ -1,8 +1,7 @@
-"""The benchmark's clients: a byte that is not right is told, all offer one suite, and a cable leaves nothing behind."""
+"""The benchmark's clients report wrong bytes, and all offer one cipher suite."""
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 import sys
@@ -14,16 +13,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.answer import Answer, Wrong
 from benchmarks.client import Spec
-from benchmarks.drive import EventLost, crowd
-from benchmarks.launch import HOT, MIB, Site, Unfit, running, site
-from benchmarks.network import HANDLES, NoNamespaces, inside, veth
+from benchmarks.drive import TurnFailed, run_clients
+from benchmarks.launch import HOT, MIB, PeerFailed, Site, make_site, run_peer
 from benchmarks.peers import NGINX, NGINX_BOTH, Peer, freight, http2, https
 from benchmarks.proof import check, compare, get
-from benchmarks.watch import watched
+from benchmarks.response import ComparedResponse, WrongResponse
+from benchmarks.watch import monitor_peaks
 
-from certificates import Pair
+from support.certificates import KeyPair
 
 CONTENT = bytes(range(256)) * 3
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -32,8 +30,8 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 CHUNKS = CHUNKED + b"10\r\n" + CONTENT[:16] + b"\r\n2f0;of=more\r\n" + CONTENT[16:] + b"\r\n0\r\n\r\n"
 
 
-def fed(data: bytes, step: int) -> Answer:
-    answer = Answer(CONTENT)
+def fed(data: bytes, step: int) -> ComparedResponse:
+    answer = ComparedResponse(CONTENT)
     for at in range(0, len(data), step):
         answer.feed(data[at : at + step])
     return answer
@@ -41,9 +39,9 @@ def fed(data: bytes, step: int) -> Answer:
 
 @pytest.mark.parametrize("step", [1, 2, 7, 10_000])
 @pytest.mark.parametrize("data", [LENGTH + CONTENT, CHUNKS], ids=["length", "chunks"])
-def test_an_answer_is_whole_when_every_byte_of_the_file_has_come_however_it_is_cut(data: bytes, step: int) -> None:
-    assert fed(data, step).whole
-    assert not fed(data[:-8], step).whole
+def test_a_response_is_complete_when_every_byte_of_the_file_has_arrived(data: bytes, step: int) -> None:
+    assert fed(data, step).is_complete
+    assert not fed(data[:-8], step).is_complete
 
 
 @pytest.mark.parametrize(
@@ -59,47 +57,47 @@ def test_an_answer_is_whole_when_every_byte_of_the_file_has_come_however_it_is_c
     ids=["last byte", "one too many", "length", "status", "in a chunk", "no chunk"],
 )
 @pytest.mark.parametrize("step", [1, 10_000])
-def test_what_is_not_the_file_is_wrong(data: bytes, step: int) -> None:
-    with pytest.raises(Wrong):
+def test_a_response_that_differs_from_the_file_is_wrong(data: bytes, step: int) -> None:
+    with pytest.raises(WrongResponse):
         fed(data, step)
 
 
-def test_what_a_crowd_is_told_arrives_as_it_was_said() -> None:
+def test_a_spec_survives_its_json() -> None:
     spec = Spec("flood", 80, 3, sources=("127.0.0.2", "127.0.0.3"), address="192.0.2.1", once=True)
     assert Spec.read(spec.json()) == spec
 
 
-def test_a_crowd_that_breaks_off_says_why() -> None:
+def test_clients_that_end_early_report_why() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    with crowd(Spec("flood", port)) as clients, pytest.raises(EventLost, match="Connection refused"):
+    with run_clients(Spec("flood", port)) as clients, pytest.raises(TurnFailed, match="Connection refused"):
         clients.wait("begin")
 
 
 @pytest.fixture
 def silent() -> Iterator[int]:
-    """The port of a server that lets in as few as the kernel can be told, and answers none of them."""
+    """Return the port of a server that accepts nothing, with the smallest backlog."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listening:
         yield listening.getsockname()[1]
 
 
 @pytest.mark.parametrize("mode", ["drip", "sip"])
-def test_attackers_wait_for_nobody_and_stop_at_a_word(silent: int, mode: str) -> None:
-    with crowd(Spec(mode, silent, 20, seconds=600)) as attackers:
+def test_attackers_do_not_block_and_stop_on_input(silent: int, mode: str) -> None:
+    with run_clients(Spec(mode, silent, 20, seconds=600)) as attackers:
         attackers.wait("begin")
-        attackers.give_word()
+        attackers.send_go_ahead()
         assert 0 < attackers.wait("end")["standing"] < 20
 
 
-def test_a_word_to_who_has_ended_already_is_no_mistake(silent: int) -> None:
-    with crowd(Spec("drip", silent, warm=0, seconds=1.5)) as attackers:
+def test_input_for_a_process_that_has_ended_is_no_error(silent: int) -> None:
+    with run_clients(Spec("drip", silent, warm=0, seconds=1.5)) as attackers:
         attackers.wait("begin")
         attackers.process.wait(20)
-        attackers.give_word()
+        attackers.send_go_ahead()
         assert attackers.wait("end")["standing"] == 1
 
 
-def test_a_watch_keeps_the_largest_reading_of_each_figure() -> None:
+def test_a_monitor_keeps_the_largest_reading_of_each_figure() -> None:
     readings = iter([{"a": 1.0, "b": 9.0}, {"a": 5.0, "b": 2.0}, {"a": 3.0, "b": 3.0}])
     seen = threading.Event()
 
@@ -109,31 +107,16 @@ def test_a_watch_keeps_the_largest_reading_of_each_figure() -> None:
             seen.set()
         return reading or {}
 
-    with watched(read, interval=0.0) as watch:
+    with monitor_peaks(read, interval=0.0) as watch:
         assert seen.wait(10)
     figures = watch.figures()
     assert (figures["most_a"], figures["most_b"]) == (5.0, 9.0)
     assert figures["readings_per_second"] > 0
 
 
-def test_a_cable_joins_two_namespaces_and_nothing_of_it_is_left() -> None:
-    own = os.readlink("/proc/thread-self/ns/net")
-    try:
-        with veth() as cable:
-            with inside(cable.server):
-                assert os.readlink("/proc/thread-self/ns/net") != own
-                listening = socket.create_server((cable.address, 0))
-            with listening, inside(cable.clients), socket.create_connection(listening.getsockname(), 10) as link:
-                assert link.getpeername()[0] == cable.address
-    except NoNamespaces as why:
-        pytest.skip(f"no namespaces: {why}")
-    assert os.readlink("/proc/thread-self/ns/net") == own
-    assert not [name for name in (cable.server, cable.clients) if (HANDLES / name).exists()]
-
-
 @pytest.fixture(scope="module")
 def place() -> Iterator[Site]:
-    with site(2 * MIB) as made:
+    with make_site(2 * MIB) as made:
         yield made
 
 
@@ -142,7 +125,7 @@ STDLIB = Peer("stdlib", "python:http", ("$python", "-m", "http.server", "$port",
 
 
 @pytest.mark.parametrize("peer", SPOKEN, ids=["http", "https", "h2c", "h2"])
-def test_who_answers_with_the_file_is_fit_whatever_it_speaks(place: Site, peer: Peer) -> None:
+def test_a_peer_that_sends_the_file_is_suitable_with_every_protocol(place: Site, peer: Peer) -> None:
     check(peer, place)
 
 
@@ -151,39 +134,39 @@ def test_who_answers_with_the_file_is_fit_whatever_it_speaks(place: Site, peer: 
 @pytest.mark.parametrize(
     "adapt", [lambda peer: peer, https, lambda peer: http2(https(peer))], ids=["http", "https", "h2"]
 )
-def test_nginx_takes_its_configuration_whatever_it_speaks(
+def test_nginx_accepts_its_configuration_for_every_protocol(
     place: Site, peer: Peer, adapt: Callable[[Peer], Peer]
 ) -> None:
     check(adapt(peer), place)
 
 
 @pytest.mark.parametrize("peer", SPOKEN, ids=["http", "https", "h2c", "h2"])
-def test_who_answers_with_anything_else_is_not(place: Site, peer: Peer, tmp_path: Path) -> None:
+def test_a_peer_that_sends_other_bytes_fails(place: Site, peer: Peer, tmp_path: Path) -> None:
     other = tmp_path / HOT
     other.write_bytes((place.root / HOT).read_bytes()[:-1] + b"?")
-    with running(peer, place) as server:
+    with run_peer(peer, place) as server:
         end = get(server, {"range": f"bytes={place.size - MIB}-"})
-    with pytest.raises(Unfit, match="not the file's"):
+    with pytest.raises(PeerFailed, match="not the file's"):
         compare(end, Site(tmp_path, tmp_path, place.size), place.size - MIB)
 
 
-def test_who_does_not_speak_http2_is_unfit_and_that_is_the_reason(place: Site) -> None:
-    with pytest.raises(Unfit, match="did not answer by HTTP/2"):
+def test_a_peer_without_http2_fails_with_that_reason(place: Site) -> None:
+    with pytest.raises(PeerFailed, match="did not answer by HTTP/2"):
         check(http2(STDLIB), place)
 
 
 @pytest.mark.parametrize("peer", SPOKEN[2:], ids=["h2c", "h2"])
-def test_slow_streams_all_begin_each_connection_with_as_many_as_it_was_told(place: Site, peer: Peer) -> None:
-    with running(peer, place) as server, crowd(Spec("speak", server.port, 2, streams=3, tls=server.tls)) as slow:
+def test_all_slow_streams_begin_with_as_many_per_connection_as_specified(place: Site, peer: Peer) -> None:
+    with run_peer(peer, place) as server, run_clients(Spec("speak", server.port, 2, streams=3, tls=server.tls)) as slow:
         assert slow.wait("begin") == {"event": "begin", "begun": 6, "failures": 0}
 
 
-def test_clients_offer_one_suite_so_that_every_server_enciphers_alike(pair: Pair) -> None:
+def test_clients_offer_one_suite_so_that_every_server_encrypts_alike(pair: KeyPair) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pair.cert, pair.key)
     with (
         socket.create_server(("127.0.0.1", 0)) as listening,
-        crowd(Spec("flood", listening.getsockname()[1], warm=0, seconds=0.1, size=1, tls=True)) as clients,
+        run_clients(Spec("flood", listening.getsockname()[1], warm=0, seconds=0.1, size=1, tls=True)) as clients,
     ):
         accepted, _ = listening.accept()
         with context.wrap_socket(accepted, server_side=True) as link:

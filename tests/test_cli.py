@@ -1,4 +1,4 @@
-"""The command line: generated from the settings, quick to start, and one clear line for every mistake."""
+"""The command line: generated from the settings, fast to start, and one clear line for each mistake."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from types import ModuleType
 import pytest
 
 import freight
-from freight.cli import main
-from freight.config import Gathered
-from freight.errors import Unservable
-from freight.kinds import Kind, Setting
-from freight.sample import verify
-from freight.settings import GROUPS, SETTINGS, Settings, read_settings
-from serving import run_python
+from freight.cli.main import main
+from freight.config.load import ResolvedSettings
+from freight.config.settings import Settings, read_settings
+from freight.config.table import GROUPS, SETTINGS
+from freight.config.types import Setting, SettingType
+from freight.errors import ConfigurationError
+from freight.tools.sample import verify
+from support.servers import run_python
 
 
 @pytest.fixture(autouse=True)
@@ -29,12 +30,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(variable)
 
 
-Reread = Callable[[], Gathered]
+Reread = Callable[[], ResolvedSettings]
 
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
-    """The settings of each server that would have been started; none is."""
+    """Return the settings of each server that would have been started; none is."""
     started: list[Settings] = []
 
     def run(settings: Settings, warnings: Sequence[str], reread: Reread) -> int:
@@ -59,27 +60,65 @@ def test_every_option_reaches_the_server(served: list[Settings], tmp_path: Path)
         "port": "0",
         "memory": "20MB",
         "workers": "2",
-        "queue": "10",
-        "max-wait": "5s",
-        "per-client": "4",
+        "queue-size": "10",
+        "queue-timeout": "5s",
+        "max-per-client": "4",
         "min-rate": "none",
-        "rate": "100MB/s",
-        "per-client-rate": "10MB/s",
+        "rate-limit": "100MB/s",
+        "client-rate-limit": "10MB/s",
         "idle-timeout": "2m",
-        "drain": "5s",
-        "drain-delay": "2s",
+        "pause-timeout": "4m",
+        "keep-alive-timeout": "3m",
+        "disk-timeout": "30s",
+        "shutdown-timeout": "5s",
+        "shutdown-delay": "2s",
         "admin": "[::1]:9080",
-        "agent": "[::1]:8081",
+        "admin-token-file": "token",
+        "admin-allow-host": "freight,freight.default.svc",
+        "socket-mode": "0600",
+        "socket-owner": "www-data:www-data",
+        "haproxy-agent": "[::1]:8081",
         "trusted-proxy": "10.0.0.0/8,::1",
+        "allow-links-to": "/srv/shared:/srv/pool",
+        "cors-origin": "https://maps.example,http://localhost:3000",
+        "header": "X-Robots-Tag: noindex",
+        "cache-control": "max-age=60",
+        "index": "index.html",
+        "signing-keys": "keys",
+        "mount": "/data=/srv/data:/more=/srv/more",
+        "prefix": "/files",
+        "users": "staff",
+        "tokens": "ci",
+        "access": "users",
         "tls-cert": "cert.pem",
         "tls-key": "key.pem",
         "redirect-port": "8081",
         "log-format": "json",
+        "log-file": "/var/log/freight/access.log",
+        "log-file-size": "100MiB",
+        "log-files": "9",
     }
-    flags = ["proxy-protocol", "no-length", "follow-links", "hidden"]
+    flags = ["proxy-protocol", "chunked", "show-hidden", "inline", "precompressed", "request-id"]
     options = [word for name, text in given.items() for word in (f"--{name}", text)]
-    assert main(["serve", str(tmp_path), *options, *(f"--{name}" for name in flags), "--no-tls-self-signed"]) == 0
-    expected = {"path": str(tmp_path)} | given | dict.fromkeys(flags, "true") | {"tls-self-signed": "false"}
+    assert (
+        main(
+            [
+                "serve",
+                str(tmp_path),
+                *options,
+                *(f"--{name}" for name in flags),
+                "--no-tls-self-signed",
+                "--no-follow-symlinks",
+            ]
+        )
+        == 0
+    )
+    expected = (
+        {"path": str(tmp_path)}
+        | given
+        | dict.fromkeys(flags, "true")
+        | dict.fromkeys(("tls-self-signed", "follow-symlinks"), "false")
+    )
     assert expected.keys() == {setting.name for setting in SETTINGS}
     assert served == [read_settings(expected)]
 
@@ -88,22 +127,22 @@ def test_the_command_line_comes_before_the_environment_and_that_before_the_file(
     served: list[Settings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "freight.toml"
-    file.write_text("port = 1\nqueue = 1\ndrain = 1\n")
+    file.write_text("port = 1\nqueue-size = 1\nshutdown-timeout = 1\n")
     monkeypatch.setenv("FREIGHT_CONFIG", str(file))
     monkeypatch.setenv("FREIGHT_PORT", "2")
-    monkeypatch.setenv("FREIGHT_QUEUE", "2")
+    monkeypatch.setenv("FREIGHT_QUEUE_SIZE", "2")
     assert main(["serve", "--port", "3"]) == 0
-    assert served == [read_settings({"port": "3", "queue": "2", "drain": "1"})]
+    assert served == [read_settings({"port": "3", "queue-size": "2", "shutdown-timeout": "1"})]
 
 
-@pytest.mark.parametrize("setting", [row for row in SETTINGS if row.kind is Kind.FLAG], ids=lambda row: row.name)
-def test_a_flag_that_is_on_elsewhere_is_switched_off(
+@pytest.mark.parametrize("setting", [row for row in SETTINGS if row.kind is SettingType.FLAG], ids=lambda row: row.name)
+def test_a_flag_that_is_on_elsewhere_can_be_turned_off(
     setting: Setting, served: list[Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(setting.variable, "true")
     assert main(["serve"]) == 0
     assert main(["serve", setting.off_option]) == 0
-    assert served == [read_settings({setting.name: "true"}), read_settings({})]
+    assert served == [read_settings({setting.name: "true"}), read_settings({setting.name: "false"})]
 
 
 @pytest.mark.parametrize(
@@ -147,9 +186,9 @@ def test_a_command_comes_before_a_path_of_its_name(
 def test_a_sample_is_made_and_served_where_no_path_is_given(
     served: list[Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is made once, and shown as briefly as it can be written."""
+    """It is made once, and its path is printed in its shortest form."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("freight.cli.SAMPLE_BYTES", 6400)
+    monkeypatch.setattr("freight.cli.make_sample.SAMPLE_BYTES", 6400)
     words = ["serve", "--sample", str(tmp_path / "sample.csv"), "--port", "0"]
     assert main(words) == 0
     assert verify((tmp_path / "sample.csv").read_bytes(), 0)
@@ -192,41 +231,41 @@ def test_proxies_are_given_one_by_one_or_together(served: list[Settings]) -> Non
     assert served == [read_settings({"trusted-proxy": "10.0.0.0/8,::1,192.168.1.1"})]
 
 
-def test_a_server_can_read_the_file_anew(
+def test_a_server_can_read_the_file_again(
     monkeypatch: pytest.MonkeyPatch, served: list[Settings], tmp_path: Path
 ) -> None:
     file = tmp_path / "freight.toml"
-    file.write_text("queue = 1\n")
+    file.write_text("queue-size = 1\n")
     read: list[Settings] = []
 
     def run(settings: Settings, warnings: Sequence[str], reread: Reread) -> int:
-        file.write_text("queue = 2\nport = 2\n")
+        file.write_text("queue-size = 2\nport = 2\n")
         read.extend([settings, reread().settings])
-        file.write_text("queue = many\n")
+        file.write_text("queue-size = 'many'\n")
         reread()
         return 0
 
     monkeypatch.setattr(sys.modules["freight.app"], "run", run)
     assert main(["serve", "--config", str(file), "--port", "1"]) == 2
-    assert read == [read_settings({"queue": "1", "port": "1"}), read_settings({"queue": "2", "port": "1"})]
+    assert read == [read_settings({"queue-size": "1", "port": "1"}), read_settings({"queue-size": "2", "port": "1"})]
 
 
-def test_what_is_ignored_is_said_and_does_not_keep_a_server_from_starting(
+def test_an_ignored_variable_is_a_warning_and_the_server_starts(
     served: list[Settings], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By ``serve`` in its log, in the format that it has."""
-    told: list[str] = []
+    """``serve`` writes the warning to its log, ``settings`` to standard error."""
+    logged: list[str] = []
 
     def run(settings: Settings, warnings: Sequence[str], reread: Reread) -> int:
-        told.extend(warnings)
+        logged.extend(warnings)
         return 0
 
     monkeypatch.setattr(sys.modules["freight.app"], "run", run)
     monkeypatch.setenv("FREIGHT_SERVICE_HOST", "10.3.2.1")
     assert main(["serve"]) == 0
-    assert told == ["ignoring FREIGHT_SERVICE_HOST: there is no such setting"]
+    assert logged == ["ignoring FREIGHT_SERVICE_HOST: there is no such setting"]
     assert main(["settings", "--check"]) == 0
-    assert capsys.readouterr() == ("ok\n", f"freight: {told[0]}\n")
+    assert capsys.readouterr() == ("ok\n", f"freight: {logged[0]}\n")
 
 
 def test_settings_shows_value_origin_and_meaning_within_80_columns(
@@ -234,17 +273,17 @@ def test_settings_shows_value_origin_and_meaning_within_80_columns(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("freight.toml").write_text('\n\nmemory = 20_000_000\ntrusted-proxy = ["10.0.0.0/8", "fd00::/8"]\n')
-    monkeypatch.setenv("FREIGHT_DRAIN", "500ms")
-    assert main(["settings", "/srv", "--config", "freight.toml", "--no-hidden"]) == 0
+    monkeypatch.setenv("FREIGHT_SHUTDOWN_TIMEOUT", "500ms")
+    assert main(["settings", "/srv", "--config", "freight.toml", "--no-show-hidden"]) == 0
     lines = capsys.readouterr().out.splitlines()
     heads = [line.split() for line in lines if not line.startswith(" ")]
     assert [head[0] for head in heads] == [setting.name for setting in SETTINGS]
     shown = {head[0]: tuple(head[1:]) for head in heads}
     assert shown["path"] == ("/srv", "PATH")
-    assert shown["memory"] == ("20MB", "freight.toml:3")
-    assert shown["trusted-proxy"] == ("10.0.0.0/8,fd00::/8", "freight.toml:4")
-    assert shown["drain"] == ("500ms", "FREIGHT_DRAIN")
-    assert shown["hidden"] == ("false", "--no-hidden")
+    assert shown["memory"] == ("20MB", "freight.toml")
+    assert shown["trusted-proxy"] == ("10.0.0.0/8,fd00::/8", "freight.toml")
+    assert shown["shutdown-timeout"] == ("500ms", "FREIGHT_SHUTDOWN_TIMEOUT")
+    assert shown["show-hidden"] == ("false", "--no-show-hidden")
     assert shown["port"] == ("8080", "default")
     assert max(map(len, lines)) <= 80
     assert len({found.end() for line in lines if (found := re.match(r"\S+ +\S+ +", line))}) == 1
@@ -252,18 +291,18 @@ def test_settings_shows_value_origin_and_meaning_within_80_columns(
     assert all(setting.help in text for setting in SETTINGS)
 
 
-def test_settings_as_json_has_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("FREIGHT_RATE", "10MB")
-    assert main(["settings", "--json", "--per-client", "4"]) == 0
+def test_settings_prints_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FREIGHT_RATE_LIMIT", "10MB")
+    assert main(["settings", "--json", "--max-per-client", "4"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert list(shown) == [setting.name for setting in SETTINGS]
-    (rate,) = (setting for setting in SETTINGS if setting.name == "rate")
-    assert shown["rate"] == {"value": "10MB/s", "origin": "FREIGHT_RATE", "live": True, "help": rate.help}
-    assert (shown["per-client"]["value"], shown["per-client"]["origin"]) == ("4", "--per-client")
+    (rate,) = (setting for setting in SETTINGS if setting.name == "rate-limit")
+    assert shown["rate-limit"] == {"value": "10MB/s", "origin": "FREIGHT_RATE_LIMIT", "live": True, "help": rate.help}
+    assert (shown["max-per-client"]["value"], shown["max-per-client"]["origin"]) == ("4", "--max-per-client")
     read_settings({name: row["value"] for name, row in shown.items()})
 
 
-def test_a_check_of_settings_finds_all_that_serve_would_refuse(
+def test_a_check_of_settings_finds_every_error_that_serve_would_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -275,19 +314,19 @@ def test_a_check_of_settings_finds_all_that_serve_would_refuse(
     out, err = capsys.readouterr()
     assert out == ""
     assert [line.split(";")[0].split(": ")[1:3] for line in err.splitlines()] == [
-        ["freight.toml:1", "memory"],
+        ["freight.toml", "memory"],
         ["PATH", "cannot serve nothere"],
         ["FREIGHT_MEMORY", "1KiB is too little"],
         ["--tls-key", "cannot read none.pem"],
-        ["freight.toml:2", "host"],
+        ["freight.toml", "host"],
         ["--admin", "192.0.2.77 is not an address of this machine"],
     ]
 
 
-def test_a_check_of_settings_does_not_mind_a_server_that_has_the_port(
+def test_a_check_of_settings_ignores_and_leaves_alone_a_server_on_its_port(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is for a look at a file before a reload or a restart; and the one that listens does not notice."""
+    """The command checks a file before a reload or a restart, while the server runs."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         taken.setblocking(False)
         port = str(taken.getsockname()[1])
@@ -305,11 +344,11 @@ def test_a_check_of_settings_does_not_mind_a_server_that_has_the_port(
         (["--tls-cert", "/none", "--tls-key", "/none"], "--tls-cert: cannot read /none"),
         (["--tls-cert", "/none"], "--tls-cert: needs --tls-key too"),
         (["--host", "no such host"], "--host: 'no such host' is neither an address nor a known name"),
-        (["--agent", "192.0.2.77:1"], "--agent: 192.0.2.77 is not an address of this machine"),
-        (["--queue", "many"], "--queue: 'many' is not a whole number"),
+        (["--haproxy-agent", "192.0.2.77:1"], "--haproxy-agent: 192.0.2.77 is not an address of this machine"),
+        (["--queue-size", "many"], "--queue-size: 'many' is not a whole number"),
     ],
 )
-def test_what_a_check_says_is_what_serve_says(words: list[str], said: str) -> None:
+def test_a_check_prints_the_errors_of_serve(words: list[str], said: str) -> None:
     checked = run_python("-m", "freight", "settings", "--check", *words)
     served = run_python("-m", "freight", "serve", "--port", "0", *words)
     assert (checked.returncode, served.returncode) == (2, 2)
@@ -317,7 +356,7 @@ def test_what_a_check_says_is_what_serve_says(words: list[str], said: str) -> No
     assert served.stderr.startswith(checked.stderr.rstrip("\n"))
 
 
-def test_settings_shows_a_value_on_its_line_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_settings_shows_any_value_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["settings", "a\nport  1  \udcff\x1b[2J"]) == 0
     assert r"'a\nport  1  \udcff\x1b[2J'  PATH" in capsys.readouterr().out
 
@@ -331,16 +370,16 @@ def test_the_exit_status_is_the_servers(served: list[Settings], monkeypatch: pyt
     ("error", "status", "line"),
     [
         (
-            Unservable("sockets were passed, but none for files"),
+            ConfigurationError("sockets were passed, but none for files"),
             2,
             "freight: sockets were passed, but none for files\n",
         ),
-        (Unservable("80 is taken", "port"), 2, "freight: --port: 80 is taken\n"),
+        (ConfigurationError("80 is taken", "port"), 2, "freight: --port: 80 is taken\n"),
         (OSError(28, "No space left on device", "/x"), 1, "freight: /x: No space left on device\n"),
         (KeyboardInterrupt(), 130, "\n"),
     ],
 )
-def test_what_ends_a_command_is_one_line_and_a_status(
+def test_a_failure_is_one_line_and_a_status(
     error: BaseException,
     status: int,
     line: str,
@@ -360,8 +399,8 @@ def test_what_ends_a_command_is_one_line_and_a_status(
     ("arguments", "said"),
     [
         (["serve", "--port", "70000"], "freight: --port: must be at most 65535"),
-        (["serve", "--per-client", "0"], "freight: --per-client: must be at least 1 or none"),
-        (["serve", "--drain", "-3s"], "freight: --drain: '-3s' is not a time"),
+        (["serve", "--max-per-client", "0"], "freight: --max-per-client: must be at least 1 or none"),
+        (["serve", "--shutdown-timeout", "-3s"], "freight: --shutdown-timeout: '-3s' is not a time"),
         (["serve", "--trusted-proxy", "a", "--trusted-proxy", "::1"], "freight: --trusted-proxy: 'a' is not an addr"),
         (["serve", ""], "freight: PATH: must not be empty"),
         (["serve", "--admin", "127.0.0.1:8080"], "freight: --admin: 127.0.0.1:8080 is where files are served"),
@@ -371,6 +410,7 @@ def test_what_ends_a_command_is_one_line_and_a_status(
         (["serve", "--port"], "freight: --port: needs a value"),
         (["serve", "--log-format", "xml"], "freight: --log-format: 'xml' is not one of"),
         (["serve", "--colour"], "freight: --colour: no such option (see freight serve --help)"),
+        (["serve", "--length"], "freight: --length: no such option; did you mean --no-chunked?"),
         (["serve", "--memmory", "1"], "freight: --memmory: no such option; did you mean --memory?"),
         (["serve", "--threads", "4"], "freight: --threads: no such option; did you mean --workers?"),
         (["serve", "--bidn", "::"], "freight: --bidn: no such option; did you mean --host?"),
@@ -382,9 +422,9 @@ def test_what_ends_a_command_is_one_line_and_a_status(
         (["serve", "--bind", "::1", "--port", "x"], "freight: --port: 'x' is not a whole number"),
         (["serve", "--bind", "127.0.0.1:80"], "freight: --bind: '127.0.0.1:80' has a port; write --host 127.0.0.1"),
         (["plan", "64MiB"], "'64MiB' is not a number of clients; write --memory 64MiB"),
-        (["sample"], "freight: FILE: is missing (see freight sample --help)"),
-        (["sample", "x.csv", "--size", "10Q"], "freight: --size: '10Q' has no unit of size"),
-        (["sample", "x.csv", "--size", "0"], "a sample has from 1 byte"),
+        (["make-sample"], "freight: FILE: is missing (see freight make-sample --help)"),
+        (["make-sample", "x.csv", "--size", "10Q"], "freight: --size: '10Q' has no unit of size"),
+        (["make-sample", "x.csv", "--size", "0"], "a sample has from 1 byte"),
         (["bogus"], "freight: 'bogus': no such command, and no file or directory has that name (see freight --help)"),
         (["srve"], "'srve': no such command; did you mean \"freight serve\"?"),
         (["status"], 'did you mean "freight top"?'),
@@ -406,9 +446,67 @@ def test_a_mistake_is_one_clear_line_and_status_2(
     assert served == []
 
 
+FORMER_NAMES = {
+    "per-client-rate": "client-rate-limit",
+    "drain-delay": "shutdown-delay",
+    "follow-links": "follow-symlinks",
+    "no-length": "chunked",
+    "max-wait": "queue-timeout",
+    "per-client": "max-per-client",
+    "queue": "queue-size",
+    "drain": "shutdown-timeout",
+    "hidden": "show-hidden",
+    "agent": "haproxy-agent",
+    "rate": "rate-limit",
+}
+
+
+@pytest.mark.parametrize("command", ["serve", "settings"])
+@pytest.mark.parametrize("former", FORMER_NAMES)
+def test_the_former_name_of_an_option_leads_to_the_new_one(
+    former: str, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, f"--{former}", "1"]) == 2
+    new = FORMER_NAMES[former]
+    assert capsys.readouterr().err.startswith(f"freight: --{former}: no such option; did you mean --{new}? (")
+
+
+@pytest.mark.parametrize("former", ["hidden", "follow-links"])
+def test_the_former_name_that_turned_a_flag_off_leads_to_the_new_one(
+    former: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", f"--no-{former}"]) == 2
+    assert f"did you mean --no-{FORMER_NAMES[former]}?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("former", "new"), [("stamp", "sync-mtimes"), ("sample", "make-sample")])
+def test_the_former_name_of_a_command_leads_to_the_new_one(
+    former: str, new: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([former]) == 2
+    assert f'did you mean "freight {new}"?' in capsys.readouterr().err
+
+
+def test_a_server_imports_no_other_command() -> None:
+    script = "import sys; from freight.cli.main import main; main(['serve', '--help']); print('loaded', *sys.modules)"
+    loaded = run_python("-c", script).stdout.splitlines()[-1].split()
+    assert "freight.cli.serve" in loaded
+    others = {
+        "freight.cli.key",
+        "freight.cli.sign",
+        "freight.cli.rules",
+        "freight.config.rules",
+        "freight.http.rules",
+        "freight.cli.settings",
+        "freight.cli.completion",
+        "freight.cli.make_sample",
+    }
+    assert not {name for name in loaded if name.startswith("freight.tools.") or name in others}
+
+
 @pytest.mark.parametrize("columns", [60, 80, 200])
 @pytest.mark.parametrize("command", ["serve", "settings"])
-def test_the_manual_has_every_setting_with_its_default_and_whole_text(
+def test_the_manual_has_the_text_and_default_of_every_setting(
     command: str, columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
@@ -417,17 +515,17 @@ def test_the_manual_has_every_setting_with_its_default_and_whole_text(
     manual = " ".join(printed.split())
     for setting in SETTINGS:
         assert setting.option in manual
-        default = "" if setting.kind is Kind.FLAG else f" [default: {setting.default}]"
+        default = {"true": " [default: on]", "false": ""}.get(setting.default, f" [default: {setting.default}]")
         assert setting.help + default in manual
         for alias in (setting.short, *setting.aliases):
             assert alias in manual
     assert "--config FILE" in manual
-    assert 'FREIGHT_MAX_WAIT=1m max-wait = "1m"' in manual
+    assert 'FREIGHT_QUEUE_TIMEOUT=1m queue-timeout = "1m"' in manual
     assert "Examples:" in manual
     assert max(map(len, printed.splitlines())) <= max(columns, 80)
 
 
-def test_the_manual_has_each_option_under_its_heading(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_manual_lists_each_option_under_its_heading(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
     headings = [line[:-1] for line in lines if re.fullmatch(r"[A-Z].*:", line)]
@@ -438,13 +536,13 @@ def test_the_manual_has_each_option_under_its_heading(capsys: pytest.CaptureFixt
             under = line[:-1]
         elif found := re.match(r"  (?:-\w, )?(--[\w-]+)", line):
             shown[found[1]] = under
-    assert {row.option: row.group for row in SETTINGS if row.kind is not Kind.PATH}.items() <= shown.items()
+    assert {row.option: row.group for row in SETTINGS if row.kind is not SettingType.PATH}.items() <= shown.items()
 
 
-def test_an_interpreter_that_cannot_be_started_again_is_a_warning(
+def test_an_interpreter_that_cannot_start_again_is_a_warning(
     served: list[Settings], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It serves all the same, with the allocator that it has."""
+    """The server starts with the allocator that it has."""
     monkeypatch.delenv("PYTHONMALLOC", raising=False)
     for variable in ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES"):
         monkeypatch.setenv(variable, os.environ.get(variable, ""))
@@ -459,12 +557,33 @@ def test_an_interpreter_that_cannot_be_started_again_is_a_warning(
     assert err.count("\n") == 1
 
 
-def test_a_bare_command_shows_the_manual_and_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interpreter_with_a_chosen_allocator_does_not_start_again(
+    served: list[Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONMALLOC", "pymalloc")
+    monkeypatch.setattr(sys, "argv", ["freight", "serve", "."])
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("it starts again"))
+    assert main() == 0
+    assert served == [read_settings({})]
+
+
+def test_asyncio_without_ssl_has_no_tls_and_ssl_can_be_imported_later() -> None:
+    script = """
+from freight.cli.start_up import asyncio_without_ssl
+with asyncio_without_ssl():
+    import asyncio.base_events
+import ssl
+print(asyncio.base_events.ssl, hasattr(ssl, "SSLContext"))
+"""
+    assert run_python("-c", script).stdout == "None True\n"
+
+
+def test_a_bare_command_prints_the_manual_and_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "Exit status:" in capsys.readouterr().err
 
 
-def test_the_version_is_the_packages() -> None:
+def test_the_version_is_that_of_the_package() -> None:
     run = run_python("-m", "freight", "--version")
     assert (run.returncode, run.stdout, run.stderr) == (0, f"freight {freight.__version__}\n", "")
 
@@ -476,16 +595,17 @@ def test_the_version_is_the_packages() -> None:
         ["settings", "--trusted-proxy", "none"],
     ],
 )
-def test_the_command_line_alone_loads_neither_the_loop_nor_the_parser(arguments: list[str]) -> None:
-    script = f"import sys; from freight.cli import main; main({arguments!r}); print('loaded', *sys.modules)"
+def test_the_command_line_alone_imports_neither_the_loop_nor_the_parser(arguments: list[str]) -> None:
+    script = f"import sys; from freight.cli.main import main; main({arguments!r}); print('loaded', *sys.modules)"
     run = run_python("-c", script)
     loaded = set(run.stdout.splitlines()[-1].split())
-    assert "freight.settings" in loaded
+    assert "freight.cli.main" in loaded
     heavy = {"asyncio", "httptools", "ssl", "socket", "tomllib", "difflib", "matplotlib"}
-    assert not (heavy | {"freight.sample", "freight.check"}) & loaded
-    assert {name for name in loaded if name.startswith("freight.lab.")} == {"freight.lab.command"}
-    assert {name for name in loaded if name.startswith("freight.stamp.")} == {"freight.stamp.command"}
-    assert not {"rich", "http.client", "freight.plan.reckon", "freight.top.ask", "freight.top.terminal"} & loaded
+    assert not (heavy | {"freight.tools.sample", "freight.cli.check"}) & loaded
+    assert {name for name in loaded if name.startswith("freight.tools.lab.")} <= {"freight.tools.lab.command"}
+    assert {name for name in loaded if name.startswith("freight.tools.stamp.")} <= {"freight.tools.stamp.command"}
+    ours = {"freight.tools.plan.capacity", "freight.tools.top.fetch", "freight.tools.top.terminal"}
+    assert not ({"rich", "http.client"} | ours) & loaded
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -498,22 +618,24 @@ def test_completion_prints_a_script_for_the_shell(shell: str, capsys: pytest.Cap
     ("typed", "offered"),
     [
         ("serve --me", "plain,--memory"),
-        ("serve --no-hid", "plain,--no-hidden"),
-        ("serve --le", "plain,--length"),
+        ("serve --no-sh", "plain,--no-show-hidden"),
+        ("serve --no-ch", "plain,--no-chunked"),
         ("serve --conf", "plain,--config"),
         ("serve --log-format j", "plain,json"),
         ("lab --scenario stal", "plain,stalled"),
-        ("settings --per-client-", "plain,--per-client-rate"),
+        ("settings --client-", "plain,--client-rate-limit"),
         ("plan --cl", "plain,--clients"),
         ("top --on", "plain,--once"),
-        ("serve --ag", "plain,--agent"),
+        ("rules --jso", "plain,--json"),
+        ("serve --index index.html-", "plain,index.html-only"),
+        ("serve --hap", "plain,--haproxy-agent"),
         ("serve --sam", "plain,--sample"),
         ("ser", "plain,serve"),
         ("hug", "file,hug"),
         ("huge.csv --po", "plain,--port"),
         ("-p 80 --hos", "plain,--host"),
         ("serve hug", "file,hug"),
-        ("stamp --wr", "plain,--write"),
+        ("sync-mtimes --wr", "plain,--write"),
     ],
 )
 def test_completion_knows_the_options(
@@ -528,32 +650,32 @@ def test_completion_knows_the_options(
     assert offered in capsys.readouterr().out.splitlines()
 
 
-def test_sample_makes_a_file_says_so_and_draws_no_bar_off_a_terminal(
+def test_make_sample_prints_the_file_and_draws_no_bar_without_a_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "s.csv"
-    assert main(["sample", str(path), "--size", "6400B"]) == 0
+    assert main(["make-sample", str(path), "--size", "6400B"]) == 0
     assert verify(path.read_bytes(), 0)
     assert capsys.readouterr() == (f"{path}: 6.40kB, 100 lines\n", "")
 
 
-def test_sample_refuses_to_overwrite_without_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_make_sample_overwrites_only_with_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "s.csv"
     path.write_bytes(b"precious")
-    assert main(["sample", str(path), "--size", "64B"]) == 2
+    assert main(["make-sample", str(path), "--size", "64B"]) == 2
     assert capsys.readouterr().err == f"freight: {path}: exists; use --force to replace it\n"
     assert path.read_bytes() == b"precious"
-    assert main(["sample", str(path), "--size", "64B", "--force"]) == 0
+    assert main(["make-sample", str(path), "--size", "64B", "--force"]) == 0
     assert path.stat().st_size == 64
 
 
-def test_sample_check_tells_a_true_file_from_a_damaged_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_make_sample_finds_a_damaged_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "s.csv"
-    assert main(["sample", str(path), "--size", "64kB"]) == 0
-    assert main(["sample", str(path), "--check"]) == 0
+    assert main(["make-sample", str(path), "--size", "64kB"]) == 0
+    assert main(["make-sample", str(path), "--check"]) == 0
     with path.open("r+b") as file:
         file.write(b"?")
-    assert main(["sample", str(path), "--check"]) == 1
+    assert main(["make-sample", str(path), "--check"]) == 1
     assert capsys.readouterr().err == (
         f"freight: {path}: not a freight sample, or damaged in the 1,000,000 bytes from offset 0\n"
     )

@@ -1,4 +1,4 @@
-"""What is deployed beside a server: Grafana's dashboard and Prometheus's rules ask for what a running server says."""
+"""Grafana's dashboard and Prometheus's alert rules use metrics that a running server has."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from serving import Served, find_program
+from support.processes import run
+from support.servers import Serve, find_program
 
 ROOT = Path(__file__).resolve().parent.parent
-KEPT = ROOT / "src" / "freight" / "deploy"
-BOARD = KEPT / "grafana" / "freight.json"
-RULES = KEPT / "prometheus" / "freight.rules.yml"
+DEPLOY = ROOT / "src" / "freight" / "tools" / "deploy"
+BOARD = DEPLOY / "grafana" / "freight.json"
+RULES = DEPLOY / "prometheus" / "freight.rules.yml"
 METRIC = re.compile(r"\bfreight_\w+")
 LABELS = re.compile(r"\{([^{}]*)\}")
-
-Serve = Callable[..., Served]
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +32,14 @@ def board() -> dict[str, Any]:
 
 @pytest.fixture
 def scraped(tmp_path: Path, serve: Serve) -> str:
-    """The metrics of a running server. It has workers, so that it has every metric there is."""
+    """Return the metrics of a running server. With workers it has every metric."""
     (tmp_path / "file").write_bytes(b"x")
     text: str = serve(tmp_path, "--workers", "2", admin=True).ask_admin("/metrics").content.decode()
     return text
 
 
 def strings(value: Any) -> Iterator[str]:
-    """All texts in a value of JSON."""
+    """Yield all strings in a JSON value."""
     match value:
         case str():
             yield value
@@ -52,30 +51,29 @@ def strings(value: Any) -> Iterator[str]:
                 yield from strings(each)
 
 
-def test_every_metric_that_is_asked_for_is_there(board: dict[str, Any], scraped: str) -> None:
-    there = set(re.findall(r"^(freight_\w+)", scraped, re.MULTILINE))
+def test_every_metric_in_use_exists(board: dict[str, Any], scraped: str) -> None:
+    existing = set(re.findall(r"^(freight_\w+)", scraped, re.MULTILINE))
     for text in ("\n".join(strings(board)), RULES.read_text(encoding="utf-8")):
-        asked = set(METRIC.findall(text))
-        assert len(asked) > 8
-        assert asked <= there
+        used = set(METRIC.findall(text))
+        assert len(used) > 8
+        assert used <= existing
 
 
-def test_every_reason_that_is_asked_for_is_one(scraped: str) -> None:
+def test_every_reason_in_the_rules_exists(scraped: str) -> None:
     reasons = set(re.findall(r'freight_transfers_aborted_total\{reason="([\w-]+)"\}', scraped))
-    asked = re.findall(r'reason=~?"([^"]+)"', RULES.read_text(encoding="utf-8"))
-    assert len(asked) >= 3
-    for pattern in asked:
+    used = re.findall(r'reason=~?"([^"]+)"', RULES.read_text(encoding="utf-8"))
+    assert len(used) >= 3
+    for pattern in used:
         assert set(pattern.split("|")) <= reasons
 
 
-def test_what_can_be_alarming_is_in_the_rules_and_on_the_board(board: dict[str, Any], scraped: str) -> None:
-    """Every metric of the server but those that only say what it is."""
-    there = set(re.findall(r"^(freight_\w+)", scraped, re.MULTILINE)) - {"freight_transfers_running"}
-    there -= {"freight_gate_express_running", "freight_start_time_seconds"}
-    assert there <= set(METRIC.findall("\n".join(strings(board))))
+def test_the_dashboard_shows_every_metric_but_three(board: dict[str, Any], scraped: str) -> None:
+    existing = set(re.findall(r"^(freight_\w+)", scraped, re.MULTILINE)) - {"freight_transfers_running"}
+    existing -= {"freight_admission_express_running", "freight_start_time_seconds"}
+    assert existing <= set(METRIC.findall("\n".join(strings(board))))
 
 
-def test_panels_have_ids_of_their_own_and_none_covers_another(board: dict[str, Any]) -> None:
+def test_panels_have_unique_ids_and_do_not_overlap(board: dict[str, Any]) -> None:
     panels = board["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels) >= 10
     places = [panel["gridPos"] for panel in panels]
@@ -87,9 +85,9 @@ def test_panels_have_ids_of_their_own_and_none_covers_another(board: dict[str, A
         assert apart_x or apart_y
 
 
-def test_every_query_is_of_the_chosen_source_and_of_the_chosen_instances(board: dict[str, Any]) -> None:
+def test_every_query_uses_the_chosen_source_and_the_chosen_instances(board: dict[str, Any]) -> None:
     assert [variable["name"] for variable in board["templating"]["list"]] == ["datasource", "instance"]
-    assert board["id"] is None  # Grafana gives it one
+    assert board["id"] is None  # Grafana assigns it at the import
     for panel in board["panels"]:
         assert panel["title"] and panel["description"] and panel["fieldConfig"]["defaults"]["unit"]
         assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
@@ -106,11 +104,11 @@ def test_no_panel_has_two_units(board: dict[str, Any]) -> None:
         if panel["type"] == "timeseries":
             rates = {re.search(r"\brate\(freight_(?!time_)", target["expr"]) is not None for target in panel["targets"]}
             assert len(rates) == 1, panel["title"]
-            # A second per second is a number of downloads; any other rate has a unit that says so.
+            # Seconds per second are a number of downloads. Every other rate has a unit of a rate.
             assert (panel["fieldConfig"]["defaults"]["unit"] in ("Bps", "ops", "reqps")) == rates.pop(), panel["title"]
 
 
-def test_totals_of_all_servers_stand_first_and_each_server_has_a_link_to_its_admin_page(board: dict[str, Any]) -> None:
+def test_totals_of_all_servers_come_first_and_each_server_has_a_link_to_its_admin_page(board: dict[str, Any]) -> None:
     for panel in board["panels"]:
         by_kind = {"stat": 0, "table": 1, "timeseries": 2}
         assert panel["type"] in by_kind
@@ -142,36 +140,38 @@ def test_every_alert_has_a_severity_and_says_what_to_do() -> None:
 
 def promtool(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [find_program("promtool") or "promtool", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    return run(*command, cwd=cwd)
 
 
 def expressions(board: dict[str, Any]) -> list[str]:
-    """Every query of the dashboard, as Grafana sends it for all instances and a range of 5 minutes."""
-    asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
-    asked += [marks["expr"] for marks in board["annotations"]["list"] if "expr" in marks]
-    return [each.replace("$instance", ".*").replace("$__rate_interval", "5m") for each in asked]
+    """Return every query of the dashboard, as Grafana sends it for all instances and a range of 5 minutes."""
+    queries = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    queries += [marks["expr"] for marks in board["annotations"]["list"] if "expr" in marks]
+    return [each.replace("$instance", ".*").replace("$__rate_interval", "5m") for each in queries]
 
 
 @pytest.mark.needs("promtool")
-def test_prometheus_takes_every_query_of_the_dashboard(board: dict[str, Any], tmp_path: Path) -> None:
-    asked = expressions(board)
-    assert len(asked) > 30
-    rules = [{"record": f"freight:query_{number}", "expr": expr} for number, expr in enumerate(asked)]
-    # A file of YAML may be JSON.
-    (tmp_path / "asked.yml").write_text(json.dumps({"groups": [{"name": "asked", "rules": rules}]}), encoding="utf-8")
-    checked = promtool("check", "rules", "asked.yml", cwd=tmp_path)
+def test_prometheus_accepts_every_query_of_the_dashboard(board: dict[str, Any], tmp_path: Path) -> None:
+    queries = expressions(board)
+    assert len(queries) > 30
+    rules = [{"record": f"freight:query_{number}", "expr": expr} for number, expr in enumerate(queries)]
+    # JSON is valid YAML.
+    text = json.dumps({"groups": [{"name": "queries", "rules": rules}]})
+    (tmp_path / "queries.yml").write_text(text, encoding="utf-8")
+    checked = promtool("check", "rules", "queries.yml", cwd=tmp_path)
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert f"{len(asked)} rules found" in checked.stdout
+    assert f"{len(queries)} rules found" in checked.stdout
 
 
 @pytest.mark.needs("promtool")
 @pytest.mark.parametrize("servers", [1, 3])
-def test_a_total_is_drawn_beside_several_servers_and_not_beside_one(
+def test_a_total_is_drawn_for_several_servers_and_not_for_one(
     board: dict[str, Any], tmp_path: Path, servers: int
 ) -> None:
-    """The sum over all of them; for one server it would be the same line twice."""
-    (running,) = (expr for expr in expressions(board) if "sum(freight_gate_running" in expr and "count(" in expr)
-    series = [{"series": f'freight_gate_running{{instance="{name}"}}', "values": "7x5"} for name in "abc"[:servers]]
+    """For one server the total would be the same line twice."""
+    (running,) = (expr for expr in expressions(board) if "sum(freight_admission_running" in expr and "count(" in expr)
+    names = "abc"[:servers]
+    series = [{"series": f'freight_admission_running{{instance="{name}"}}', "values": "7x5"} for name in names]
     expected = [] if servers == 1 else [{"labels": "{}", "value": 7 * servers}]
     case = {"expr": running, "eval_time": "3m", "exp_samples": expected}
     test = {"interval": "1m", "input_series": series, "promql_expr_test": [case]}
@@ -181,7 +181,7 @@ def test_a_total_is_drawn_beside_several_servers_and_not_beside_one(
 
 
 @pytest.mark.needs("promtool")
-def test_prometheus_takes_the_rules_and_each_fires_where_it_is_due(tmp_path: Path) -> None:
+def test_prometheus_accepts_the_rules_and_they_pass_their_tests(tmp_path: Path) -> None:
     checked = promtool("check", "rules", RULES.name, cwd=RULES.parent)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     tested = promtool("test", "rules", "freight.test.yml", cwd=RULES.parent)
@@ -193,7 +193,7 @@ def test_prometheus_takes_the_rules_and_each_fires_where_it_is_due(tmp_path: Pat
     ("threshold", "another"),
     [
         ("> 0.9 * freight_memory_budget_bytes", "> 1.9 * freight_memory_budget_bytes"),
-        ("and freight_gate_waiting > 0", ""),
+        ("and freight_admission_waiting > 0", ""),
         ("oldest_wait_seconds > 20", "oldest_wait_seconds > 2"),
         ("> 0.2 * sum", "> 0.05 * sum"),
         ('reason=~"error|short-read"', 'reason=~"peer-gone"'),
@@ -201,7 +201,7 @@ def test_prometheus_takes_the_rules_and_each_fires_where_it_is_due(tmp_path: Pat
         ("increase(freight_workers_restarts_total[10m]) > 0", "freight_workers_restarts_total > 0"),
     ],
 )
-def test_a_rule_that_is_changed_is_seen_by_its_test(tmp_path: Path, threshold: str, another: str) -> None:
+def test_the_tests_of_the_rules_fail_after_a_change_of_a_rule(tmp_path: Path, threshold: str, another: str) -> None:
     text = RULES.read_text(encoding="utf-8")
     assert threshold in text
     (tmp_path / RULES.name).write_text(text.replace(threshold, another), encoding="utf-8")
@@ -210,8 +210,8 @@ def test_a_rule_that_is_changed_is_seen_by_its_test(tmp_path: Path, threshold: s
 
 
 @pytest.mark.needs("promtool")
-def test_prometheus_finds_no_fault_with_what_a_server_says(scraped: str) -> None:
+def test_prometheus_accepts_the_metrics_of_a_server(scraped: str) -> None:
     command = [find_program("promtool") or "promtool", "check", "metrics"]
-    checked = subprocess.run(command, input=scraped, capture_output=True, text=True, timeout=60, check=False)
+    checked = run(*command, input=scraped)
     assert checked.returncode in (0, 3), checked.stderr  # 3: advice about names
     assert "error" not in checked.stderr

@@ -1,4 +1,4 @@
-"""The Dockerfile's steps build a server that answers its own health check; they are run here without a daemon."""
+"""The Dockerfile's steps build a server that answers its health check. The tests run the steps without a daemon."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ from pathlib import Path
 
 import pytest
 
-from freight.cli import main
-from freight.settings import SETTINGS
-from serving import until
+from freight.cli.main import main
+from freight.config.table import SETTINGS
+from support.processes import running
+from support.servers import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
-FAR = 240  # seconds for pip, which may have to fetch what it installs
+FETCH_SECONDS = 240  # for pip, which may fetch packages
 
-pytestmark = pytest.mark.timeout(2 * FAR)
+pytestmark = pytest.mark.timeout(2 * FETCH_SECONDS)
 
 
 def instructions() -> list[tuple[str, str]]:
-    """What the Dockerfile says, line by line: ``("FROM", "python:3.13-slim")``."""
+    """Return the Dockerfile's instructions, such as ``("FROM", "python:3.13-slim")``."""
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     return [(name, rest.strip()) for name, _, rest in (line.partition(" ") for line in lines)]
 
 
-def said(name: str) -> str:
-    """What an instruction that is there once says."""
+def instruction(name: str) -> str:
+    """Return the text of an instruction that occurs once."""
     (text,) = (text for found, text in instructions() if found == name)
     return text
 
@@ -46,13 +47,13 @@ def environment() -> dict[str, str]:
 
 
 def health_check() -> list[str]:
-    words: list[str] = json.loads(said("HEALTHCHECK").partition(" CMD ")[2])
+    words: list[str] = json.loads(instruction("HEALTHCHECK").partition(" CMD ")[2])
     return words
 
 
 @dataclass
 class Image:
-    """A virtual environment in the place of the image's Python, and a folder in the place of its files."""
+    """A virtual environment instead of the image's Python, and a folder instead of its file system."""
 
     files: Path
     bin: Path
@@ -61,7 +62,7 @@ class Image:
         return self.files / inside.lstrip("/")
 
     def environment(self, **more: str) -> dict[str, str]:
-        """As of a container: nothing of ours but what finds packages."""
+        """Return a container's environment: of ours only the variables that find packages."""
         kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))}
         return kept | {"PATH": f"{self.bin}:{os.defpath}", "HOME": str(self.files)} | more
 
@@ -76,19 +77,24 @@ class Image:
                 shutil.copy(ROOT / source, path)
 
     def run(self, text: str) -> None:
-        """A command of the shell; the absolute paths in it are those of what has been copied."""
+        """Run a shell command, with the path /src in it replaced by the copy."""
         moved = re.sub(r"(?<![\w.])/(?=src\b)", f"{self.files}/", text)
         done = subprocess.run(
-            ["sh", "-ec", moved], env=self.environment(), capture_output=True, text=True, timeout=FAR, check=False
+            ["sh", "-ec", moved],
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=FETCH_SECONDS,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    """What the instructions make, in their order."""
+    """Run the instructions in their order."""
     place = tmp_path_factory.mktemp("image")
-    subprocess.run([sys.executable, "-m", "venv", place / "python"], check=True, timeout=FAR)
+    subprocess.run([sys.executable, "-m", "venv", place / "python"], check=True, timeout=FETCH_SECONDS)
     made = Image(place / "files", place / "python" / "bin")
     for name, text in instructions():
         if name == "COPY":
@@ -100,7 +106,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 
 @dataclass
 class Container:
-    """What runs in it, where it is reached, and what it has said."""
+    """A running container: its environment, process and log."""
 
     environment: dict[str, str]
     process: subprocess.Popen[bytes]
@@ -119,7 +125,7 @@ class Container:
 
 @pytest.fixture
 def container(image: Image, tmp_path: Path) -> Iterator[Container]:
-    """The image's command in the image's environment, but for addresses that are free here and a folder of ours."""
+    """Run the image's command in its environment, but with free addresses and a folder of this test."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "file.bin").write_bytes(bytes(range(256)) * 4096)
     with socket.socket() as free:
@@ -129,26 +135,14 @@ def container(image: Image, tmp_path: Path) -> Iterator[Container]:
     assert places.keys() == environment().keys()
     around = image.environment(**places, FREIGHT_PORT="0")
     log = tmp_path / "log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            command(),
-            env=around,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        until(lambda: b" at http://" in log.read_bytes() or process.poll() is not None, "the line that it serves")
+    options = {"env": around, "stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
+    with log.open("wb") as out, running(command(), stdout=out, **options) as process:
+        wait_until(lambda: b" at http://" in log.read_bytes() or process.poll() is not None, "the line that it serves")
         yield Container(around, process, log)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=30)
 
 
 def command() -> list[str]:
-    words: list[str] = json.loads(said("ENTRYPOINT")) + json.loads(said("CMD"))
+    words: list[str] = json.loads(instruction("ENTRYPOINT")) + json.loads(instruction("CMD"))
     return words
 
 
@@ -181,19 +175,19 @@ def test_the_health_check_fails_while_the_process_does_not_answer(container: Con
     assert container.health() == 0
 
 
-def test_it_runs_as_nobody_in_particular_and_is_reached_from_outside() -> None:
-    assert re.fullmatch(r"python:3\.\d+-slim", said("FROM"))
-    user, group = said("USER").split(":")
+def test_it_runs_without_privileges_and_listens_on_all_addresses() -> None:
+    assert re.fullmatch(r"python:3\.\d+-slim", instruction("FROM"))
+    user, group = instruction("USER").split(":")
     assert int(user) >= 1000 and int(group) >= 1000
     settings = environment()
     assert settings.keys() <= {setting.variable for setting in SETTINGS}
     ports = {setting.name: setting.default for setting in SETTINGS}["port"], settings["FREIGHT_ADMIN"].split(":")[1]
-    assert said("EXPOSE").split() == list(ports)
+    assert instruction("EXPOSE").split() == list(ports)
     assert settings["FREIGHT_HOST"] == settings["FREIGHT_ADMIN"].split(":")[0] == "0.0.0.0"
 
 
-def test_the_context_has_what_is_copied_and_nothing_else() -> None:
-    """Everything is ignored but for the exceptions, so samples, .git and .venv are not sent to the daemon."""
+def test_the_build_context_has_exactly_the_copied_files() -> None:
+    """The first pattern ignores everything, so that samples, .git and .venv are not sent to the daemon."""
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     patterns = [line for line in lines if line and not line.startswith("#")]
     assert patterns[0] == "*"
@@ -202,14 +196,14 @@ def test_the_context_has_what_is_copied_and_nothing_else() -> None:
     assert all((ROOT / source).exists() for source in copied)
 
 
-def test_the_version_in_its_example_is_this_one() -> None:
+def test_its_example_has_the_current_version() -> None:
     from freight import __version__
 
     names = re.findall(r"freight:(\d[\w.]*)", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
     assert names and set(names) == {__version__}
 
 
-def test_in_a_compose_file_the_health_check_asks_where_each_node_has_its_admin_listener(
+def test_in_a_compose_file_the_health_check_uses_the_admin_listener_of_each_node(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import yaml

@@ -1,4 +1,4 @@
-"""The units that freight deploy prints are ones that systemd takes, and their figures fit one another."""
+"""systemd accepts the units that freight deploy prints, and their limits fit the settings."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 
-from freight.cli import freight, main
-from freight.config import gather
-from freight.deploy.files import PROGRAM
-from freight.quantities import parse_seconds
-from serving import find_program
+from freight.cli.main import freight, main
+from freight.config.load import resolve
+from freight.tools.deploy.files import PROGRAM
+from freight.units import parse_seconds
+from support.processes import run
+from support.servers import find_program
 
 ROOT = Path(__file__).resolve().parent.parent
-UNITS = ROOT / "src" / "freight" / "deploy" / "systemd"
-BASELINE_BYTES = 20 << 20  # the bar of an idle process
+UNITS = ROOT / "src" / "freight" / "tools" / "deploy" / "systemd"
+BASELINE_BYTES = 20 << 20  # the largest allowed size of an idle process
 
 
 def unit(file: Path) -> dict[str, dict[str, str]]:
-    """A unit's sections; of a key that is there twice only the last one."""
+    """Return a unit's sections. Of a repeated key only the last value counts."""
     parser = configparser.ConfigParser(strict=False, interpolation=None, delimiters=("=",))
     parser.optionxform = str  # type: ignore[method-assign, assignment]
     parser.read(file)
@@ -32,14 +34,14 @@ def unit(file: Path) -> dict[str, dict[str, str]]:
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """The units as the command writes them: the program that they start is there, which systemd verifies too."""
+    """Write the units with the command: systemd also verifies that the program in them exists."""
     assert main(["deploy", "systemd", "--output", str(tmp_path / "units")]) == 0
     return tmp_path / "units"
 
 
 def analyze(*words: str, within: Path) -> subprocess.CompletedProcess[str]:
     command = [find_program("systemd-analyze") or "", *words]
-    return subprocess.run(command, cwd=within, capture_output=True, text=True, timeout=60, check=False)
+    return run(*command, cwd=within)
 
 
 @pytest.mark.needs("systemd-analyze")
@@ -61,20 +63,22 @@ def test_the_service_is_as_little_exposed_as_the_how_to_says(installed: Path) ->
     assert found and f" {found[1]} of 10" in page
 
 
-def test_memory_and_times_fit_the_settings_that_it_is_given() -> None:
-    """Room for two processes while one hands over, and time to drain."""
+def test_memory_and_times_fit_its_settings() -> None:
+    """The memory is enough for two processes during a hand-over, and the time to stop is enough to drain."""
     service = unit(UNITS / "freight.service")["Service"]
-    settings = gather({}, {}, str(UNITS / "freight.toml")).settings
+    settings = resolve({}, {}, str(UNITS / "freight.toml")).settings
     assert settings.memory_bytes is not None
     assert service["MemoryMax"].endswith("G")
     assert int(service["MemoryMax"][:-1]) << 30 >= 2 * (BASELINE_BYTES + settings.memory_bytes)
-    assert parse_seconds(service["TimeoutStopSec"].removesuffix("in")) > settings.drain_seconds
+    assert parse_seconds(service["TimeoutStopSec"].removesuffix("in")) > settings.shutdown_timeout_seconds
 
 
-def test_the_command_is_one_and_the_socket_has_a_name_that_is_ours() -> None:
+def test_the_command_is_valid_and_the_socket_is_named_files() -> None:
     service = unit(UNITS / "freight.service")["Service"]
     command, name, *words = shlex.split(service["ExecStart"])
     assert command == PROGRAM
-    freight.commands[name].make_context(name, words)
+    found = freight.get_command(click.Context(freight), name)
+    assert found is not None
+    found.make_context(name, words)
     assert (service["Type"], service["NotifyAccess"]) == ("notify", "main")
     assert unit(UNITS / "freight.socket")["Socket"]["FileDescriptorName"] == "files"

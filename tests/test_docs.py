@@ -1,11 +1,9 @@
-"""The documentation is true where a machine can tell: settings, links, commands, trees, names of tests, markers."""
+"""The documentation agrees with the code: settings, links, commands, trees, names of tests, generated blocks."""
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -15,12 +13,14 @@ from pathlib import Path
 import click
 import pytest
 
-from freight.cli import freight, main
-from freight.config import gather
-from freight.fleet.description import OPTIONS, read_description
-from freight.fleet.files import from_file
-from freight.kinds import Kind, Setting
-from freight.settings import SETTINGS
+from freight.cli.main import freight, main
+from freight.config.load import resolve
+from freight.config.table import SETTINGS
+from freight.config.types import Setting, SettingType
+from freight.tools.fleet.files import read_fleet_file
+from freight.tools.fleet.fleet_options import read_options
+from freight.tools.fleet.options import OPTIONS
+from support.processes import environment, run
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "freight"
@@ -32,6 +32,7 @@ NOTES = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
+PATH = re.compile(r"(?:\./)?(?:tests|scripts|src|docs)/.+|(?:\w+/)+\w+\.py")
 TREE_LINE = re.compile(r"^( +)([\w./]+(?:\.py|/))")
 MARKER = re.compile(r"<!-- (/?)bench:([\w-]+) -->")
 
@@ -46,17 +47,17 @@ def name_of(path: Path) -> str:
 
 
 def prose(page: Path) -> str:
-    """A page without its code blocks."""
+    """Return a page without its code blocks."""
     return FENCE.sub("", page.read_text(encoding="utf-8"))
 
 
 def anchors(page: Path) -> set[str]:
-    """What a fragment can name in a page: its headings in lower case, without marks, spaces as hyphens."""
+    """Return the fragments of a page: its headings in lower case, without punctuation, spaces as hyphens."""
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in HEADING.findall(prose(page))}
 
 
 def broken_links(page: Path) -> list[str]:
-    """The relative links of a page that lead nowhere, to a missing file or a missing heading."""
+    """Return the relative links of a page to a missing file or a missing heading."""
     broken = []
     for link in LINK.findall(prose(page)):
         if re.match(r"[a-z]+:", link):
@@ -69,7 +70,7 @@ def broken_links(page: Path) -> list[str]:
 
 
 def commands(page: Path) -> Iterator[list[str]]:
-    """The words of every ``freight ...`` command in a page's code blocks, redirections and what follows left out."""
+    """Yield the words of every ``freight ...`` command in a page's code blocks, up to a redirection."""
     for _, block in FENCE.findall(page.read_text(encoding="utf-8")):
         for line in block.splitlines():
             words = shlex.split(line[2:], comments=True) if line.startswith("$ ") else []
@@ -81,7 +82,7 @@ def commands(page: Path) -> Iterator[list[str]]:
 
 
 def parse(words: list[str]) -> None:
-    """Let click read a command line without running it. Raises click.UsageError."""
+    """Let click parse a command line without running it. Raise click.UsageError for a mistake."""
     command: click.Command = freight
     if freight.serves(words) and words[0] != "serve":
         words = ["serve", *words]
@@ -93,10 +94,10 @@ def parse(words: list[str]) -> None:
         command.make_context(command.name, words)
 
 
-def tree(page: Path) -> set[str]:
-    """The modules that the drawing of ``src/freight/`` names."""
+def tree(page: Path) -> dict[str, str]:
+    """Return the modules in the drawing of ``src/freight/``, each with its description."""
     drawing = next(block for _, block in FENCE.findall(page.read_text(encoding="utf-8")) if "src/freight/\n" in block)
-    named, folder = set(), ""
+    modules, folder = {}, ""
     for line in drawing.splitlines()[1:]:
         found = TREE_LINE.match(line)
         assert found, line
@@ -105,12 +106,12 @@ def tree(page: Path) -> set[str]:
         if name.endswith("/"):
             folder = name
         else:
-            named.add(folder + name)
-    return named
+            modules[folder + name] = line[found.end() :].strip()
+    return modules
 
 
 def seen_words(page: str) -> list[str]:
-    """The words of a page as a reader sees it: no comments, no tags, no marks of headings, lists and tables."""
+    """Return the words that a reader of a page sees: no comments, no tags, no marks of headings, lists and tables."""
     page = re.sub(r"<!--.*?-->|</?\w[^>]*>", "", page, flags=re.DOTALL)
     return re.sub(r"^[|:\- ]+$|^(?:#+|-) |\|", " ", page, flags=re.MULTILINE).split()
 
@@ -119,7 +120,7 @@ def test_the_readme_is_a_page_of_700_to_900_words() -> None:
     assert FEWEST_WORDS <= len(seen_words((ROOT / "README.md").read_text(encoding="utf-8"))) <= MOST_WORDS
 
 
-def test_a_word_is_what_a_reader_sees_as_one() -> None:
+def test_only_words_that_a_reader_sees_count() -> None:
     page = '# A *b*\n\n<!-- c -->\n<img src="d" alt="e f">\n- g [h i](j)\n\n| k | l |\n|---|--:|\n|m|n|\n'
     assert seen_words(page) == ["A", "*b*", "g", "[h", "i](j)", "k", "l", "m", "n"]
 
@@ -134,7 +135,7 @@ def test_a_guide_says_how_freight_becomes_a_command_and_where_the_examples_are(p
 
 
 def test_no_page_finds_a_server_by_the_name_of_its_process() -> None:
-    """That would find the servers of others, every worker, and an editor with the words in its arguments."""
+    """A name also matches other users' servers, every worker, and an editor with the name in its arguments."""
     assert [
         name_of(page) for page in PAGES if re.search(r"\b(?:pgrep|pkill)\b", page.read_text(encoding="utf-8"))
     ] == []
@@ -157,8 +158,11 @@ def test_every_setting_has_a_heading_with_its_default_its_names_and_its_manual_e
     assert setting.option in sections
     section = " ".join(sections[setting.option].split())
     assert setting.help in section
-    assert ("default: off" if setting.kind is Kind.FLAG else f"default: `{setting.default}`") in section
-    assert setting.kind is not Kind.FLAG or f"`{setting.off_option}` turns it off" in section
+    if setting.kind is SettingType.FLAG:
+        assert f"default: {'on' if setting.default == 'true' else 'off'}; " in section
+        assert f"`{setting.off_option}` turns it off" in section
+    else:
+        assert f"default: `{setting.default}`" in section
     live = "live" if setting.live else "needs a restart"
     assert f" `{setting.variable}`, `{setting.name}`; {live}. " in section
 
@@ -175,9 +179,9 @@ def test_every_file_of_settings_or_of_a_fleet_in_the_documentation_is_one(page: 
             file = tmp_path / "freight.toml"
             file.write_text(block, encoding="utf-8")
             if "nodes" in tomllib.loads(block):
-                read_description(from_file(str(file)))
+                read_options(read_fleet_file(str(file)))
             else:
-                gather({}, {}, str(file))
+                resolve({}, {}, str(file))
 
 
 def test_the_page_of_freight_fleet_has_a_row_for_each_option() -> None:
@@ -199,7 +203,7 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
     assert broken_links(page) == []
 
 
-def test_a_link_that_leads_nowhere_is_seen(tmp_path: Path) -> None:
+def test_a_broken_link_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A title\n[a](#a-title) [b](#b) [c](page.md) [d](none.md) [e](https://example.org/)\n")
     assert broken_links(page) == ["#b", "none.md"]
@@ -211,7 +215,7 @@ def test_every_command_in_the_documentation_is_one(page: Path) -> None:
         parse(words)
 
 
-def test_commands_are_found_and_a_wrong_one_is_seen(tmp_path: Path) -> None:
+def test_commands_are_found_and_a_wrong_one_is_an_error(tmp_path: Path) -> None:
     assert len([words for page in PAGES for words in commands(page)]) >= 8
     page = tmp_path / "page.md"
     page.write_text("```console\n$ freight serve . --colour red 2> log\nfreight: serving\n```\n")
@@ -222,22 +226,31 @@ def test_commands_are_found_and_a_wrong_one_is_seen(tmp_path: Path) -> None:
 
 
 def test_the_tree_in_the_architecture_is_the_packages() -> None:
-    there = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py")}
-    there -= {name for name in there if name.endswith("/__init__.py")}  # a folder's line stands for it
-    assert tree(ROOT / "ARCHITECTURE.md") == there
+    modules = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py")}
+    modules -= {name for name in modules if name.endswith("/__init__.py")}  # the folder's line describes it
+    assert set(tree(ROOT / "ARCHITECTURE.md")) == modules
 
 
-@pytest.mark.parametrize("page", TOP_PAGES, ids=name_of)
-def test_every_module_script_and_test_that_is_named_is_there(page: Path) -> None:
-    """Names in backquotes: ``tests/core/test_ranges.py`` from the root, ``core/ranges.py`` from the package."""
-    quoted = re.findall(r"`((?:\./)?[\w/.-]+)`", prose(page))
-    paths = [path for path in quoted if re.fullmatch(r"(\./)?(tests|scripts|src|docs)/.+|\w+/\w+\.py", path)]
+def test_the_tree_marks_the_modules_of_the_contract_of_purity() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (sources,) = (
+        each["source_modules"] for each in project["tool"]["importlinter"]["contracts"] if "pure" in each["name"]
+    )
+    held = {name.removeprefix("freight.").replace(".", "/") + ".py" for name in sources if ".tools." in name}
+    marked = {name for name, text in tree(ROOT / "ARCHITECTURE.md").items() if text.startswith("PURE")}
+    assert {name for name in marked if name.startswith(("tools/fleet/", "tools/lab/"))} == held
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_module_script_and_test_that_is_named_exists(page: Path) -> None:
+    """Names in backquotes: ``tests/http/test_ranges.py`` from the root, ``http/ranges.py`` from the package."""
+    paths = [quoted for quoted in re.findall(r"`((?:\./)?[\w/.-]+)`", prose(page)) if PATH.fullmatch(quoted)]
     missing = [path for path in paths if not (ROOT / path).exists() and not (PACKAGE / path).exists()]
     assert missing == []
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *BENCH_PAGES], ids=name_of)
-def test_every_marker_of_the_benchmarks_has_its_end_right_behind_it(page: Path) -> None:
+def test_every_marker_of_the_benchmarks_is_followed_by_its_end(page: Path) -> None:
     markers = MARKER.findall(page.read_text(encoding="utf-8"))
     assert markers
     assert markers[::2] == [("", name) for _, name in markers[1::2]]
@@ -259,18 +272,18 @@ def test_decisions_are_numbered_each_once() -> None:
     assert len(set(numbers)) == len(numbers)
 
 
-def test_figures_and_numbers_of_the_lab_are_those_of_its_results() -> None:
-    words = [sys.executable, str(ROOT / "scripts" / "pages.py"), str(ROOT / "docs" / "figures" / "lab"), "--check"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
+def assert_unchanged_by(script: str, *arguments: Path) -> None:
+    """Run a script that writes parts of the pages, with ``--check``."""
+    done = run(sys.executable, ROOT / "scripts" / script, *arguments, "--check", env=environment())
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_figures_and_numbers_of_the_lab_are_those_of_its_results() -> None:
+    assert_unchanged_by("pages.py", ROOT / "docs" / "figures" / "lab")
 
 
 def test_the_figure_and_the_numbers_of_scale_are_those_of_the_model() -> None:
-    words = [sys.executable, str(ROOT / "scripts" / "scale.py"), "--check"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert_unchanged_by("scale.py")
     numbers = re.findall(
         r"<!-- fleet:[\w.-]+ -->(.*?)<!-- /fleet -->", prose(ROOT / "docs" / "explanation" / "scale.md")
     )
@@ -278,14 +291,11 @@ def test_the_figure_and_the_numbers_of_scale_are_those_of_the_model() -> None:
 
 
 def test_the_numbers_of_the_memory_budget_are_those_of_the_code() -> None:
-    words = [sys.executable, str(ROOT / "scripts" / "costs.py"), "--check"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert_unchanged_by("costs.py")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_number_of_the_memory_budget_has_its_end_and_stands_where_markdown_shows_it(page: Path) -> None:
+def test_every_number_of_the_memory_budget_has_its_end_and_is_visible_in_markdown(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     numbers = re.findall(r"<!-- budget:[\w.]+ -->(.*?)<!-- /budget -->", text)
     assert len(numbers) == text.count("<!-- budget:") == text.count("<!-- /budget -->")
@@ -294,7 +304,7 @@ def test_every_number_of_the_memory_budget_has_its_end_and_stands_where_markdown
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "explanation" / "how-it-works.md"], ids=name_of)
-def test_every_number_of_the_lab_has_been_measured_and_every_figure_is_there(page: Path) -> None:
+def test_every_number_of_the_lab_has_been_measured_and_every_figure_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     numbers = re.findall(r"<!-- lab:[\w.]+ -->(.*?)<!-- /lab -->", text)
     assert len(numbers) == text.count("<!-- lab:") == text.count("<!-- /lab -->") > 0

@@ -1,4 +1,4 @@
-"""The flow of one exchange, with fakes: located, decided, admitted, opened, in this order, and all given back."""
+"""The flow of one exchange, with fakes: locate, decide, admit, open, in this order, and everything is returned."""
 
 from __future__ import annotations
 
@@ -7,44 +7,51 @@ from typing import Any, Self
 
 import pytest
 
-from freight.errors import Changed, Drained, PeerGone, ShortRead, Stalled
+from freight.errors import ClientDisconnected, FileChanged, ShortRead, ShutdownTimeout, Stalled
 from freight.fileserver import FileServer
-from freight.flow.gate import EXPRESS_BYTES, Lane, lane_of
-from freight.model import Absence, Missing, Plan, Refusal, Refused, Request, Resource, WaitReason
+from freight.flow.slot import EXPRESS_BYTES, lane_of
+from freight.http.cors import CorsPolicy
+from freight.memory.budget import Lane
+from freight.model import NotFound, NotFoundReason, Plan, Rejected, RejectReason, Request, Resource, WaitReason
+from freight.protocols import ReadFailed
 
 FILE = Resource("a.bin", 1000, 10**18, ("application/octet-stream",), "key")
 EMPTY = Resource("empty.bin", 0, 10**18, ("application/octet-stream",), "key")
 
 
 class Stage:
-    """Plays source, gate, transfers and clock, and writes down what happened; ``held`` is what has not been given back.
+    """A fake source, gate, transfers and clock that records what happened; ``held`` is what has not been returned.
 
-    ``found``: what each look finds, and ``opens``: what each open does; the last one goes on. ``fails``: what the
-    transfer raises. ``waits``: how long the slot is waited for, in seconds; ``refuses``: there is none.
+    ``found`` is what each ``locate`` returns or raises, and ``opens`` what each ``open`` does; the last one repeats.
+    ``fails`` is what the transfer raises, ``waits`` how long the slot takes in seconds, ``rejects`` what
+    comes instead of a slot.
     """
 
     def __init__(
         self,
-        *found: Resource | Absence,
+        *found: Resource | NotFound | OSError,
         opens: Any = ("reader",),
         fails: Any = None,
         waits: float = 0.0,
-        refuses: Refused | None = None,
+        rejects: Rejected | None = None,
     ) -> None:
         self.found = list(found or [FILE])
         self.opens = list(opens)
         self.fails = fails
         self.waits = waits
-        self.refuses = refuses
-        self.crowded = False
+        self.rejects = rejects
+        self.accept_blocked = False
         self.asked: list[tuple[str, int | None, bool]] = []
         self.happened: list[str] = []
         self.held: list[str] = []
         self.plans: list[Plan] = []
 
-    async def locate(self, target: str, client: str) -> Resource | Absence:
+    async def locate(self, target: str, client: str, *, revealed: bool = False) -> Resource | NotFound:
         self.happened.append("located")
-        return self.found.pop(0) if len(self.found) > 1 else self.found[0]
+        found = self.found.pop(0) if len(self.found) > 1 else self.found[0]
+        if isinstance(found, OSError):
+            raise found
+        return found
 
     async def open(self, resource: Resource, media_type: str, client: str) -> Any:
         assert self.held == ["slot"]
@@ -52,7 +59,7 @@ class Stage:
         outcome = self.opens.pop(0) if len(self.opens) > 1 else self.opens[0]
         if isinstance(outcome, BaseException):
             raise outcome
-        return Holding(self, "reader") if outcome == "reader" else outcome
+        return Held(self, "reader") if outcome == "reader" else outcome
 
     def now(self) -> float:
         self.happened.append("decided")
@@ -63,7 +70,7 @@ class Stage:
 
     def slot(self, client: str, length: int | None, produced: bool, sink: Any) -> Any:
         self.asked.append((client, length, produced))
-        return Holding(self, "slot", lane_of(length, produced)) if self.refuses is None else Turned(self, self.refuses)
+        return Held(self, "slot", lane_of(length, produced)) if self.rejects is None else NoSlot(self, self.rejects)
 
     async def transfer(self, reader: Any, plan: Plan, sink: Any, slot: Any) -> None:
         assert self.held == ["slot", "reader"]
@@ -78,23 +85,23 @@ class Stage:
         self.plans.append(plan)
 
 
-class Turned:
-    """What entering gives who is turned away: nothing that would have to be given back."""
+class NoSlot:
+    """A rejected admission: it holds nothing."""
 
-    def __init__(self, stage: Stage, refused: Refused) -> None:
+    def __init__(self, stage: Stage, rejected: Rejected) -> None:
         self.stage = stage
-        self.refused = refused
+        self.rejected = rejected
 
-    async def __aenter__(self) -> Refused:
+    async def __aenter__(self) -> Rejected:
         self.stage.happened.append("refused")
-        return self.refused
+        return self.rejected
 
     async def __aexit__(self, *_: object) -> None:
         pass
 
 
-class Holding:
-    """Something that must be given back."""
+class Held:
+    """A slot or a reader, which must be returned."""
 
     def __init__(self, stage: Stage, name: str, lane: Lane | None = None) -> None:
         self.stage = stage
@@ -118,9 +125,9 @@ class Holding:
 
 
 def respond(stage: Stage, method: str = "GET", *fields: tuple[str, str]) -> Plan:
-    """The plan that went out in the end."""
-    server: Any = FileServer(stage, stage, stage, stage)  # type: ignore[arg-type]
-    asyncio.run(server.respond(Request(method, "/a.bin", fields, client="192.0.2.1"), None))
+    """Let the server respond, and return the plan of its answer."""
+    server: Any = FileServer(stage, stage, stage, stage, CorsPolicy())  # type: ignore[arg-type]
+    asyncio.run(server.respond(Request(method, "/a.bin", fields, client_key="192.0.2.1"), None))
     return stage.plans[-1]
 
 
@@ -143,15 +150,15 @@ def test_a_request_is_located_decided_admitted_and_opened_in_this_order() -> Non
         ("BREW", (), FILE, 501),
         ("GET", (("expect", "coffee"),), FILE, 417),
         ("GET", (), EMPTY, 200),
-        ("GET", (), Absence(Missing.ABSENT), 404),
-        ("GET", (), Absence(Missing.UNREADABLE), 403),
-        ("GET", (), Absence(Missing.MALFORMED), 400),
-        ("GET", (), Absence(Missing.MOVED, "/a.bin/"), 308),
-        ("GET", (), Absence(Missing.BUSY), 503),
+        ("GET", (), NotFound(NotFoundReason.ABSENT), 404),
+        ("GET", (), NotFound(NotFoundReason.UNREADABLE), 403),
+        ("GET", (), NotFound(NotFoundReason.MALFORMED), 400),
+        ("GET", (), NotFound(NotFoundReason.MOVED, "/a.bin/"), 308),
+        ("GET", (), NotFound(NotFoundReason.BUSY), 503),
     ],
 )
-def test_what_needs_no_bytes_of_a_file_takes_no_slot_and_opens_nothing(
-    method: str, fields: tuple[tuple[str, str], ...], found: Resource | Absence, status: int
+def test_an_answer_without_bytes_of_a_file_needs_no_slot_and_opens_nothing(
+    method: str, fields: tuple[tuple[str, str], ...], found: Resource | NotFound, status: int
 ) -> None:
     stage = Stage(found)
     assert respond(stage, method, *fields).status == status
@@ -159,25 +166,25 @@ def test_what_needs_no_bytes_of_a_file_takes_no_slot_and_opens_nothing(
 
 
 @pytest.mark.parametrize("changes", [1, 2])
-def test_a_file_replaced_between_the_look_and_the_open_is_looked_at_again(changes: int) -> None:
-    stage = Stage(opens=(*[Changed("replaced")] * changes, "reader"))
+def test_a_file_that_is_replaced_before_it_is_opened_is_located_again(changes: int) -> None:
+    stage = Stage(opens=(*[FileChanged("replaced")] * changes, "reader"))
     assert respond(stage).status == 200
     assert stage.happened.count("located") == changes + 1
     assert stage.happened[-1] == "transferred"
     assert stage.held == []
 
 
-def test_a_file_replaced_each_time_is_busy_after_the_third_look() -> None:
-    stage = Stage(opens=(Changed("replaced"),))
+def test_a_file_that_is_replaced_each_time_is_busy_after_eight_attempts() -> None:
+    stage = Stage(opens=(FileChanged("replaced"),))
     plan = respond(stage)
     assert plan.status == 503
     assert "Retry-After" in dict(plan.fields)
-    assert stage.happened.count("located") == stage.happened.count("opened") == 3
+    assert stage.happened.count("located") == stage.happened.count("opened") == 8
     assert stage.held == []
 
 
-def test_a_file_that_only_the_open_finds_unreadable_is_403_and_its_slot_is_free_by_then() -> None:
-    stage = Stage(opens=(Absence(Missing.UNREADABLE),))
+def test_a_file_that_cannot_be_opened_is_403_and_its_slot_is_returned_first() -> None:
+    stage = Stage(opens=(NotFound(NotFoundReason.UNREADABLE),))
     assert respond(stage).status == 403
     assert stage.happened == ["located", "decided", "admitted", "opened", "decided", "sent"]
 
@@ -193,7 +200,7 @@ LISTING = Resource("", None, 10**18, ("text/html", "application/json"), "key", p
         (LISTING, (), ("192.0.2.1", None, True)),
     ],
 )
-def test_a_slot_is_asked_for_in_the_clients_name_and_by_the_answers_length(
+def test_a_slot_is_requested_with_the_client_and_the_length_of_the_answer(
     found: Resource, fields: tuple[tuple[str, str], ...], asked: tuple[str, int | None, bool]
 ) -> None:
     stage = Stage(found)
@@ -201,37 +208,35 @@ def test_a_slot_is_asked_for_in_the_clients_name_and_by_the_answers_length(
     assert stage.asked == [asked]
 
 
-@pytest.mark.parametrize("why", [why for why in Refusal if why is not Refusal.CROWDED])
-def test_who_is_refused_is_told_when_to_come_back_and_nothing_is_opened(why: Refusal) -> None:
+@pytest.mark.parametrize("why", [why for why in RejectReason if why is not RejectReason.CROWDED])
+def test_a_rejected_request_gets_retry_after_and_opens_nothing(why: RejectReason) -> None:
     """RFC 9110 sections 15.6.4 and 10.2.3."""
-    stage = Stage(refuses=Refused(why, 17))
+    stage = Stage(rejects=Rejected(why, 17))
     plan = respond(stage)
     assert (plan.status, dict(plan.fields)["Retry-After"], plan.spans) == (503, "17", ())
     assert stage.happened == ["located", "decided", "refused", "sent"]
-    assert not plan.close  # it may come back by the same connection,
-    stage = Stage(refuses=Refused(why, 17))
-    stage.crowded = True
-    assert respond(stage).close  # unless others wait for its memory
+    assert not plan.close  # the client may try again on this connection,
+    stage = Stage(rejects=Rejected(why, 17))
+    stage.accept_blocked = True
+    assert respond(stage).close  # unless a new connection needs its memory
 
 
-def test_a_refusal_after_a_wait_says_how_long_that_was() -> None:
-    plan = respond(Stage(refuses=Refused(Refusal.LATE, 17, WaitReason.SLOTS, waited_seconds=1.5)))
+def test_a_rejection_after_a_wait_states_its_length() -> None:
+    plan = respond(Stage(rejects=Rejected(RejectReason.LATE, 17, WaitReason.SLOTS, waited_seconds=1.5)))
     assert dict(plan.fields)["Server-Timing"] == "queue;dur=1500.0"
-    assert "Server-Timing" not in dict(respond(Stage(refuses=Refused(Refusal.FULL, 17))).fields)
+    assert "Server-Timing" not in dict(respond(Stage(rejects=Rejected(RejectReason.FULL, 17))).fields)
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.0, None), (0.25, "queue;dur=250.0"), (29.9996, "queue;dur=29999.6")])
-def test_an_answer_that_waited_says_how_long_and_one_that_did_not_says_nothing(
-    seconds: float, said: str | None
-) -> None:
+def test_an_answer_after_a_wait_states_its_length_and_another_does_not(seconds: float, said: str | None) -> None:
     """Server-Timing, section 2: ``dur`` is in milliseconds."""
     assert dict(respond(Stage(waits=seconds)).fields).get("Server-Timing") == said
 
 
-def test_a_file_that_changed_while_its_request_waited_is_looked_at_again_in_the_same_slot() -> None:
-    """Giving the slot back would mean standing in line once more. The answer is the new file's, and has waited too."""
+def test_a_file_that_changed_during_the_wait_is_located_again_with_the_same_slot() -> None:
+    """Without the slot the request would wait again. The answer is the new file's, and states the wait."""
     longer = Resource("a.bin", 2000, 10**18 + 1, FILE.media_types, "key")
-    stage = Stage(FILE, longer, opens=(Changed("replaced"), "reader"), waits=1.5)
+    stage = Stage(FILE, longer, opens=(FileChanged("replaced"), "reader"), waits=1.5)
     plan = respond(stage)
     assert (plan.length, dict(plan.fields)["Server-Timing"]) == (2000, "queue;dur=1500.0")
     assert stage.happened == ["located", "decided", "admitted", "opened", "located", "decided", "opened", "transferred"]
@@ -245,12 +250,12 @@ def test_a_file_that_changed_while_its_request_waited_is_looked_at_again_in_the_
         (EXPRESS_BYTES + 1, EXPRESS_BYTES, [EXPRESS_BYTES + 1]),
     ],
 )
-def test_a_file_that_outgrew_the_express_lane_while_its_request_waited_leaves_that_lane(
+def test_a_file_that_outgrew_the_express_lane_during_the_wait_leaves_that_lane(
     before: int, after: int, slots: list[int]
 ) -> None:
-    """Else huge downloads would stand in the way of small ones. The other way round the slot is good enough."""
+    """Otherwise huge downloads would hold the slots of small ones. An ordinary slot is good for a small answer too."""
     was, is_now = (Resource("a.bin", size, 10**18 + size, FILE.media_types, "key") for size in (before, after))
-    stage = Stage(was, is_now, opens=(Changed("grown"), "reader"))
+    stage = Stage(was, is_now, opens=(FileChanged("grown"), "reader"))
     assert respond(stage).length == after
     assert [length for _, length, _ in stage.asked] == slots
     assert stage.held == []
@@ -259,16 +264,16 @@ def test_a_file_that_outgrew_the_express_lane_while_its_request_waited_leaves_th
 @pytest.mark.parametrize(
     ("then", "fields", "status"),
     [
-        (Absence(Missing.ABSENT), (), 404),
+        (NotFound(NotFoundReason.ABSENT), (), 404),
         (EMPTY, (), 200),
         (Resource("a.bin", 2000, 10**18 + 1, FILE.media_types, "key"), (("range", "bytes=3000-"),), 416),
     ],
 )
-def test_a_file_that_is_nothing_to_send_when_its_turn_comes_is_answered_without_the_slot(
-    then: Resource | Absence, fields: tuple[tuple[str, str], ...], status: int
+def test_an_answer_that_needs_no_slot_after_the_wait_is_sent_without_it(
+    then: Resource | NotFound, fields: tuple[tuple[str, str], ...], status: int
 ) -> None:
     first = Resource("a.bin", 9000, 10**18, FILE.media_types, "key")
-    stage = Stage(first, then, opens=(Changed("replaced"),))
+    stage = Stage(first, then, opens=(FileChanged("replaced"),))
     assert respond(stage, "GET", *fields).status == status
     assert stage.happened[3:] == ["opened", "located", "decided", "sent"]
     assert stage.held == []
@@ -277,19 +282,19 @@ def test_a_file_that_is_nothing_to_send_when_its_turn_comes_is_answered_without_
 @pytest.mark.parametrize(
     "error",
     [
-        Changed("x"),
+        FileChanged("x"),
         ShortRead("x"),
         Stalled("x"),
-        PeerGone("x"),
-        Drained("x"),
+        ClientDisconnected("x"),
+        ShutdownTimeout("x"),
         OSError(5, "bad disk"),
         RuntimeError("a fault"),
         asyncio.CancelledError(),
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_slot_and_reader_are_given_back_however_a_transfer_ends(error: BaseException) -> None:
-    """A Changed in mid-body is not looked at again either: something has gone out."""
+def test_slot_and_reader_are_returned_however_a_transfer_ends(error: BaseException) -> None:
+    """A FileChanged during the body is not tried again: bytes have been sent."""
     stage = Stage(fails=error)
     with pytest.raises(type(error)):
         respond(stage)
@@ -298,8 +303,31 @@ def test_slot_and_reader_are_given_back_however_a_transfer_ends(error: BaseExcep
 
 
 @pytest.mark.parametrize("error", [OSError(5, "bad disk"), RuntimeError("a fault"), asyncio.CancelledError()])
-def test_the_slot_is_given_back_when_the_open_fails(error: BaseException) -> None:
+def test_the_slot_is_returned_when_the_open_fails(error: BaseException) -> None:
     stage = Stage(opens=(error,))
     with pytest.raises(type(error)):
         respond(stage)
     assert stage.held == []
+
+
+@pytest.mark.parametrize("failing", ["locate", "open"])
+@pytest.mark.parametrize(("method", "has_content"), [("GET", True), ("HEAD", False)])
+def test_a_disk_that_fails_before_anything_was_sent_has_a_response(
+    failing: str, method: str, has_content: bool
+) -> None:
+    """With the permission for the origin of the request; the log gets the reason."""
+    bad = OSError(5, "bad disk")
+    stage = Stage(bad if failing == "locate" else FILE, opens=(bad,))
+    if (failing, method) == ("open", "HEAD"):
+        assert respond(stage, method).status == 200  # it opens nothing
+        return
+    cors = CorsPolicy(frozenset({"https://a.example"}))
+    server: Any = FileServer(stage, stage, stage, stage, cors)  # type: ignore[arg-type]
+    request = Request(method, "/a.bin", (("origin", "https://a.example"),), client_key="192.0.2.1")
+    with pytest.raises(ReadFailed) as caught:
+        asyncio.run(server.respond(request, None))
+    plan = caught.value.plan
+    assert (plan.status, plan.content, plan.close) == (500, has_content, True)
+    assert ("Access-Control-Allow-Origin", "https://a.example") in plan.fields
+    assert (caught.value.errno, caught.value.strerror) == (5, "bad disk")
+    assert stage.held == [] and "sent" not in stage.happened

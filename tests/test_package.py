@@ -1,4 +1,4 @@
-"""What is given to strangers: a wheel and an sdist with all they need and no more, installed by each usual program."""
+"""The wheel and the sdist: their contents, their metadata, and their installation by each usual program."""
 
 from __future__ import annotations
 
@@ -24,24 +24,27 @@ from pathlib import Path
 import pytest
 
 from freight import __version__
-from serving import until
+from support.processes import running
+from support.servers import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-FAR = 240  # seconds for what may have to fetch packages
+FETCH_SECONDS = 240  # for commands that may fetch packages
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def run(*words: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A command without this test's own environment, but for what finds packages."""
+    """Run a command without the environment of this test, except the variables that find packages."""
     kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "UV_", "LANG"))}
     around = kept | {"PATH": os.defpath, "HOME": str(cwd)} | environment
-    return subprocess.run(words, cwd=cwd, env=around, capture_output=True, text=True, timeout=FAR, check=False)
+    return subprocess.run(
+        words, cwd=cwd, env=around, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False
+    )
 
 
 def done(*words: str | Path, cwd: Path, **environment: str) -> str:
-    """What a command prints that has to succeed."""
+    """Run a command that must succeed, and return its output."""
     ended = run(*words, cwd=cwd, **environment)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
@@ -49,14 +52,14 @@ def done(*words: str | Path, cwd: Path, **environment: str) -> str:
 
 @pytest.fixture(scope="module")
 def tools() -> Path:
-    """Where build, twine, pipx and uv are."""
-    subprocess.run([ROOT / "scripts" / "setup", "tools"], check=True, timeout=FAR, capture_output=True)
+    """Return the folder of build, twine, pipx and uv."""
+    subprocess.run([ROOT / "scripts" / "setup", "tools"], check=True, timeout=FETCH_SECONDS, capture_output=True)
     return ROOT / ".venv-tools" / "bin"
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The two files, and the checkout they were made in."""
+    """The wheel and the sdist, and the checkout in which they were built."""
 
     checkout: Path
     wheel: Path
@@ -69,7 +72,7 @@ class Built:
 
 @pytest.fixture(scope="module")
 def built(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Made as a release is, in a checkout in which somebody has followed the tutorial."""
+    """Build as for a release, in a checkout with the files that the tutorial leaves."""
     checkout = tmp_path_factory.mktemp("checkout") / "freight"
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -99,14 +102,14 @@ def built(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 def tracked(built: Built, folder: str) -> set[str]:
-    """The files of a folder of the checkout, without what an interpreter leaves there."""
+    """Return the files of a folder of the checkout, without __pycache__."""
     paths = (built.checkout / folder).rglob("*")
     return {
         str(path.relative_to(built.checkout)) for path in paths if path.is_file() and "__pycache__" not in path.parts
     }
 
 
-def test_the_sdist_has_the_sources_the_tests_and_the_documentation_and_nothing_that_lies_about(built: Built) -> None:
+def test_the_sdist_has_the_sources_the_tests_and_the_documentation_and_no_untracked_file(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     for folder in ("src", "tests", "docs", "scripts", "examples", "benchmarks"):
@@ -122,10 +125,10 @@ def test_the_wheel_has_every_file_of_the_package_and_no_other(built: Built) -> N
         names = set(archive.namelist())
     package = {name.removeprefix("src/") for name in tracked(built, "src/freight")}
     assert {name for name in names if ".dist-info/" not in name} == package
-    assert {"freight/py.typed", "freight/deploy/systemd/freight.service"} <= package
+    assert {"freight/py.typed", "freight/tools/deploy/systemd/freight.service"} <= package
 
 
-def test_the_metadata_says_who_what_where_and_for_which_pythons(built: Built) -> None:
+def test_the_metadata_is_complete(built: Built) -> None:
     metadata = built.metadata()
     assert (metadata["Name"], metadata["Version"], metadata["License-Expression"]) == ("freight", __version__, "MIT")
     assert metadata["Author"] == "The freight developers"
@@ -157,14 +160,14 @@ def test_the_description_has_no_relative_link_and_each_leads_to_a_file_of_the_pr
             assert (kind == "raw") == path.endswith((".svg", ".png")), target
 
 
-def test_the_index_will_take_both(built: Built, tools: Path, tmp_path: Path) -> None:
+def test_the_package_index_accepts_both(built: Built, tools: Path, tmp_path: Path) -> None:
     text = done(tools / "twine", "check", "--strict", built.wheel, built.sdist, cwd=tmp_path)
     assert text.count("PASSED") == 2
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A freight that an installer has made, and what it needs around it."""
+    """An installed freight, and the environment that it needs."""
 
     program: Path
     environment: dict[str, str]
@@ -176,33 +179,29 @@ class Installed:
 
 @contextmanager
 def serving(here: Installed, content: bytes) -> Iterator[tuple[str, str]]:
-    """A server of this installation while it is used: the address of its file, and of its admin listener."""
+    """Run a server of this installation; yield the URL of its file and the address of its admin listener."""
     (here.cwd / "served.bin").write_bytes(content)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         admin = f"127.0.0.1:{free.getsockname()[1]}"
     out = here.cwd / "out"
-    with out.open("wb") as file:
-        process = subprocess.Popen(
+    with (
+        out.open("wb") as file,
+        running(
             [here.program, "serve", "served.bin", "--port", "0", "--admin", admin],
             cwd=here.cwd,
             env={"PATH": os.defpath},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    try:
-        until(lambda: b" at http://" in out.read_bytes() or process.poll() is not None, "it serves")
+        ) as process,
+    ):
+        wait_until(lambda: b" at http://" in out.read_bytes() or process.poll() is not None, "it serves")
         found = re.match(r"freight: serving served.bin at (http://\S+)\n", out.read_text())
         assert found, out.read_text()
         yield found[1], admin
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=30)
 
 
 def by_pip(built: Built, tools: Path, place: Path) -> Installed:
@@ -240,7 +239,7 @@ def by_pipx(built: Built, tools: Path, place: Path) -> Installed:
 
 
 @pytest.mark.parametrize("install", [by_pip, by_pip_from_sources, by_uv, by_uv_without_pip, by_pipx])
-def test_what_is_installed_serves_watches_and_says_how_to_add_what_is_missing(
+def test_an_installed_freight_serves_and_says_how_to_add_a_missing_extra(
     install: Callable[[Built, Path, Path], Installed], built: Built, tools: Path, tmp_path: Path
 ) -> None:
     here = install(built, tools, tmp_path)
@@ -268,7 +267,9 @@ def test_what_is_installed_serves_watches_and_says_how_to_add_what_is_missing(
 
 
 @pytest.mark.parametrize("runner", [("pipx", "run", "--spec"), ("uv", "tool", "run", "--from")], ids=lambda row: row[0])
-def test_it_runs_without_being_installed(runner: tuple[str, ...], built: Built, tools: Path, tmp_path: Path) -> None:
+def test_freight_runs_without_an_installation(
+    runner: tuple[str, ...], built: Built, tools: Path, tmp_path: Path
+) -> None:
     names = {"PIPX_HOME": "pipx", "UV_CACHE_DIR": "cache", "UV_TOOL_DIR": "tools", "XDG_CACHE_HOME": "caches"}
     around = {name: str(tmp_path / folder) for name, folder in names.items()} | {"PATH": f"{tools}:{os.defpath}"}
     program, *words = runner

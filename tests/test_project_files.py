@@ -1,10 +1,11 @@
-"""What stands around the code: decisions are listed, placeholders can be replaced, workflows run what is there."""
+"""The project's other files: decisions are listed, placeholders can be replaced, workflows run scripts that exist."""
 
 from __future__ import annotations
 
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from support.processes import run
 from test_docs import broken_links
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,18 +22,19 @@ NOTES = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PAGES = [ROOT / f"{name}.md" for name in ("SECURITY", "CODE_OF_CONDUCT", "RELEASING")]
 FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+PROSE = ROOT / "scripts" / "prose"
 PLACEHOLDER = re.compile(r"https://(?:docs\.)?example\.org/freight|\b(?:security|conduct)@example\.org")
 
 
 def listed() -> dict[str, tuple[str, str]]:
-    """The rows of the index of decisions: by number, the title and the status."""
+    """Return the rows of the index of decisions: by number, the title and the status."""
     text = (ROOT / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (?:\[(\d+)\]\((\S+)\)|(\d+)) \| (.*?) ?\| (.+) \|$", text, re.MULTILINE)
     return {one or other: (title, status) for one, _, other, title, status in rows}
 
 
 def tracked() -> Iterator[Path]:
-    """The files of the project, for which git has to be there."""
+    """Yield the tracked files. Skip the test outside a checkout of git."""
     done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, timeout=60, check=False)
     if done.returncode != 0:
         pytest.skip("not a checkout of git")
@@ -60,12 +63,12 @@ def test_a_decision_that_another_has_replaced_or_changed_says_which() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_of_a_page_about_the_project_leads_somewhere(page: Path) -> None:
+def test_a_page_about_the_project_has_no_broken_link(page: Path) -> None:
     assert broken_links(page) == []
 
 
 def test_the_placeholders_are_replaced_by_the_command_that_releasing_has(tmp_path: Path) -> None:
-    """The command is run in a copy of the project, and leaves no placeholder where it should not."""
+    """Run the command in a copy of the project. Only the tests and RELEASING.md may keep placeholders."""
     for path in tracked():
         copy = tmp_path / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +98,7 @@ def steps(workflow: Path) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
-def test_a_workflow_runs_scripts_that_are_there_and_may_do_no_more_than_it_needs(workflow: Path) -> None:
+def test_a_workflow_runs_scripts_that_exist_with_the_least_permissions(workflow: Path) -> None:
     read = yaml.safe_load(workflow.read_text(encoding="utf-8"))
     assert read["permissions"] == {"contents": "read"}
     assert all("timeout-minutes" in job for job in read["jobs"].values())
@@ -105,7 +108,13 @@ def test_a_workflow_runs_scripts_that_are_there_and_may_do_no_more_than_it_needs
 
 def test_the_workflows_together_check_test_and_publish() -> None:
     commands = [" ".join(step.get("run", "").split()) for workflow in WORKFLOWS for step in steps(workflow)]
-    for needed in ("./scripts/check", "./scripts/test", "./scripts/test --all", "./scripts/docs"):
+    for needed in (
+        "./scripts/check",
+        "./scripts/test",
+        "./scripts/test --all",
+        "./scripts/test --nightly",
+        "./scripts/docs",
+    ):
         assert needed in commands
     actions = [step["uses"] for workflow in WORKFLOWS for step in steps(workflow) if "uses" in step]
     assert any(action.startswith("pypa/gh-action-pypi-publish@") for action in actions)
@@ -119,9 +128,7 @@ def test_the_workflows_together_check_test_and_publish() -> None:
 def test_a_release_is_refused_while_there_are_placeholders() -> None:
     (release,) = (path for path in WORKFLOWS if path.stem == "release")
     (command,) = (step["run"] for step in steps(release) if "example" in step.get("run", ""))
-    refused = subprocess.run(
-        ["bash", "-ec", command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
+    refused = run("bash", "-ec", command, cwd=ROOT)
     assert refused.returncode != 0 and "pyproject.toml:" in refused.stdout
 
 
@@ -135,11 +142,41 @@ def test_pre_commit_runs_the_tools_of_the_checks() -> None:
     assert {"ruff format", "ruff check"} <= {" ".join(line[:2]).removeprefix(".venv/bin/") for line in words}
 
 
-def test_the_form_of_a_bug_asks_for_what_is_needed_to_find_it() -> None:
+def test_the_form_of_a_bug_has_the_fields_that_are_needed_to_find_it() -> None:
     (bug,) = (path for path in FORMS if path.stem == "bug")
     needed = {field["id"] for field in yaml.safe_load(bug.read_text(encoding="utf-8"))["body"] if "id" in field}
     assert {"version", "command", "kernel", "settings"} <= needed
     assert "freight settings --json" in bug.read_text(encoding="utf-8")
+
+
+def test_the_package_and_the_pages_keep_to_the_rules_of_wording() -> None:
+    done = run(sys.executable, PROSE)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_wording_that_is_ruled_out_is_found_with_its_line_and_what_to_write_instead(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "A client that waits holds nothing. Who waits?\n"
+        "Who waits holds nothing.\n"
+        "It is reckoned anew for who\n"
+        "asks, of\n"
+        "late (who stands still).\n"
+        "Everybody who asks and a client, who waits; `let_go` and `getrusage(who) for who in whom`\n"
+    )
+    done = run(sys.executable, PROSE, page)
+    assert done.returncode == 1
+    found = [line.removeprefix(f"{page}:").split(": ", 2) for line in done.stdout.splitlines()]
+    assert [(line, phrase) for line, phrase, _ in found] == [
+        ("2", "Who"),
+        ("3", "anew"),
+        ("3", "for who"),
+        ("3", "reckoned"),
+        ("4", "of late"),
+        ("5", "stands still"),
+        ("5", "who"),
+    ]
+    assert all(advice for _, _, advice in found)
 
 
 @pytest.mark.slow
@@ -158,7 +195,7 @@ def test_github_takes_its_files(schema: str, files: list[Path], tmp_path: Path) 
     assert files
     subprocess.run([ROOT / "scripts" / "setup", "tools"], check=True, timeout=240, capture_output=True)
     check = [ROOT / ".venv-tools" / "bin" / "check-jsonschema", "--builtin-schema", schema]
-    good = subprocess.run([*check, *files], capture_output=True, text=True, timeout=60, check=False)
+    good = run(*check, *files)
     assert good.returncode == 0, good.stdout
     (tmp_path / "wrong.yml").write_text("jobs: 1\nbody: 2\nversion: 3\ncontact_links: 4\n")
     wrong = subprocess.run([*check, tmp_path / "wrong.yml"], capture_output=True, timeout=60, check=False)
@@ -170,5 +207,5 @@ def test_github_takes_its_files(schema: str, files: list[Path], tmp_path: Path) 
 def test_pre_commit_takes_its_file() -> None:
     subprocess.run([ROOT / "scripts" / "setup", "tools"], check=True, timeout=240, capture_output=True)
     command = [ROOT / ".venv-tools" / "bin" / "pre-commit", "validate-config"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = run(*command, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr

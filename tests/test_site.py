@@ -1,4 +1,4 @@
-"""The site has every page of the documentation, is built without a warning, and loads nothing from elsewhere."""
+"""The site has every page of the documentation, builds without warnings, and loads nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from support.processes import run
+
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "site"
 
 
 @pytest.fixture(scope="module")
 def docs() -> ModuleType:
-    """scripts/docs.py, which is no module of a package."""
+    """Load scripts/docs.py, which is in no package."""
     spec = importlib.util.spec_from_file_location("docs_script", ROOT / "scripts" / "docs.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -60,16 +62,16 @@ WHERE = {
         ),
     ],
 )
-def test_a_link_leads_to_the_same_in_the_site(docs: ModuleType, page: str, text: str, expected: str) -> None:
+def test_a_link_has_the_same_target_in_the_site(docs: ModuleType, page: str, text: str, expected: str) -> None:
     assert docs.moved(page, text, WHERE) == expected.replace("SOURCE", docs.SOURCE)
 
 
-def test_a_link_that_leads_nowhere_is_an_error_that_names_it(docs: ModuleType) -> None:
-    with pytest.raises(ValueError, match=r"^docs/index.md: none.md leads nowhere$"):
+def test_a_dead_link_is_an_error_that_names_it(docs: ModuleType) -> None:
+    with pytest.raises(ValueError, match=r"^docs/index.md: none.md does not exist$"):
         docs.moved("docs/index.md", "[a](none.md)", WHERE)
 
 
-def test_every_page_has_a_place_of_its_own(docs: ModuleType) -> None:
+def test_every_page_has_its_own_path(docs: ModuleType) -> None:
     places = docs.places()
     pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}
     assert pages | {"README.md", "CHANGELOG.md", "THREAT_MODEL.md", "benchmarks/README.md"} <= places.keys()
@@ -80,7 +82,7 @@ def test_every_page_has_a_place_of_its_own(docs: ModuleType) -> None:
 
 @dataclass
 class Page(HTMLParser):
-    """What a built page refers to, and what can be referred to in it."""
+    """The links, the loaded files, the anchors and the tabs of a built page."""
 
     anchors: set[str] = field(default_factory=set)
     links: list[str] = field(default_factory=list)
@@ -117,7 +119,7 @@ def read(path: Path) -> Page:
 
 
 def dead(pages: dict[Path, Page], here: Path) -> Iterator[str]:
-    """The links of a page, and what it loads, that are not in the site."""
+    """Yield the links and loaded files of a page that are not in the site."""
     for link in [*pages[here].links, *pages[here].loaded]:
         parts = urlsplit(link)
         if parts.scheme or parts.netloc:
@@ -130,12 +132,12 @@ def dead(pages: dict[Path, Page], here: Path) -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_site_is_built_whole_and_a_page_with_a_dead_anchor_is_refused(docs: ModuleType, tmp_path: Path) -> None:
-    """One test, as all of it is about one folder of the checkout."""
-    # What installs the tools may have warnings of its own.
+def test_the_site_is_complete_and_a_page_with_a_dead_anchor_is_refused(docs: ModuleType, tmp_path: Path) -> None:
+    """One test, because all of it uses one folder of the checkout."""
+    # The installation of the tools may print warnings.
     subprocess.run([ROOT / "scripts" / "setup", "tools"], capture_output=True, timeout=500, check=True)
     script = [ROOT / "scripts" / "docs"]
-    built = subprocess.run(script, capture_output=True, text=True, timeout=500, check=False)
+    built = run(*script, seconds=500)
     assert built.returncode == 0, built.stdout + built.stderr
     assert "warning" not in (built.stdout + built.stderr).lower()
 
@@ -150,7 +152,7 @@ def test_the_site_is_built_whole_and_a_page_with_a_dead_anchor_is_refused(docs: 
     assert loaded and [address for address in loaded if urlsplit(address).scheme or address.startswith("//")] == []
     assert "--idle-timeout" in (SITE / "search.json").read_text(encoding="utf-8")
     settings = pages[SITE / "reference" / "settings.html"]
-    assert {"--memory", "--max-wait"} <= settings.anchors  # as they are named where the page is read as Markdown
+    assert {"--memory", "--queue-timeout"} <= settings.anchors  # as they are named where the page is read as Markdown
 
     for name in ("mkdocs.yml", ".site.yml"):
         shutil.copy(ROOT / name, tmp_path / name)
@@ -159,6 +161,6 @@ def test_the_site_is_built_whole_and_a_page_with_a_dead_anchor_is_refused(docs: 
         page.write("\n[dead](../reference/settings.md#--no-such-option)\n")
     zensical = ROOT / ".venv-tools" / "bin" / "zensical"
     command = [zensical, "build", "--clean", "--strict", "--config-file", ".site.yml"]
-    refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    refused = run(*command, seconds=300, cwd=tmp_path)
     assert refused.returncode != 0
     assert "anchor does not exist" in refused.stdout + refused.stderr

@@ -1,4 +1,4 @@
-"""What the documentation shows is what its commands print: they are typed, in a fresh clone, and compared."""
+"""The console blocks of the documentation show what their commands print, in a fresh clone."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ from walkthrough.pages import BEGINNINGS, README, TUTORIAL, needed, play_page, p
 from walkthrough.story import play
 from walkthrough.terminal import Terminal
 
-# Commands of the first two pages that no test types, each with the reason that stands before its block.
+from support.processes import is_running
+
+# Commands of the first two pages that no test types, by the reason in the directive of their block.
 NOT_TYPED = {
     README: {"see below": ["./scripts/serve", "./scripts/test"]},
     TUTORIAL: {},
 }
 
-# Says that it is ready, then that it was asked, and at Ctrl-C that it has stopped.
+# It prints that it is ready, then that it was asked, and at Ctrl-C that it has stopped.
 SERVER = f"""\
 <!-- save as: server.py -->
 ```python
@@ -60,7 +62,7 @@ LARGEST_SEND_BUFFER = int(Path("/proc/sys/net/ipv4/tcp_wmem").read_text().split(
 def marked(page: Path) -> object:
     marks = [pytest.mark.needs(*needed(page))]
     if "(net.ipv4.tcp_wmem)" in page.read_text(encoding="utf-8"):
-        reason = "what a plan says depends on the host's tcp_wmem, and the pages are for 4 MiB"
+        reason = "the output of freight plan depends on the host's tcp_wmem, and the pages are for 4 MiB"
         marks.append(pytest.mark.skipif(LARGEST_SEND_BUFFER != 4 << 20, reason=reason))
     return pytest.param(page, id=name_of(page), marks=marks)
 
@@ -72,7 +74,7 @@ HOW_TO = [marked(page) for page in played_pages() if page not in BEGINNINGS]
 def place(tmp_path: Path) -> MakePlace:
     def make(*, fetches: bool = False) -> Place:
         try:
-            return make_place(tmp_path / "stranger", fetches=fetches, as_typed=False)
+            return make_place(tmp_path / "newcomer", fetches=fetches, as_typed=False)
         except NoClone as error:
             pytest.skip(str(error))
 
@@ -81,7 +83,7 @@ def place(tmp_path: Path) -> MakePlace:
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Place:
-    """A place with nothing in it."""
+    """Return an empty place, without a clone."""
     return Place(tmp_path, tmp_path, os.environ | {"LC_ALL": "C.UTF-8"}, 18080)
 
 
@@ -102,9 +104,7 @@ def console(body: str, directive: str = "run") -> str:
 @pytest.mark.timeout(300)
 @pytest.mark.needs("bash", "git", "wget", "curl", "jq")
 @pytest.mark.parametrize("page", BEGINNINGS, ids=name_of)
-def test_a_newcomer_who_types_the_first_pages_sees_what_they_show_and_leaves_nothing(
-    page: Path, place: MakePlace
-) -> None:
+def test_the_first_pages_show_what_their_commands_print_and_leave_no_files(page: Path, place: MakePlace) -> None:
     made = place()
     before = changes(made.clone)
     played = play_page(page, made)
@@ -121,14 +121,14 @@ def test_a_page_shows_what_its_commands_print(page: Path, place: MakePlace) -> N
 
 @pytest.mark.timeout(900)
 @pytest.mark.needs("bash", "git", "wget", "curl", "jq")
-def test_the_readme_is_right_where_everything_is_fetched_from_an_index(place: MakePlace) -> None:
+def test_the_readme_is_right_with_packages_from_an_index(place: MakePlace) -> None:
     played = play_page(README, place(fetches=True))
     assert "\n".join(map(str, played.differences)) == ""
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.needs("bash", "git", "wget", "curl", "jq")
-def test_the_tutorial_is_right_where_freight_is_an_installed_package(place: MakePlace, tmp_path: Path) -> None:
+def test_the_tutorial_is_right_for_an_installed_package(place: MakePlace, tmp_path: Path) -> None:
     made, environment, empty = place(fetches=True), tmp_path / "environment", tmp_path / "empty"
     empty.mkdir()
     subprocess.run([sys.executable, "-m", "venv", environment], check=True, timeout=120)
@@ -141,7 +141,7 @@ def test_the_tutorial_is_right_where_freight_is_an_installed_package(place: Make
 
 
 @pytest.mark.parametrize("page", BEGINNINGS, ids=name_of)
-def test_every_command_of_the_first_pages_is_typed_or_says_why_not(page: Path) -> None:
+def test_every_command_of_the_first_pages_is_typed_or_has_a_reason_not_to_be(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert undecided(text) == []
     left_out = {
@@ -153,7 +153,7 @@ def test_every_command_of_the_first_pages_is_typed_or_says_why_not(page: Path) -
 # The tool
 
 
-def test_a_page_that_shows_something_else_is_told_by_line_and_put_right(bare: Place) -> None:
+def test_a_page_with_other_output_is_reported_by_line_and_corrected(bare: Place) -> None:
     page = "# Title\n\n" + console("$ echo one; echo two\none\n$ echo three\nthree\n")
     played = play(page, bare, start=bare.clone)
     assert [str(difference) for difference in played.differences] == [
@@ -163,13 +163,13 @@ def test_a_page_that_shows_something_else_is_told_by_line_and_put_right(bare: Pl
     assert play(played.page, bare, start=bare.clone).differences == []
 
 
-def test_a_terminal_keeps_its_directory_and_its_variables_and_another_has_its_own(bare: Place) -> None:
+def test_each_terminal_has_its_own_directory_and_variables(bare: Place) -> None:
     page = console("$ mkdir sub && cd sub && X=1\n") + console("$ echo $X; basename $PWD\n1\nsub\n")
     page += console("$ echo ${X:-none}\nnone\n", "run: terminal 2")
     assert play(page, bare, start=bare.clone).differences == []
 
 
-def test_a_server_goes_on_until_ctrl_c_and_what_it_says_meanwhile_is_shown_later(bare: Place) -> None:
+def test_a_server_runs_until_ctrl_c_and_later_blocks_show_its_output(bare: Place) -> None:
     page = SERVER + console("$ echo > asked; cat answered\nyes\n", "run: terminal 2")
     page += console("asked\n") + console("^C\nstopped\n")
     assert play(page, bare, start=bare.clone).differences == []
@@ -181,23 +181,23 @@ def test_output_that_no_block_shows_is_a_difference(bare: Place) -> None:
     assert difference.printed == ("asked",)
 
 
-def test_a_file_that_a_page_shows_is_saved(bare: Place) -> None:
+def test_a_file_on_a_page_is_saved(bare: Place) -> None:
     page = "<!-- save as: a.py -->\n```python\nprint(1)\n```\n" + console(f"$ {sys.executable} a.py\n1\n")
     assert play(page, bare, start=bare.clone).differences == []
 
 
-def test_a_set_up_that_fails_is_told(bare: Place) -> None:
+def test_a_failed_set_up_is_reported(bare: Place) -> None:
     (difference,) = play("<!-- setup: echo why; false -->\n", bare, start=bare.clone).differences
     assert str(difference) == "line 1: set-up has failed: echo why; false\n  + why"
 
 
-def test_what_is_for_a_checkout_is_left_out_of_an_installed_package(bare: Place) -> None:
+def test_blocks_for_a_checkout_are_skipped_for_an_installed_package(bare: Place) -> None:
     page = console("$ echo one\n", "run: in a checkout")
     assert len(play(page, bare, start=bare.clone).differences) == 1
     assert play(page, bare, start=bare.clone, installed=True).differences == []
 
 
-def test_ports_are_others_where_they_are_typed_and_not_where_they_are_shown(bare: Place) -> None:
+def test_ports_are_replaced_in_commands_and_files_and_restored_in_output(bare: Place) -> None:
     page = console("$ echo localhost:8080 9080 18080x 80801\nlocalhost:8080 9080 18080x 80801\n")
     page += "<!-- save as: file -->\n```\n8080\n```\n" + console("$ grep -c 28080 file\n1\n")
     assert play(page, Place(bare.clone, bare.home, bare.environment, 28080), start=bare.clone).differences == []
@@ -206,13 +206,13 @@ def test_ports_are_others_where_they_are_typed_and_not_where_they_are_shown(bare
 def test_ctrl_c_ends_the_command_and_not_the_terminal(terminal: Terminal) -> None:
     program = 'import signal; signal.signal(2, signal.SIG_DFL); print("ready"); signal.pause()'
     terminal.start(f"{sys.executable} -c '{program}'")
-    assert terminal.look(lambda lines: lines == ["ready"], 20, 20) == ["ready"]
+    assert terminal.wait_for_output(lambda lines: lines == ["ready"], 20, 20) == ["ready"]
     terminal.press_ctrl_c()
     assert terminal.finish(20)[0] == 130
     assert terminal.run("echo here", 20) == (0, ["here"])
 
 
-def test_a_program_finds_a_terminal_and_a_bar_is_shown_as_it_ended(terminal: Terminal) -> None:
+def test_a_program_runs_on_a_terminal_and_a_progress_bar_is_shown_in_its_last_state(terminal: Terminal) -> None:
     assert terminal.run("[ -t 0 ] && [ -t 1 ] && [ -t 2 ]", 20) == (0, [])
     assert terminal.run(r"printf '1%%\r50%%\r\033[32m100%%\033[0m\n'", 20) == (0, ["100%"])
 
@@ -224,7 +224,7 @@ def test_a_closed_terminal_leaves_no_process(tmp_path: Path) -> None:
     assert [pid for pid in said.split() if is_running(int(pid))] == []
 
 
-def test_a_port_that_is_taken_is_not_found() -> None:
+def test_a_port_in_use_is_not_free() -> None:
     with socket.socket() as taken:
         port = free_port(as_typed=False)
         taken.bind(("127.0.0.1", port))
@@ -257,11 +257,11 @@ def test_a_port_that_is_taken_is_not_found() -> None:
         ("", "a", False),
     ],
 )
-def test_outputs_agree_but_for_what_differs_each_time(shown: str, printed: str, same: bool) -> None:
+def test_outputs_agree_except_for_times_sizes_and_process_ids(shown: str, printed: str, same: bool) -> None:
     assert agree(shown.splitlines(), printed.splitlines()) is same
 
 
-def test_where_all_numbers_differ_each_time_words_still_have_to_agree() -> None:
+def test_where_numbers_vary_words_must_agree() -> None:
     shown, printed = ["memory ━━──  20%  4.1MB of 20MB"], ["memory ━━━━  3%  400kB of 20MB"]
     assert not agree(shown, printed)
     assert agree(shown, printed, numbers_vary=True)
@@ -269,13 +269,13 @@ def test_where_all_numbers_differ_each_time_words_still_have_to_agree() -> None:
     assert not agree(shown, ["memory ━━━━  3%  400kB on 20MB"], numbers_vary=True)
 
 
-def test_what_a_page_leaves_out_is_left_out_of_the_new_output_too() -> None:
+def test_new_output_keeps_the_ellipsis_of_the_page() -> None:
     assert shortened(["a", "...", "y", "z"], list("bcdefg")) == ("b", "...", "f", "g")
     assert shortened(["a"], list("bc")) == ("b", "c")
     assert shortened(["a", "..."], list("bcd")) == ("b", "...")
 
 
-def test_a_block_is_read_and_written_back_as_it_was() -> None:
+def test_a_block_that_is_read_and_written_is_unchanged() -> None:
     body = "said before\n$ one\nout\n...\n$ two\n^C\nend\n"
     (block,) = blocks(console(body))
     assert block.steps == [
@@ -288,7 +288,7 @@ def test_a_block_is_read_and_written_back_as_it_was() -> None:
     assert rewritten(console(body), {block: "$ three\n"}) == console("$ three\n")
 
 
-def test_a_directive_says_which_terminal_and_for_what_to_wait() -> None:
+def test_a_directive_names_the_terminal_and_the_text_to_wait_for() -> None:
     (block,) = blocks("\n" + console("$ one\n", 'run: terminal 3, until "admin at", in a checkout, numbers vary'))
     assert (block.line, block.terminal, block.until) == (2, 3, "admin at")
     assert block.in_checkout and block.numbers_vary
@@ -304,18 +304,10 @@ def test_a_directive_says_which_terminal_and_for_what_to_wait() -> None:
         "<!-- save as: file -->\n",
     ],
 )
-def test_a_directive_that_says_nothing_is_an_error(page: str) -> None:
+def test_an_invalid_directive_is_an_error(page: str) -> None:
     with pytest.raises(BadPage):
         blocks(page)
 
 
-def test_a_console_block_that_nothing_stands_before_is_found() -> None:
+def test_a_console_block_without_a_directive_is_found() -> None:
     assert undecided(console("$ one\n") + "text\n```console\n$ two\n```\n") == [6]
-
-
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"

@@ -1,7 +1,7 @@
-"""Work is linear in what was sent: no field, however it is written, costs more than a few steps a byte.
+"""The work for a request is linear in its bytes: no field, however it is written, costs more than a few steps per byte.
 
-Nothing here looks at a clock. What Python does is counted in bytecode instructions; what the patterns do cannot be
-counted, and so none of them may ever go back.
+No test reads a clock. Python's work is counted in bytecode instructions. The work of regular expressions cannot be
+counted, so none of them may backtrack.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.fields import FIELD_BYTES, HOSTILE, PARSERS
 
-import freight.core
+import freight.http
 import freight.wire
-from freight.core.decide import decide
+from freight.http.decide import plan_response
 from freight.model import Request, Resource
-from freight.wire.http1 import Inbound, Limits
-from freight.wire.http2 import Session
-from http2_rules import ASKED, HELLO
-from speaking import feed, frame
+from freight.wire.http1.parser import Limits, RequestParser
+from freight.wire.http2.session import Session
+from support.http2_rules import HELLO, REQUEST
+from support.raw_h2 import feed, frame
 
 STEPS_PER_BYTE = 0.25
-FEW = 8_000  # steps, whatever was sent: what a bounded number of members costs
+FIXED_STEPS = 8_000
+"""Steps that do not depend on the bytes: the cost of a bounded number of list members."""
 
 
 def counted(call: Callable[[], object]) -> int:
-    """How many instructions of Python a call takes."""
+    """Return the number of bytecode instructions of a call."""
     count = 0
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
@@ -57,24 +58,24 @@ def counted(call: Callable[[], object]) -> int:
 
 
 def steps(call: Callable[[], object]) -> int:
-    """The same of a call that may be repeated: what is loaded or compiled the first time is not the field's."""
+    """Return the same of the second call, because the first one loads and compiles."""
     call()
     return counted(call)
 
 
 @pytest.mark.parametrize("parser", PARSERS.values(), ids=PARSERS)
-def test_a_field_takes_a_few_steps_a_byte(parser: Callable[[str], object]) -> None:
+def test_a_field_costs_a_few_steps_per_byte(parser: Callable[[str], object]) -> None:
     for piece in HOSTILE:
         count = FIELD_BYTES // len(piece)
         whole, half = (steps(partial(parser, piece * times)) for times in (count, count // 2))
-        assert whole <= FEW + STEPS_PER_BYTE * FIELD_BYTES, f"{piece!r}: {whole} steps"
-        assert whole <= FEW + 2.1 * half, f"{piece!r}: {whole} steps, {half} for half of it"
+        assert whole <= FIXED_STEPS + STEPS_PER_BYTE * FIELD_BYTES, f"{piece!r}: {whole} steps"
+        assert whole <= FIXED_STEPS + 2.1 * half, f"{piece!r}: {whole} steps, {half} for half of the bytes"
 
 
-def test_many_lines_of_a_field_cost_what_one_does() -> None:
+def test_many_lines_of_a_field_cost_no_more_than_one() -> None:
     lines = tuple((name, "a," * 80) for name in ("accept", "range", "expect", "if-none-match") for _ in range(25))
     request, file = Request("GET", "/", lines), Resource("x", 1000, 5 * 10**9, ("text/html", "application/json"))
-    assert steps(lambda: decide(request, file, 1e9)) <= FEW + STEPS_PER_BYTE * FIELD_BYTES
+    assert steps(lambda: plan_response(request, file, 1e9)) <= FIXED_STEPS + STEPS_PER_BYTE * FIELD_BYTES
 
 
 @pytest.mark.parametrize("huffman", [False, True])
@@ -82,43 +83,44 @@ def test_many_lines_of_a_field_cost_what_one_does() -> None:
     "fields",
     [
         [("x", "," * 12_000)],
-        [("x", "\x7f" * 3_000)],  # whose codes are the longest
+        [("x", "\x7f" * 3_000)],  # a character with one of the longest Huffman codes
         [("if-none-match", "," * 4_000)] * 4,
         [("if-none-match", "," * 1_400)] * 11,
         [("a", "")] * 400,
         [(f"x{number}", "y") for number in range(95)],
     ],
-    ids=["a long field", "a field of rare characters", "four", "eleven", "none to speak of", "many short ones"],
+    ids=["a long field", "a field of rare characters", "four", "eleven", "empty fields", "many short ones"],
 )
-def test_a_head_of_http2_takes_a_few_steps_a_byte(fields: list[tuple[str, str]], huffman: bool) -> None:
-    """Those of the wire count for more: hpack undoes Huffman's code in Python. What is named by a byte from its table
-    counts by what it is decoded to.
+def test_a_head_of_http2_costs_a_few_steps_per_byte(fields: list[tuple[str, str]], huffman: bool) -> None:
+    """A byte on the wire costs more steps, because hpack decodes Huffman codes in Python.
+
+    A byte may also name a field of the table, so the decoded bytes count too.
     """
-    section = [*ASKED, *fields]
+    section = [*REQUEST, *fields]
     decoded_bytes = sum(len(name) + len(value) + 32 for name, value in section)
     encoder, session = Encoder(), Session("", Limits())
     feed(session, HELLO)
-    for stream in (1, 3, 5):  # the second time all that fits is in the table
+    for stream in (1, 3, 5):  # from the second block on, fields come from the table
         block = encoder.encode(section, huffman=huffman)
         parts = [block[start : start + 16_384] for start in range(0, len(block), 16_384)]
         frames = [frame(9 if number else 1, 1, stream, part) for number, part in enumerate(parts[:-1])]
         data = b"".join(frames) + frame(9 if frames else 1, 5, stream, parts[-1])
         taken = counted(lambda: feed(session, data))  # noqa: B023 - it is called at once
-        assert taken <= FEW + 80 * len(data) + 20 * decoded_bytes
+        assert taken <= FIXED_STEPS + 80 * len(data) + 20 * decoded_bytes
 
 
-def test_content_of_a_byte_a_chunk_is_not_read_for_long() -> None:
-    inbound = Inbound("", Limits())
-    inbound.feed(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
-    inbound.next()
-    inbound.feed(b"1\r\na\r\n" * 400)
-    assert not inbound.refused
-    inbound.feed(b"1\r\na\r\n" * 400)
-    assert inbound.refused
+def test_content_in_chunks_of_one_byte_is_soon_refused() -> None:
+    parser = RequestParser("", Limits())
+    parser.feed(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    parser.next()
+    parser.feed(b"1\r\na\r\n" * 400)
+    assert not parser.refused
+    parser.feed(b"1\r\na\r\n" * 400)
+    assert parser.refused
 
 
 def patterns() -> Iterator[tuple[str, re.Pattern[Any]]]:
-    for package in (freight.core, freight.wire):
+    for package in (freight.http, freight.wire):
         for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             for name, value in vars(importlib.import_module(found.name)).items():
                 if isinstance(value, re.Pattern):
@@ -126,7 +128,7 @@ def patterns() -> Iterator[tuple[str, re.Pattern[Any]]]:
 
 
 def repeats(node: Any) -> Iterator[tuple[object, int]]:
-    """Each repetition in a parsed pattern: of which kind, and how often at most."""
+    """Yield each repetition in a parsed pattern: its operator and its largest count."""
     if isinstance(node, _parser.SubPattern):
         for operator, argument in node:
             if operator in (_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT):
@@ -138,8 +140,8 @@ def repeats(node: Any) -> Iterator[tuple[object, int]]:
 
 
 @pytest.mark.parametrize(("name", "pattern"), list(patterns()), ids=[name for name, _ in patterns()])
-def test_no_pattern_goes_back(name: str, pattern: re.Pattern[Any]) -> None:
-    """A repetition that may be long is possessive: what it has taken it never gives back."""
-    bounded = 1000  # as the one that cuts an Accept of a refused head, behind which nothing stands
+def test_no_pattern_backtracks(name: str, pattern: re.Pattern[Any]) -> None:
+    """Every repetition of more than 1,000 characters is possessive."""
+    bounded = 1000  # the pattern that cuts the Accept field of a refused head ends with its repetition
     for kind, most in repeats(_parser.parse(pattern.pattern, pattern.flags)):
         assert kind is _constants.POSSESSIVE_REPEAT or most <= bounded, name

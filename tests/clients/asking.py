@@ -1,4 +1,4 @@
-"""Bytes to the running server, and its answers; the site that the conformance tests ask about."""
+"""Send bytes to a running server and check its responses; the site of the conformance tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from serving import Answer, Served
+from support.servers import Response, ServerProcess
 
 SIZE = 1000
 CONTENT = bytes(at * 7 % 251 for at in range(SIZE))
@@ -18,14 +18,14 @@ SECRET = b"this must never be sent"
 
 
 class Site(NamedTuple):
-    """The running server, and what the rows ask of it."""
+    """A running server, and the ETag of its ``/file.bin``."""
 
-    served: Served
+    served: ServerProcess
     etag: str
 
 
 def lay_out(above: Path) -> Path:
-    """The directory to serve, and beside it what must never be sent."""
+    """Create the directory to serve, and files beside it that must never be sent."""
     root = above / "root"
     (root / "a dir").mkdir(parents=True)
     (root / "file.bin").write_bytes(CONTENT)
@@ -52,23 +52,23 @@ def get(*fields: str, target: str = "/file.bin") -> bytes:
     return req("GET", target, *fields)
 
 
-def exchange(site: Site, request: bytes, methods: tuple[str, ...]) -> list[Answer]:
-    """The answers to these bytes; the stream must end behind them when the last says so, and only then."""
+def exchange(site: Site, request: bytes, methods: tuple[str, ...]) -> list[Response]:
+    """Return the responses to these bytes. The connection must close after them exactly if the last one says so."""
     with site.served.connect() as client:
         client.send(request.replace(b"{etag}", site.etag.encode()))
-        answers = [client.answer(method) for method in methods]
+        answers = [client.read_response(method) for method in methods]
         for answer in answers:
             assert_sound(answer)
         if answers[-1].fields.get("connection") == "close":
-            assert client.rest() == b""
+            assert client.read_to_end() == b""
         else:
             client.get("/empty.bin")
-            assert client.answer().status == 200, "a kept connection takes another request"
+            assert client.read_response().status == 200, "a kept connection accepts another request"
         return answers
 
 
-def assert_sound(answer: Answer) -> None:
-    """What holds for every answer, whatever was asked."""
+def assert_sound(answer: Response) -> None:
+    """Check what holds for every response."""
     fields = answer.fields
     assert parsedate_to_datetime(fields["date"]).tzinfo is not None and fields["date"].endswith(" GMT")  # 6.6.1
     assert not ("content-length" in fields and "transfer-encoding" in fields)  # 9112 6.2

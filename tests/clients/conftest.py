@@ -1,4 +1,4 @@
-"""What the tests with real programs share."""
+"""Fixtures for tests with real programs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pytest
 from asking import Site, lay_out
+from programs import kill_started
 
-from serving import Served
+from support.servers import ServerProcess
+
+
+@pytest.fixture(autouse=True)
+def _started_programs() -> Iterator[None]:
+    """Kill the programs that a test has started and that still run."""
+    yield
+    kill_started()
 
 
 @pytest.fixture
@@ -29,7 +37,7 @@ def there(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server for all the tests of a module that only ask."""
-    served = Served((str(lay_out(tmp_path_factory.mktemp("above"))),), "127.0.0.1", None, None)
+    """A server shared by the read-only tests of a module."""
+    served = ServerProcess((str(lay_out(tmp_path_factory.mktemp("above"))),), "127.0.0.1", None, None)
     yield Site(served, served.get("/file.bin").fields["etag"])
     served.close()

@@ -1,15 +1,19 @@
-"""Real download programs: how they are run, cut off and judged."""
+"""Run real download programs, interrupt them, and compare their files."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
+from support import processes
+from support.processes import kill_process_group, start_process
+
 PATIENCE_SECONDS = 60.0
 
-# As long as the kernel's buffers on loopback, several times over: a cut falls into the middle.
+# Several times the kernel's buffers on loopback, so that an interruption comes in the middle.
 LARGE_BYTES = 48 * 1024 * 1024
 
 ODD_NAMES = (
@@ -23,15 +27,18 @@ ODD_NAMES = (
 )
 
 
+_started: list[subprocess.Popen[bytes]] = []
+
+
 def make_content(path: Path, size: int, seed: int = 1) -> str:
-    """Write ``size`` bytes in which no two MiB are alike; their digest."""
+    """Write ``size`` bytes in which no two MiB are equal. Return their digest."""
     path.touch()
     os.truncate(path, 0)
     return overwrite(path, size, seed)
 
 
 def overwrite(path: Path, size: int, seed: int) -> str:
-    """Give a file other content where it is, never shorter meanwhile; its digest."""
+    """Overwrite a file in place, never truncating it. Return its digest."""
     block = hashlib.shake_256(bytes([seed])).digest(1 << 20)
     with path.open("r+b") as file:
         for number in range(0, size, len(block)):
@@ -41,25 +48,51 @@ def overwrite(path: Path, size: int, seed: int) -> str:
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def run(*command: str, within: Path) -> subprocess.CompletedProcess[bytes]:
-    """Run a program to its end in a directory of its own."""
+    """Run a program to its end in a directory."""
     return subprocess.run(
         command, cwd=within, capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE_SECONDS, check=False
     )
 
 
 def start(*command: str, within: Path) -> subprocess.Popen[bytes]:
-    """Start a program whose words do not matter."""
-    return subprocess.Popen(
-        command, cwd=within, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    """Start a program and discard its output. :func:`kill_started` kills it."""
+    nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    _started.append(start_process(command, cwd=within, **nowhere))
+    return _started[-1]
+
+
+def kill_started() -> None:
+    """Kill all programs of :func:`start` that still run, with their descendants."""
+    while _started:
+        kill_process_group(_started.pop())
 
 
 def written(path: Path) -> int:
-    """How much of a file there is by now, 0 when it is not there."""
+    """Return the size of a file, 0 if it does not exist."""
     return path.stat().st_size if path.exists() else 0
+
+
+def done(*words: str | os.PathLike[str], within: Path) -> str:
+    """Run a program, check that it succeeds, and return its standard output."""
+    ended = processes.run(*words, cwd=within, env=os.environ | {"HOME": str(within)})
+    assert ended.returncode == 0, f"{words}\n{ended.stdout}\n{ended.stderr}"
+    return ended.stdout
+
+
+def make_wheel(packages: Path, work: Path) -> Path:
+    """Build a wheel with one file of content."""
+    about = work / "tree" / "sample_wheel-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: sample-wheel\nVersion: 1.0\n")
+    (about / "WHEEL").write_text("Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    (about / "RECORD").write_text("")
+    make_content(work / "tree" / "sample_content.bin", 200_000)
+    shutil.make_archive(str(work / "made"), "zip", work / "tree")
+    packages.mkdir()
+    return (work / "made.zip").rename(packages / "sample_wheel-1.0-py3-none-any.whl")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from programs import LARGE_BYTES, ODD_NAMES, digest, make_content, overwrite, run, start, written
 
-from serving import Served, until
+from support.servers import Serve, wait_until
 
 pytestmark = pytest.mark.needs("aria2c")
 
-Serve = Callable[..., Served]
 ARIA2 = ("aria2c", "--no-conf", "--quiet", "--all-proxy=", "--file-allocation=none", "--max-tries=1", "--timeout=20")
 HUGE_BYTES = 320 * 1024 * 1024
 EIGHT = ("-x8", "-s8", "-k1M")
@@ -26,10 +24,10 @@ def test_eight_connections_make_one_file(serve: Serve, there: Path, here: Path) 
     url = f"http://127.0.0.1:{server.port}/large.bin"
     assert run(*ARIA2, *EIGHT, "-o", "got", url, within=here).returncode == 0
     assert digest(here / "got") == expected
-    server.await_log("206", count=2)
+    server.wait_for_log("206", count=2)
 
 
-def test_an_odd_name_is_had_and_saved_under_it(serve: Serve, there: Path, here: Path) -> None:
+def test_a_file_with_an_odd_name_is_saved_under_it(serve: Serve, there: Path, here: Path) -> None:
     """RFC 8187: aria2c reads ``filename*``."""
     server = serve(there)
     for name in ODD_NAMES:
@@ -39,36 +37,36 @@ def test_an_odd_name_is_had_and_saved_under_it(serve: Serve, there: Path, here: 
 
 
 def test_a_killed_client_resumes(serve: Serve, there: Path, here: Path) -> None:
-    """From its control file, without fetching all of it again."""
+    """aria2c resumes by its control file, without fetching the whole file again."""
     expected = make_content(there / "large.bin", LARGE_BYTES)
     server = serve(there)
     url = f"http://127.0.0.1:{server.port}/large.bin"
     slow = ("--max-overall-download-limit=8M", "--auto-save-interval=1")
     first = start(*ARIA2, *EIGHT, *slow, "-o", "got", url, within=here)
-    until(lambda: written(here / "got") > 1 << 20 and (here / "got.aria2").exists(), "a first part")
+    wait_until(lambda: written(here / "got") > 1 << 20 and (here / "got.aria2").exists(), "a first part")
     first.terminate()
-    first.wait()
-    assert (here / "got.aria2").exists(), "it was cut off"
+    first.wait(20)
+    assert (here / "got.aria2").exists(), "it was interrupted"
     assert run(*ARIA2, *EIGHT, "-c", "-o", "got", url, within=here).returncode == 0
     assert digest(here / "got") == expected
 
 
-def test_a_file_that_changes_under_way_is_a_failure(serve: Serve, there: Path, here: Path) -> None:
-    """Eight pieces of two versions are not a file. Each is larger than what may lie in its client's receive buffer."""
+def test_a_file_that_changes_during_the_download_is_a_failure(serve: Serve, there: Path, here: Path) -> None:
+    """Pieces of two versions are not a file. Each of the eight is larger than its client's receive buffer."""
     make_content(there / "large.bin", HUGE_BYTES)
     server = serve(there)
     url = f"http://127.0.0.1:{server.port}/large.bin"
     first = start(*ARIA2, *EIGHT, "--max-overall-download-limit=8M", "-o", "got", url, within=here)
-    until(lambda: written(here / "got") > 1 << 20, "a first part")
+    wait_until(lambda: written(here / "got") > 1 << 20, "a first part")
     overwrite(there / "large.bin", HUGE_BYTES, seed=2)
     assert first.wait(60) != 0
-    server.await_log("changed")
+    server.wait_for_log("changed")
 
 
 @pytest.mark.parametrize("size", [0, 1, 3 * 1024 * 1024])
 def test_a_body_of_unspecified_length_is_whole(serve: Serve, there: Path, here: Path, size: int) -> None:
-    """--no-length: one connection is all that can be used."""
+    """--chunked: aria2c can use only one connection."""
     expected = make_content(there / "file.bin", size)
-    server = serve(there / "file.bin", "--no-length")
+    server = serve(there / "file.bin", "--chunked")
     assert run(*ARIA2, *EIGHT, "-o", "got", f"http://127.0.0.1:{server.port}/", within=here).returncode == 0
     assert digest(here / "got") == expected

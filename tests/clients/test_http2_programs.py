@@ -1,19 +1,18 @@
-"""HTTP/2, with prior knowledge and over TLS, as curl, nghttp and h2load speak it."""
+"""HTTP/2 with prior knowledge and over TLS, by curl, nghttp and h2load."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from programs import LARGE_BYTES, digest, make_content, run, start, written
 
-from certificates import Pair
-from serving import Served, until
+from support.certificates import KeyPair
+from support.servers import Serve, ServerProcess, wait_until
 
 CURL = ("curl", "-q", "-sS", "--noproxy", "*", "--max-time", "50")
 GIB = 1 << 30
@@ -21,49 +20,49 @@ GIB = 1 << 30
 
 @dataclass(frozen=True)
 class Wire:
-    """A way to speak HTTP/2: what the server and curl are told, and how its addresses begin."""
+    """A transport for HTTP/2: options of the server and of curl, and the scheme."""
 
-    start: Callable[..., Served]
+    start: Serve
     flags: tuple[str, ...]
     scheme: str
     options: tuple[str, ...]
 
-    def serve(self, path: Path) -> Served:
+    def serve(self, path: Path) -> ServerProcess:
         return self.start(path, *self.flags)
 
-    def url(self, served: Served, target: str = "/") -> str:
+    def url(self, served: ServerProcess, target: str = "/") -> str:
         return f"{self.scheme}://127.0.0.1:{served.port}{target}"
 
-    def curl(self, served: Served, *options: str, within: Path, target: str = "/") -> bytes:
+    def curl(self, served: ServerProcess, *options: str, within: Path, target: str = "/") -> bytes:
         ended = run(*CURL, *self.options, *options, self.url(served, target), within=within)
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
 
 @pytest.fixture(params=["h2c", "h2"])
-def wire(request: pytest.FixtureRequest, serve: Callable[..., Served], pair: Pair) -> Wire:
+def wire(request: pytest.FixtureRequest, serve: Serve, pair: KeyPair) -> Wire:
     if request.param == "h2c":
         return Wire(serve, (), "http", ("--http2-prior-knowledge",))
     return Wire(serve, pair.flags, "https", ("--http2", "--cacert", str(pair.cert)))
 
 
 @pytest.mark.needs("curl")
-def test_curl_has_a_large_file_whole_and_takes_up_one_that_was_cut(wire: Wire, there: Path, here: Path) -> None:
+def test_curl_downloads_a_large_file_and_resumes_one_that_was_cut_off(wire: Wire, there: Path, here: Path) -> None:
     expected = make_content(there / "large.bin", LARGE_BYTES)
     served = wire.serve(there / "large.bin")
     assert wire.curl(served, "-o", "whole", "-w", "%{http_version}", within=here) == b"2"
     assert digest(here / "whole") == expected
     cut = start(*CURL, *wire.options, "--limit-rate", "4M", "-o", "part", wire.url(served), within=here)
-    until(lambda: written(here / "part") > 1 << 20, "some of it has come")
+    wait_until(lambda: written(here / "part") > 1 << 20, "some of it has come")
     cut.kill()
-    cut.wait()
+    cut.wait(20)
     assert 0 < written(here / "part") < LARGE_BYTES
     wire.curl(served, "-C", "-", "-o", "part", within=here)
     assert digest(here / "part") == expected
 
 
 @pytest.mark.needs("curl")
-def test_curl_has_what_lies_beyond_4_gib(wire: Wire, there: Path, here: Path) -> None:
+def test_curl_downloads_a_range_beyond_4_gib(wire: Wire, there: Path, here: Path) -> None:
     with (there / "sparse.bin").open("wb") as file:
         file.truncate(5 * GIB)
         file.seek(5 * GIB - 9)
@@ -77,7 +76,7 @@ def test_curl_has_what_lies_beyond_4_gib(wire: Wire, there: Path, here: Path) ->
 
 @pytest.mark.needs("curl")
 @pytest.mark.parametrize(("options", "status"), [(("-I",), 200), (("-X", "POST", "-d", "x"), 405), (("-r", "9-"), 416)])
-def test_curl_is_told_the_status(wire: Wire, there: Path, here: Path, options: tuple[str, ...], status: int) -> None:
+def test_curl_gets_the_status(wire: Wire, there: Path, here: Path, options: tuple[str, ...], status: int) -> None:
     (there / "small").write_bytes(b"123")
     served = wire.serve(there / "small")
     assert wire.curl(served, *options, "-o", os.devnull, "-w", "%{http_code}", within=here) == b"%d" % status
@@ -85,10 +84,10 @@ def test_curl_is_told_the_status(wire: Wire, there: Path, here: Path, options: t
 
 @pytest.mark.needs("nghttp")
 @pytest.mark.parametrize("options", [(), ("-w14", "-W14"), ("-w30", "-W30"), ("-c0",), ("--no-dep",), ("-b40",)])
-def test_nghttp_has_a_file_by_small_windows_and_large_ones(
+def test_nghttp_downloads_with_small_and_large_windows(
     wire: Wire, there: Path, here: Path, options: tuple[str, ...]
 ) -> None:
-    """And without a table of HPACK, without priorities, with padded frames."""
+    """Also without an HPACK table, without priorities, and with padded frames."""
     expected = make_content(there / "large.bin", LARGE_BYTES // 4)
     served = wire.serve(there)
     ended = run("nghttp", *options, wire.url(served, "/large.bin"), within=here)
@@ -98,7 +97,7 @@ def test_nghttp_has_a_file_by_small_windows_and_large_ones(
 
 @pytest.mark.needs("h2load")
 @pytest.mark.parametrize("window", ["16", "24"])
-def test_h2load_has_all_it_asks_for(wire: Wire, there: Path, here: Path, window: str) -> None:
+def test_h2load_gets_all_responses(wire: Wire, there: Path, here: Path, window: str) -> None:
     """A hundred streams on each of four connections."""
     make_content(there / "some.bin", 250_000)
     served = wire.serve(there)
@@ -111,8 +110,8 @@ def test_h2load_has_all_it_asks_for(wire: Wire, there: Path, here: Path, window:
 
 @pytest.mark.needs("curl")
 @pytest.mark.parametrize("wire", ["h2"], indirect=True)
-def test_curl_has_eight_ranges_at_once_by_one_connection(wire: Wire, there: Path, here: Path) -> None:
-    """Over TLS only: with prior knowledge curl 7.88 fails at several at once, whoever serves."""
+def test_curl_downloads_eight_ranges_in_parallel_over_one_connection(wire: Wire, there: Path, here: Path) -> None:
+    """Over TLS only: with prior knowledge curl 7.88 fails at parallel transfers with any server."""
     expected = make_content(there / "large.bin", LARGE_BYTES)
     served = wire.serve(there / "large.bin")
     part = -(-LARGE_BYTES // 8)
@@ -128,3 +127,15 @@ def test_curl_has_eight_ranges_at_once_by_one_connection(wire: Wire, there: Path
     assert sorted(ended.stdout.split()) == [b"0"] * 7 + [b"1"]
     whole = b"".join((here / f"{number}").read_bytes() for number in range(8))
     assert hashlib.sha256(whole).hexdigest() == expected
+
+
+@pytest.mark.needs("curl")
+def test_curl_downloads_256_ranges_in_one_response(wire: Wire, there: Path, here: Path) -> None:
+    """More than one step of its stream sends."""
+    make_content(there / "file.bin", 1 << 20)
+    content = (there / "file.bin").read_bytes()
+    bounds = [(first, first + 10) for first in range(0, 1 << 20, 4096)]
+    ranges = ",".join(f"{first}-{stop - 1}" for first, stop in bounds)
+    got = wire.curl(wire.serve(there / "file.bin"), "-r", ranges, within=here)
+    parts = [part.partition(b"\r\n\r\n")[2] for part in re.split(rb"\r\n--\w+(?=\r\n|--\r\n)", got)[1:-1]]
+    assert parts == [content[first:stop] for first, stop in bounds]

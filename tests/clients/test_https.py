@@ -4,36 +4,34 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from programs import LARGE_BYTES, digest, make_content, overwrite, run, start, written
 
-from certificates import Pair
-from processes import running
-from serving import Served, until
+from support.certificates import KeyPair
+from support.processes import running
+from support.servers import Serve, ServerProcess, wait_until
 
-Serve = Callable[..., Served]
 GIB = 1 << 30
 VERSIONS = {"1.2": ("--tls-max", "1.2"), "1.3": ("--tlsv1.3",)}
 
 
-def curl(pair: Pair, *options: str) -> tuple[str, ...]:
+def curl(pair: KeyPair, *options: str) -> tuple[str, ...]:
     return ("curl", "-q", "-sS", "--noproxy", "*", "--max-time", "50", "--cacert", str(pair.cert), *options)
 
 
-def url(server: Served, target: str = "/large.bin") -> str:
+def url(server: ServerProcess, target: str = "/large.bin") -> str:
     return f"https://localhost:{server.port}{target}"
 
 
 @pytest.mark.needs("curl")
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("memory", ["1MiB", "64MiB", "4GiB"])
-def test_curl_has_a_large_file_whole(
-    serve: Serve, there: Path, here: Path, pair: Pair, version: str, memory: str
+def test_curl_downloads_a_large_file(
+    serve: Serve, there: Path, here: Path, pair: KeyPair, version: str, memory: str
 ) -> None:
-    """With the least windows, with loans, and without a bound."""
+    """With the smallest send windows, with loans, and without a limit."""
     expected = make_content(there / "large.bin", LARGE_BYTES)
     server = serve(there, *pair.flags, "--memory", memory)
     ended = run(*curl(pair, *VERSIONS[version], "--http1.1", "-o", "got", url(server)), within=here)
@@ -42,8 +40,8 @@ def test_curl_has_a_large_file_whole(
 
 
 @pytest.mark.needs("curl")
-def test_curl_completes_a_partial_file_and_has_bytes_beyond_4_gib(
-    serve: Serve, there: Path, here: Path, pair: Pair
+def test_curl_completes_a_partial_file_and_downloads_bytes_beyond_4_gib(
+    serve: Serve, there: Path, here: Path, pair: KeyPair
 ) -> None:
     expected = make_content(there / "large.bin", LARGE_BYTES)
     (here / "large.bin").write_bytes((there / "large.bin").read_bytes()[: LARGE_BYTES // 3])
@@ -59,22 +57,22 @@ def test_curl_completes_a_partial_file_and_has_bytes_beyond_4_gib(
 
 
 @pytest.mark.needs("curl")
-@pytest.mark.parametrize("options", [(), ("--no-length",)], ids=["length", "no length"])
+@pytest.mark.parametrize("options", [(), ("--chunked",)], ids=["length", "no length"])
 @pytest.mark.parametrize("version", ["--http1.0", "--http1.1"])
-def test_curl_takes_a_cut_body_for_a_failure(
-    serve: Serve, there: Path, here: Path, pair: Pair, options: tuple[str, ...], version: str
+def test_curl_reports_a_body_that_is_cut_off(
+    serve: Serve, there: Path, here: Path, pair: KeyPair, options: tuple[str, ...], version: str
 ) -> None:
     make_content(there / "large.bin", LARGE_BYTES)
     server = serve(there, *pair.flags, *options)
     first = start(*curl(pair, version, "--limit-rate", "8M", "-o", "got", url(server)), within=here)
-    until(lambda: written(here / "got") > 1 << 20, "a first part")
+    wait_until(lambda: written(here / "got") > 1 << 20, "a first part")
     overwrite(there / "large.bin", LARGE_BYTES, seed=2)
     assert first.wait(60) in (18, 56)
 
 
 @pytest.mark.needs("curl")
-def test_many_over_one_connection_and_fifty_at_once_have_it_whole(
-    serve: Serve, there: Path, here: Path, pair: Pair
+def test_downloads_over_one_connection_and_fifty_in_parallel_are_complete(
+    serve: Serve, there: Path, here: Path, pair: KeyPair
 ) -> None:
     expected = make_content(there / "large.bin", 4 << 20)
     server = serve(there, *pair.flags)
@@ -86,7 +84,7 @@ def test_many_over_one_connection_and_fifty_at_once_have_it_whole(
 
 
 @pytest.mark.needs("curl")
-def test_curl_follows_from_plain_http_to_https(serve: Serve, there: Path, here: Path, pair: Pair) -> None:
+def test_curl_follows_from_plain_http_to_https(serve: Serve, there: Path, here: Path, pair: KeyPair) -> None:
     expected = make_content(there / "large.bin", 1 << 20)
     server = serve(there, *pair.flags, "--redirect-port", "0")
     port = server.port_with(" from http://")
@@ -95,7 +93,7 @@ def test_curl_follows_from_plain_http_to_https(serve: Serve, there: Path, here: 
 
 
 @pytest.mark.needs("wget")
-def test_wget_has_a_file_and_completes_one(serve: Serve, there: Path, here: Path, pair: Pair) -> None:
+def test_wget_downloads_a_file_and_completes_another(serve: Serve, there: Path, here: Path, pair: KeyPair) -> None:
     expected = make_content(there / "large.bin", LARGE_BYTES)
     server = serve(there, *pair.flags)
     (here / "large.bin").write_bytes((there / "large.bin").read_bytes()[:1_000_000])
@@ -103,22 +101,22 @@ def test_wget_has_a_file_and_completes_one(serve: Serve, there: Path, here: Path
     assert run(*command, "-c", url(server), within=here).returncode == 0
     assert run(*command, "-O", "whole", url(server), within=here).returncode == 0
     assert digest(here / "large.bin") == digest(here / "whole") == expected
-    server.await_log("206")
+    server.wait_for_log("206")
 
 
 @pytest.mark.needs("aria2c")
-def test_eight_connections_of_aria2_make_one_file(serve: Serve, there: Path, here: Path, pair: Pair) -> None:
+def test_eight_connections_of_aria2_make_one_file(serve: Serve, there: Path, here: Path, pair: KeyPair) -> None:
     expected = make_content(there / "large.bin", LARGE_BYTES)
     server = serve(there, *pair.flags)
     options = ("--no-conf", "--quiet", "--all-proxy=", "--max-tries=1", "-x8", "-s8", "-k1M")
     ended = run("aria2c", *options, f"--ca-certificate={pair.cert}", "-o", "got", url(server), within=here)
     assert ended.returncode == 0 and digest(here / "got") == expected
-    server.await_log("206", count=2)
+    server.wait_for_log("206", count=2)
 
 
 @pytest.mark.needs("openssl")
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
-def test_openssl_resumes_a_session(serve: Serve, there: Path, here: Path, pair: Pair, version: str) -> None:
+def test_openssl_resumes_a_session(serve: Serve, there: Path, here: Path, pair: KeyPair, version: str) -> None:
     make_content(there / "large.bin", 1000)
     server = serve(there, *pair.flags)
     asking = ("openssl", "s_client", version, "-connect", f"localhost:{server.port}", "-CAfile", str(pair.cert))
@@ -132,8 +130,8 @@ def test_openssl_resumes_a_session(serve: Serve, there: Path, here: Path, pair: 
 
 
 @pytest.mark.needs("openssl")
-def test_openssl_may_not_renegotiate(serve: Serve, there: Path, here: Path, pair: Pair) -> None:
-    """A client could have the server compute for ever. ``R`` is s_client's word for it."""
+def test_openssl_may_not_renegotiate(serve: Serve, there: Path, here: Path, pair: KeyPair) -> None:
+    """Renegotiation would let a client consume CPU without end. ``R`` starts it in s_client."""
     make_content(there / "large.bin", 1000)
     server = serve(there, *pair.flags)
     asking = ("openssl", "s_client", "-tls1_2", "-connect", f"localhost:{server.port}", "-CAfile", str(pair.cert))
@@ -141,6 +139,6 @@ def test_openssl_may_not_renegotiate(serve: Serve, there: Path, here: Path, pair
     with running(asking, **pipes) as asked:
         assert asked.stdin and asked.stderr
         asked.stdin.write(b"R\n")
-        asked.stdin.flush()  # and not closed: it ends because of the answer
+        asked.stdin.flush()  # not closed: s_client ends because of the response
         said = asked.stderr.read()
     assert b"RENEGOTIATING" in said and b"no renegotiation" in said

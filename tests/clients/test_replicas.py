@@ -1,30 +1,31 @@
-"""Two nodes with copies of a file, stamped: they have one strong tag, and what one has begun the other finishes."""
+"""Two nodes with synchronized copies of a file: the tag is equal, and a download resumes at the other node."""
 
 from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from programs import LARGE_BYTES, digest, make_content, run, start, written
 
-from freight.cli import main
-from serving import Served, until
-
-Serve = Callable[..., Served]
+from freight.cli.main import main
+from support.servers import Serve, wait_until
 
 
 @pytest.fixture
 def copies(there: Path, tmp_path: Path) -> tuple[Path, Path]:
-    """The file's directory, and a copy of it that was made later and then stamped by a manifest."""
+    """A directory, and a later copy of it with times set from a manifest."""
     make_content(there / "large.bin", LARGE_BYTES)
     other = tmp_path / "other"
     shutil.copytree(there, other, copy_function=shutil.copyfile)
     assert tags_differ(there, other)
     manifest = str(tmp_path / "manifest")
-    assert main(["stamp", str(there), "--write", manifest]) == main(["stamp", str(other), manifest, "--check"]) == 0
+    assert (
+        main(["sync-mtimes", str(there), "--write", manifest])
+        == main(["sync-mtimes", str(other), manifest, "--check"])
+        == 0
+    )
     return there, other
 
 
@@ -39,12 +40,12 @@ def test_both_have_the_same_strong_tag(serve: Serve, copies: tuple[Path, Path]) 
 
 
 @pytest.mark.needs("curl")
-def test_curl_goes_on_at_the_other_node_by_if_range(serve: Serve, copies: tuple[Path, Path], here: Path) -> None:
+def test_curl_resumes_at_the_other_node_by_if_range(serve: Serve, copies: tuple[Path, Path], here: Path) -> None:
     one, other = (serve(copy) for copy in copies)
     got, tag = here / "got", here / "tag"
     command = ("curl", "-sS", "--noproxy", "*", "-o", "got", "--etag-save", "tag", "--limit-rate", "8m")
     first = start(*command, f"http://127.0.0.1:{one.port}/large.bin", within=here)
-    until(lambda: written(got) > 1 << 20 and written(tag) > 0, "a first part")
+    wait_until(lambda: written(got) > 1 << 20 and written(tag) > 0, "a first part")
     one.signal(signal.SIGKILL)
     assert first.wait(60) != 0
     had = written(got)
@@ -52,25 +53,25 @@ def test_curl_goes_on_at_the_other_node_by_if_range(serve: Serve, copies: tuple[
     going_on = ("curl", "-sS", "--noproxy", "*", "-C", "-", "-o", "got", "-H", f"If-Range: {tag.read_text().strip()}")
     assert run(*going_on, f"http://127.0.0.1:{other.port}/large.bin", within=here).returncode == 0
     assert digest(got) == digest(copies[1] / "large.bin")
-    other.await_log(f"bytes={had}-", " 206 ")
+    other.wait_for_log(f"bytes={had}-", " 206 ")
 
 
 @pytest.mark.needs("wget")
-def test_wget_goes_on_at_the_other_node(serve: Serve, copies: tuple[Path, Path], here: Path) -> None:
+def test_wget_resumes_at_the_other_node(serve: Serve, copies: tuple[Path, Path], here: Path) -> None:
     one, other = (serve(copy) for copy in copies)
     wget = ("wget", "--no-proxy", "--tries=1", "--timeout=20")
     first = start(*wget, "--limit-rate=8m", f"http://127.0.0.1:{one.port}/large.bin", within=here)
-    until(lambda: written(here / "large.bin") > 1 << 20, "a first part")
+    wait_until(lambda: written(here / "large.bin") > 1 << 20, "a first part")
     one.signal(signal.SIGKILL)
     assert first.wait(60) != 0
     assert 0 < written(here / "large.bin") < LARGE_BYTES
     assert run(*wget, "-c", f"http://127.0.0.1:{other.port}/large.bin", within=here).returncode == 0
     assert digest(here / "large.bin") == digest(copies[1] / "large.bin")
-    other.await_log(" 206 ")
+    other.wait_for_log(" 206 ")
 
 
 @pytest.mark.needs("aria2c")
-def test_aria2_takes_one_file_from_both_and_does_without_one_of_them(
+def test_aria2_downloads_from_both_nodes_and_from_one_if_the_other_fails(
     serve: Serve, copies: tuple[Path, Path], here: Path
 ) -> None:
     one, other = (serve(copy) for copy in copies)
@@ -78,8 +79,8 @@ def test_aria2_takes_one_file_from_both_and_does_without_one_of_them(
     command = ("aria2c", "--no-conf", "--quiet", "--all-proxy=", "--file-allocation=none", "--timeout=20")
     parts = ("-x2", "-s4", "-k1M", "--max-tries=5", "--retry-wait=1", "--max-overall-download-limit=12M")
     both = start(*command, *parts, "-o", "got", *urls, within=here)
-    until(lambda: written(here / "got") > 1 << 20, "a first part")
+    wait_until(lambda: written(here / "got") > 1 << 20, "a first part")
     one.signal(signal.SIGKILL)
     assert both.wait(60) == 0
     assert digest(here / "got") == digest(copies[1] / "large.bin")
-    other.await_log(" 206 ")
+    other.wait_for_log(" 206 ")

@@ -6,20 +6,18 @@ import hashlib
 import http.client
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from programs import make_content
 
-from serving import Served
+from support.servers import Serve
 
-Serve = Callable[..., Served]
 SIZE = 9 * 1024 * 1024
 
 
-@pytest.mark.parametrize("options", [(), ("--no-length",)])
-def test_urllib_reads_it_whole(serve: Serve, there: Path, options: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("options", [(), ("--chunked",)])
+def test_urllib_downloads_a_file(serve: Serve, there: Path, options: tuple[str, ...]) -> None:
     """By length and by chunks."""
     expected = make_content(there / "file.bin", SIZE)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -35,7 +33,7 @@ def test_urllib_follows_a_directory_to_its_slash(serve: Serve, there: Path) -> N
         assert answer.url.endswith("/a%20dir/?sort=size") and answer.status == 200
 
 
-def test_http_client_keeps_its_connection_through_every_kind_of_answer(serve: Serve, there: Path) -> None:
+def test_http_client_keeps_its_connection_through_every_kind_of_response(serve: Serve, there: Path) -> None:
     """RFC 9112 section 6.3: 200, 206, 304, 404, 405, 416 and a listing all end where they say."""
     make_content(there / "file.bin", SIZE)
     connection = http.client.HTTPConnection("127.0.0.1", serve(there).port, timeout=20)

@@ -1,4 +1,4 @@
-"""Fakes for the flow: a sink that takes what its script says, readers, a pool that works when it is told to."""
+"""Fakes: a sink that accepts what its script says, readers, and a disk pool that a test runs by hand."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from typing import Any, Self
 
 import pytest
 
-from freight.account import Account
-from freight.disk import DiskPool
-from freight.errors import Changed
+from freight.errors import FileChanged
 from freight.model import Plan, Span
+from freight.protocols import MoreMemory, SendAccount
+from freight.sources.disk_pool import DiskPool
 
 
 class ScriptedSink:
-    """Takes at most as many bytes at each call as the script's next number; an exception there is raised.
+    """Accepts at each call at most as many bytes as the script's next number, or raises the exception there.
 
-    Behind the script it takes all there is. ``content`` is what it took. Its socket can always take bytes, so that it
-    is called again; ``peer`` is the other end. ``acks``: how many bytes the peer itself has taken; None: all. What it
-    has not taken is held, byte by byte: this kernel keeps no books.
+    After the script it accepts everything. ``content`` is what it has accepted. Its socket is always writable, and
+    ``peer`` is the other end. ``acks`` is how many bytes the peer has acknowledged; None: all. The others are queued,
+    without any bookkeeping of a kernel.
     """
 
     zero_copy = True
-    wire = "memory"
+    protocol = "memory"
 
     def __init__(self, script: Iterable[int | OSError] = ()) -> None:
-        self.account = Account()
+        self.account = SendAccount()
         self.zero_copy = True
         self.script = deque(script)
         self.content = bytearray()
-        self.marks: list[int | None] = []
+        self.send_buffers: list[int | None] = []
         self.more: list[bool] = []
-        self.calls: list[int] = []  # what sendfile was asked for
+        self.calls: list[int] = []  # the counts that sendfile was called with
         self.acks: int | None = None
         self.own, self.peer = socket.socketpair()
 
     @property
-    def taken(self) -> int:
+    def accepted_bytes(self) -> int:
         return len(self.content)
 
     def segments(self, plan: Plan, size: int | None) -> Iterator[bytes | Span]:
-        literal = b""  # neighbouring literals are one, and nothing empty comes: as on the wire
+        literal = b""  # adjacent literals are merged and no segment is empty, as in a real sink
         for part in plan.parts:
             if isinstance(part, bytes):
                 literal += part
@@ -58,35 +58,38 @@ class ScriptedSink:
         if literal:
             yield literal
 
-    def piece(self, data: bytes) -> bytes:
+    def encode_chunk(self, data: bytes) -> bytes:
         return b"<" + data + b">"
 
     def send(self, data: bytes, more: bool) -> int:
-        taken = data[: self._take()]
-        self.content += taken
+        accepted = data[: self._next_limit()]
+        self.content += accepted
         self.more.append(more)
-        return len(taken)
+        return len(accepted)
+
+    def send_piece(self, data: memoryview) -> int:
+        return self.send(bytes(data), False)
 
     def sendfile(self, fd: int, offset: int, count: int) -> int:
         self.calls.append(count)
-        taken = os.pread(fd, min(count, self._take()), offset)
-        self.content += taken
-        return len(taken)
+        accepted = os.pread(fd, min(count, self._next_limit()), offset)
+        self.content += accepted
+        return len(accepted)
 
-    def bound(self, mark: int | None) -> None:
-        if self.marks[-1:] != [mark]:  # as the socket's sink does: it is told again and again
-            self.marks.append(mark)
+    def set_send_buffer(self, limit: int | None) -> None:
+        if self.send_buffers[-1:] != [limit]:  # only changes, as the socket's sink does
+            self.send_buffers.append(limit)
 
-    def path(self) -> tuple[float, int, int]:
+    def path_info(self) -> tuple[float, int, int]:
         return 0.0, 0, 1 << 30
 
     def acknowledged(self) -> int:
-        return self.taken if self.acks is None else self.acks
+        return self.accepted_bytes if self.acks is None else self.acks
 
-    def held(self) -> int:
-        return self.taken - self.acknowledged()
+    def queued_bytes(self) -> int:
+        return self.accepted_bytes - self.acknowledged()
 
-    def behind(self) -> bool:
+    def yielded_to_others(self) -> bool:
         return False
 
     def fileno(self) -> int:
@@ -96,7 +99,7 @@ class ScriptedSink:
         self.own.close()
         self.peer.close()
 
-    def _take(self) -> int:
+    def _next_limit(self) -> int:
         if not self.script:
             return 1 << 62
         action = self.script.popleft()
@@ -106,9 +109,10 @@ class ScriptedSink:
 
 
 class OpenFile:
-    """A reader of a real file, which can be told that it has changed."""
+    """A reader of a real file. A test sets ``changed``."""
 
     device = 0
+    in_pieces = False
 
     def __init__(self, path: Path, size: int | None = None) -> None:
         self.fd = os.open(path, os.O_RDONLY)
@@ -120,10 +124,10 @@ class OpenFile:
 
     def check(self) -> None:
         if self.changed():
-            raise Changed("it was told so")
+            raise FileChanged("the test says so")
 
-    def read(self) -> bytes:
-        raise AssertionError("a file is not asked for pieces")
+    def read(self, more_memory: MoreMemory) -> bytes:
+        raise AssertionError("a reader with a descriptor has no pieces")
 
     def __enter__(self) -> Self:
         return self
@@ -133,10 +137,11 @@ class OpenFile:
 
 
 class Producer:
-    """A reader without a descriptor: gives its pieces one by one; an exception among them is raised."""
+    """A reader without a descriptor: returns its pieces one by one, and raises an exception among them."""
 
     size = None
     device = 0
+    in_pieces = False
 
     def __init__(self, *pieces: bytes | Exception) -> None:
         self.pieces = deque(pieces)
@@ -147,9 +152,9 @@ class Producer:
 
     def check(self) -> None:
         if self.changed:
-            raise Changed("it was told so")
+            raise FileChanged("the test says so")
 
-    def read(self) -> bytes:
+    def read(self, more_memory: MoreMemory) -> bytes:
         piece = self.pieces.popleft() if self.pieces else b""
         if isinstance(piece, Exception):
             raise piece
@@ -162,8 +167,8 @@ class Producer:
         pass
 
 
-class HandPool(DiskPool):
-    """A pool that works when it is told to."""
+class ManualPool(DiskPool):
+    """A disk pool whose jobs run when the test calls :meth:`work`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -175,7 +180,7 @@ class HandPool(DiskPool):
         return future
 
     def work(self) -> None:
-        """Do all that was asked for."""
+        """Run all submitted jobs."""
         while self.jobs:
             future, job = self.jobs.popleft()
             try:
@@ -186,7 +191,7 @@ class HandPool(DiskPool):
 
 @pytest.fixture
 def make_sink() -> Iterator[Callable[..., ScriptedSink]]:
-    """Makes sinks."""
+    """Return a function that makes sinks with a script."""
     sinks: list[ScriptedSink] = []
 
     def make(*script: int | OSError) -> ScriptedSink:
@@ -200,7 +205,7 @@ def make_sink() -> Iterator[Callable[..., ScriptedSink]]:
 
 @pytest.fixture
 def open_file(tmp_path: Path) -> Iterator[Callable[..., OpenFile]]:
-    """Opens files with given content."""
+    """Return a function that opens a file with the given content."""
     files: list[OpenFile] = []
 
     def make(content: bytes, size: int | None = None) -> OpenFile:
@@ -216,19 +221,19 @@ def open_file(tmp_path: Path) -> Iterator[Callable[..., OpenFile]]:
 
 @pytest.fixture
 def producer() -> type[Producer]:
-    """The reader without a descriptor."""
+    """Return the class of readers without a descriptor."""
     return Producer
 
 
 @pytest.fixture
-def pool() -> HandPool:
-    """A pool that works when it is told to."""
-    return HandPool()
+def pool() -> ManualPool:
+    """Return a pool whose jobs the test runs."""
+    return ManualPool()
 
 
 @pytest.fixture
 def run() -> Callable[[Callable[[], Awaitable[None]]], None]:
-    """Runs a coroutine function, and not for ever."""
+    """Return a function that runs a coroutine function for at most 20 s."""
 
     def run(main: Callable[[], Awaitable[None]]) -> None:
         async def bounded() -> None:

@@ -1,6 +1,6 @@
-"""The flowing, with a sink that does what its script says: what the kernel did not take goes next, and nothing else."""
+"""Transfers to a scripted sink: what the kernel did not accept is sent next, and nothing else."""
 
-# ruff: noqa: ASYNC110 - the conditions are other tasks' doing, and each look is one turn of the loop
+# ruff: noqa: ASYNC110 - other tasks change the conditions, and each iteration is one step of the loop
 from __future__ import annotations
 
 import asyncio
@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stepped import House, turns
 
-from freight.errors import Changed, PeerGone, ShortRead, Stalled, TooSlow, TransferError
-from freight.flow.budget import WINDOW_MIN
-from freight.flow.pump import MARK_MIN
+from freight.errors import ClientDisconnected, FileChanged, ShortRead, Stalled, TooSlow, TransferError
+from freight.flow.send_window import SEND_BUFFER_MIN
+from freight.memory.budget import WINDOW_MIN, Budget
 from freight.model import Plan, Span
+from support.stepped_loop import Harness, run_steps
 
 CONTENT = bytes(range(256)) * 64
 WHOLE = Plan(200, parts=(b"head ", Span(0, len(CONTENT))), length=len(CONTENT))
@@ -29,25 +29,27 @@ Run = Callable[[Callable[[], Any]], None]
 
 
 @pytest.fixture(autouse=True)
-def hot(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Every window is in memory, unless a test is about those that are not."""
-    cold = request.node.get_closest_marker("parametrize") is None and "cold" in request.node.name
-    monkeypatch.setattr("freight.flow.pump.resident", lambda *_: not cold)
+def cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every range cached."""
+    monkeypatch.setattr("freight.flow.file_sender.is_cached", lambda *_: True)
+
+
+@pytest.fixture
+def cold(cached: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every range cold."""
+    monkeypatch.setattr("freight.flow.file_sender.is_cached", lambda *_: False)
 
 
 @pytest.mark.parametrize(
     "script",
     [(), (1,), (5, 1, BLOCKED, 2), (BLOCKED, BLOCKED), (3, 2, 100, BLOCKED, 1, 16000, BLOCKED), (5, 16384)],
 )
-def test_what_the_kernel_did_not_take_goes_next(
-    run: Run, pool: Any, make_sink: Make, open_file: Make, script: tuple[int | OSError, ...]
+async def test_what_the_kernel_did_not_accept_is_sent_next(
+    pool: Any, make_sink: Make, open_file: Make, script: tuple[int | OSError, ...]
 ) -> None:
-    async def main() -> None:
-        sink = make_sink(*script)
-        await House(pool).transfer(open_file(CONTENT), WHOLE, sink)
-        assert sink.content == b"head " + CONTENT
-
-    run(main)
+    sink = make_sink(*script)
+    await Harness(pool).transfer(open_file(CONTENT), WHOLE, sink)
+    assert sink.content == b"head " + CONTENT
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
@@ -57,307 +59,264 @@ def test_what_the_kernel_did_not_take_goes_next(
         st.binary(max_size=40) | st.tuples(st.integers(0, len(CONTENT)), st.integers(0, len(CONTENT))), max_size=8
     ),
 )
-def test_parts_go_out_in_order_however_the_kernel_takes_them(
+def test_parts_are_sent_in_order_however_the_kernel_accepts_them(
     run: Run, pool: Any, make_sink: Make, open_file: Make, script: list[int | OSError], drawn: list[Any]
 ) -> None:
     parts = tuple(part if isinstance(part, bytes) else Span(min(part), max(part)) for part in drawn)
     whole = b"".join(part if isinstance(part, bytes) else CONTENT[part.start : part.stop] for part in parts)
 
     async def main() -> None:
-        house, sink = House(pool), make_sink(*script)
+        harness, sink = Harness(pool), make_sink(*script)
         plan = Plan(200, parts=parts, length=len(whole))
-        running = house.loop.create_task(house.transfer(open_file(CONTENT), plan, sink))
+        running = harness.loop.create_task(harness.transfer(open_file(CONTENT), plan, sink))
         while not running.done():
             await asyncio.sleep(0)
-            house.loop.put_forward(0.01)  # who has been told too often that it can write rests
+            harness.loop.advance(0.01)  # a socket that refused too often pauses
         await running
         assert sink.content == whole
 
     run(main)
 
 
-def test_a_head_shares_its_packet_with_the_span_behind_it_and_a_last_literal_waits_for_nothing(
-    run: Run, pool: Any, make_sink: Make, open_file: Make
+async def test_a_head_shares_its_packet_with_the_next_span_and_the_last_literal_is_not_delayed(
+    pool: Any, make_sink: Make, open_file: Make
 ) -> None:
-    async def main() -> None:
-        sink = make_sink()
-        plan = Plan(206, parts=(b"head", Span(0, 10), b"between", Span(20, 30), b"end"), length=34)
-        await House(pool).transfer(open_file(CONTENT), plan, sink)
-        assert sink.more == [True, True, False]
-
-    run(main)
+    sink = make_sink()
+    plan = Plan(206, parts=(b"head", Span(0, 10), b"between", Span(20, 30), b"end"), length=34)
+    await Harness(pool).transfer(open_file(CONTENT), plan, sink)
+    assert sink.more == [True, True, False]
 
 
 @pytest.mark.parametrize("blocked", [False, True])
-def test_a_file_that_ends_before_its_length_is_a_short_read(
-    run: Run, pool: Any, make_sink: Make, open_file: Make, blocked: bool
+async def test_a_file_that_ends_before_its_length_is_a_short_read(
+    pool: Any, make_sink: Make, open_file: Make, blocked: bool
 ) -> None:
-    async def main() -> None:
-        sink = make_sink(*((5, 10, BLOCKED) if blocked else ()))
-        plan = Plan(200, parts=(b"head ", Span(0, 1000)), length=1000)
-        with pytest.raises(ShortRead):
-            await House(pool).transfer(open_file(CONTENT[:900], size=1000), plan, sink)
-        assert len(sink.content) < 5 + 1000
-
-    run(main)
+    sink = make_sink(*((5, 10, BLOCKED) if blocked else ()))
+    plan = Plan(200, parts=(b"head ", Span(0, 1000)), length=1000)
+    with pytest.raises(ShortRead):
+        await Harness(pool).transfer(open_file(CONTENT[:900], size=1000), plan, sink)
+    assert len(sink.content) < 5 + 1000
 
 
-def test_a_file_changed_at_the_beginning_is_not_whole(run: Run, pool: Any, make_sink: Make, open_file: Make) -> None:
-    async def main() -> None:
-        sink, file = make_sink(), open_file(CONTENT)
-        file.changed = lambda: True
-        with pytest.raises(Changed):
-            await House(pool).transfer(file, WHOLE, sink)
-
-    run(main)
-
-
-def test_a_file_changed_while_its_last_bytes_went_is_not_whole(
-    run: Run, pool: Any, make_sink: Make, open_file: Make
+async def test_a_file_that_changed_before_the_first_byte_is_not_sent_complete(
+    pool: Any, make_sink: Make, open_file: Make
 ) -> None:
-    async def main() -> None:
-        sink, file = make_sink(), open_file(CONTENT)
-        file.changed = lambda: len(sink.content) == 5 + len(CONTENT)
-        with pytest.raises(Changed):
-            await House(pool).transfer(file, WHOLE, sink)
+    sink, file = make_sink(), open_file(CONTENT)
+    file.changed = lambda: True
+    with pytest.raises(FileChanged):
+        await Harness(pool).transfer(file, WHOLE, sink)
 
-    run(main)
+
+async def test_a_file_that_changed_during_its_last_bytes_is_not_sent_complete(
+    pool: Any, make_sink: Make, open_file: Make
+) -> None:
+    sink, file = make_sink(), open_file(CONTENT)
+    file.changed = lambda: len(sink.content) == 5 + len(CONTENT)
+    with pytest.raises(FileChanged):
+        await Harness(pool).transfer(file, WHOLE, sink)
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError(), BrokenPipeError(), ConnectionAbortedError()])
 @pytest.mark.parametrize("before", [(), (5, BLOCKED)])
-def test_a_socket_that_fails_is_a_peer_that_went(
-    run: Run, pool: Any, make_sink: Make, open_file: Make, error: OSError, before: tuple[Any, ...]
+async def test_a_failed_socket_is_a_disconnected_client(
+    pool: Any, make_sink: Make, open_file: Make, error: OSError, before: tuple[Any, ...]
 ) -> None:
-    async def main() -> None:
-        house = House(pool)
-        with pytest.raises(PeerGone):
-            await house.transfer(open_file(CONTENT), WHOLE, make_sink(*before, error))
-        assert house.budget.running == 0
-
-    run(main)
+    harness = Harness(pool)
+    with pytest.raises(ClientDisconnected):
+        await harness.transfer(open_file(CONTENT), WHOLE, make_sink(*before, error))
+    assert harness.budget.running == 0
 
 
 @pytest.mark.parametrize("before", [(), (5, BLOCKED)])
-def test_a_disk_that_fails_is_reported_as_it_is(
-    run: Run, pool: Any, make_sink: Make, open_file: Make, before: tuple[Any, ...]
+async def test_a_disk_error_is_reported_as_it_is(
+    pool: Any, make_sink: Make, open_file: Make, before: tuple[Any, ...]
 ) -> None:
-    async def main() -> None:
-        with pytest.raises(OSError, match="bad disk") as caught:
-            await House(pool).transfer(open_file(CONTENT), WHOLE, make_sink(*before, 5, OSError(errno.EIO, "bad disk")))
-        assert not isinstance(caught.value, ConnectionError)
-
-    run(main)
+    with pytest.raises(OSError, match="bad disk") as caught:
+        await Harness(pool).transfer(open_file(CONTENT), WHOLE, make_sink(*before, 5, OSError(errno.EIO, "bad disk")))
+    assert not isinstance(caught.value, ConnectionError)
 
 
-def test_a_cold_window_is_fetched_by_the_pool_and_sent_after_that(
-    run: Run, pool: Any, make_sink: Make, open_file: Make
-) -> None:
-    async def main() -> None:
-        house, sink = House(pool), make_sink()
-        running = house.loop.create_task(house.transfer(open_file(CONTENT), WHOLE, sink))
-        await house.asked()
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert sink.content == b"head "  # and no byte of the file was read on the loop
-        pool.work()
-        await running
-        assert sink.content == b"head " + CONTENT
-
-    run(main)
-
-
-def test_a_cold_window_that_cannot_be_fetched_ends_the_transfer_with_the_disks_error(
-    run: Run, pool: Any, make_sink: Make, open_file: Make
-) -> None:
-    async def main() -> None:
-        house, file = House(pool), open_file(CONTENT)
-        os.dup2(os.open("/", os.O_RDONLY | os.O_DIRECTORY), file.fd)  # what no read can read
-        running = house.loop.create_task(house.transfer(file, WHOLE, make_sink()))
-        await house.asked()
-        pool.work()
-        with pytest.raises(OSError, match=r"Errno"):
-            await running
-
-    run(main)
-
-
-def test_a_peer_that_goes_during_a_cold_fetch_is_noticed_before_it_is_over(
-    run: Run, pool: Any, make_sink: Make, open_file: Make
-) -> None:
-    async def main() -> None:
-        house, sink = House(pool), make_sink()
-        running = house.loop.create_task(house.transfer(open_file(CONTENT), WHOLE, sink))
-        await house.asked()
-        sink.peer.close()
-        with pytest.raises(PeerGone):
-            await running
-        pool.work()  # whoever comes late finds nobody, and nothing breaks
+@pytest.mark.usefixtures("cold")
+async def test_a_cold_range_is_fetched_by_the_pool_and_then_sent(pool: Any, make_sink: Make, open_file: Make) -> None:
+    harness, sink = Harness(pool), make_sink()
+    running = harness.loop.create_task(harness.transfer(open_file(CONTENT), WHOLE, sink))
+    await harness.job_submitted()
+    for _ in range(5):
         await asyncio.sleep(0)
+    assert sink.content == b"head "  # no byte of the file was read on the loop
+    pool.work()
+    await running
+    assert sink.content == b"head " + CONTENT
 
-    run(main)
 
-
-def test_a_long_transfer_gives_back_its_slot_and_all_it_was_lent(
-    run: Run, pool: Any, make_sink: Make, open_file: Make
+@pytest.mark.usefixtures("cold")
+async def test_a_cold_range_that_cannot_be_read_ends_the_transfer_with_the_disk_error(
+    pool: Any, make_sink: Make, open_file: Make
 ) -> None:
-    content = bytes(16 << 20)
-
-    async def main() -> None:
-        house, sink = House(pool), make_sink()
-        plan = Plan(200, parts=(Span(0, len(content)),), length=len(content))
-        await house.transfer(open_file(content), plan, sink)
-        assert sink.content == content
-        house.budget.reclaim(1)
-        assert (house.budget.running, house.budget.lent) == (0, 0)
-
-    run(main)
+    harness, file = Harness(pool), open_file(CONTENT)
+    os.dup2(os.open("/", os.O_RDONLY | os.O_DIRECTORY), file.fd)  # a directory, which cannot be read
+    running = harness.loop.create_task(harness.transfer(file, WHOLE, make_sink()))
+    await harness.job_submitted()
+    pool.work()
+    with pytest.raises(OSError, match=r"Errno"):
+        await running
 
 
-def test_what_the_kernel_holds_when_a_transfer_ends_is_lent_until_the_client_has_it(
-    run: Run, pool: Any, make_sink: Make, open_file: Make
+@pytest.mark.usefixtures("cold")
+async def test_a_client_that_disconnects_during_a_fetch_is_noticed_before_its_end(
+    pool: Any, make_sink: Make, open_file: Make
 ) -> None:
-    """The slot is another's at once; the memory is not."""
+    harness, sink = Harness(pool), make_sink()
+    running = harness.loop.create_task(harness.transfer(open_file(CONTENT), WHOLE, sink))
+    await harness.job_submitted()
+    sink.peer.close()
+    with pytest.raises(ClientDisconnected):
+        await running
+    pool.work()  # the late result is dropped
+    await asyncio.sleep(0)
+
+
+async def test_a_long_transfer_returns_its_slot_and_all_loans(pool: Any, make_sink: Make, open_file: Make) -> None:
     content = bytes(16 << 20)
+    harness, sink = Harness(pool), make_sink()
+    plan = Plan(200, parts=(Span(0, len(content)),), length=len(content))
+    await harness.transfer(open_file(content), plan, sink)
+    assert sink.content == content
+    harness.budget.reclaim(1)
+    assert (harness.budget.running, harness.budget.lent) == (0, 0)
 
-    async def main() -> None:
-        house, sink = House(pool), make_sink()
-        plan = Plan(200, parts=(Span(0, len(content)),), length=len(content))
-        running = house.loop.create_task(house.transfer(open_file(content), plan, sink))
-        while not running.done():
-            sink.acks = max(0, sink.taken - 10_000)
-            await asyncio.sleep(0)
-        budget, held = house.budget, sink.held()
-        budget.reclaim(1)
-        assert (budget.running, budget.lent) == (0, held) and held > 0
-        sink.acks = sink.taken - 10
-        budget.reclaim(1)
-        assert budget.lent == 10
-        budget.forget(sink)  # it closed
-        assert (budget.lent, len(budget._borrowers)) == (0, 0)
 
-    run(main)
+async def test_the_send_queue_of_a_transfer_that_ended_is_a_loan_until_it_drains(
+    pool: Any, make_sink: Make, open_file: Make
+) -> None:
+    """The slot is free at once; the memory is not."""
+    content = bytes(16 << 20)
+    harness, sink = Harness(pool), make_sink()
+    plan = Plan(200, parts=(Span(0, len(content)),), length=len(content))
+    running = harness.loop.create_task(harness.transfer(open_file(content), plan, sink))
+    while not running.done():
+        sink.acks = max(0, sink.accepted_bytes - 10_000)
+        await asyncio.sleep(0)
+    budget, held = harness.budget, sink.queued_bytes()
+    budget.reclaim(1)
+    assert (budget.running, budget.lent) == (0, held) and held > 0
+    sink.acks = sink.accepted_bytes - 10
+    budget.reclaim(1)
+    assert budget.lent == 10
+    budget.forget(sink)  # the connection closes
+    assert (budget.lent, len(budget._borrowers)) == (0, 0)
 
 
 @pytest.mark.parametrize("reason", [None, "peer-gone", "drained"])
-def test_every_transfer_is_counted_with_what_it_sent_and_how_it_ended(
-    run: Run, pool: Any, make_sink: Make, open_file: Make, reason: str | None
+async def test_every_transfer_is_counted_with_what_it_sent_and_how_it_ended(
+    pool: Any, make_sink: Make, open_file: Make, reason: str | None
 ) -> None:
-    async def main() -> None:
-        house, sink = House(pool), make_sink(5, 1000, *([ConnectionResetError()] if reason == "peer-gone" else []))
-        sink.script.extend([BLOCKED] * (10_000 if reason == "drained" else 0))
-        running = house.loop.create_task(house.transfer(open_file(CONTENT), WHOLE, sink))
-        await turns()
-        if reason == "drained":
-            running.cancel()
-        await asyncio.wait([running])
-        counts = house.meter.statistics()
-        assert (counts.completed, {word: n for word, n in counts.aborted.items() if n}) == (
-            (1, {}) if reason is None else (0, {reason: 1})
-        )
-        assert counts.sent_bytes == counts.zero_copy_bytes == sink.taken - 5  # the head is none of it
+    harness, sink = (
+        Harness(pool),
+        make_sink(5, 1000, *([ConnectionResetError()] if reason == "peer-gone" else [])),
+    )
+    sink.script.extend([BLOCKED] * (10_000 if reason == "drained" else 0))
+    running = harness.loop.create_task(harness.transfer(open_file(CONTENT), WHOLE, sink))
+    await run_steps()
+    if reason == "drained":
+        running.cancel()
+    await asyncio.wait([running])
+    counts = harness.counters.statistics()
+    assert counts.completed == 0  # the kernel has all of it; its client may not
+    if reason is None:
+        harness.transfers.count(None)
+        counts = harness.counters.statistics()
+    assert (counts.completed, {word: n for word, n in counts.aborted.items() if n}) == (
+        (1, {}) if reason is None else (0, {reason: 1})
+    )
+    assert counts.sent_bytes == counts.zero_copy_bytes == sink.accepted_bytes - 5  # without the head
 
-    run(main)
 
-
-def test_a_producers_queue_is_bounded_from_its_first_byte_on(
-    run: Run, pool: Any, make_sink: Make, producer: Make
+async def test_a_producers_send_queue_is_limited_from_the_first_byte(
+    pool: Any, make_sink: Make, producer: Make
 ) -> None:
-    async def main() -> None:
-        house, sink = House(pool), make_sink()
-        plan = Plan(200, parts=(b"head", Span(0, None)), length=None)
-        running = house.loop.create_task(house.transfer(producer(), plan, sink))
-        await house.asked()
-        assert (sink.marks, house.budget.producers) == ([MARK_MIN], 1)
+    harness, sink = Harness(pool), make_sink()
+    plan = Plan(200, parts=(b"head", Span(0, None)), length=None)
+    running = harness.loop.create_task(harness.transfer(producer(), plan, sink))
+    await harness.job_submitted()
+    assert (sink.send_buffers, harness.budget.producers) == ([SEND_BUFFER_MIN], 1)
+    pool.work()
+    await running
+    assert harness.budget.producers == 0
+
+
+async def test_a_producer_makes_a_piece_only_when_the_one_before_was_sent(
+    pool: Any, make_sink: Make, producer: Make
+) -> None:
+    harness, source = Harness(pool), producer(b"one", b"two")
+    sink = make_sink(4, 2, *[BLOCKED] * 5)
+    plan = Plan(200, parts=(b"head", Span(0, None), b"end"), length=None)
+    running = harness.loop.create_task(harness.transfer(source, plan, sink))
+    await harness.job_submitted()
+    pool.work()
+    while BLOCKED in sink.script:
+        assert not pool.jobs
+        await asyncio.sleep(0)
+    for _ in range(2):
+        await harness.job_submitted()
         pool.work()
-        await running
-        assert house.budget.producers == 0
-
-    run(main)
-
-
-def test_a_producer_is_asked_for_its_next_piece_only_when_the_last_one_has_gone(
-    run: Run, pool: Any, make_sink: Make, producer: Make
-) -> None:
-    async def main() -> None:
-        house, source = House(pool), producer(b"one", b"two")
-        sink = make_sink(4, 2, *[BLOCKED] * 5)
-        plan = Plan(200, parts=(b"head", Span(0, None), b"end"), length=None)
-        running = house.loop.create_task(house.transfer(source, plan, sink))
-        await house.asked()
-        pool.work()
-        while BLOCKED in sink.script:
-            assert not pool.jobs
-            await asyncio.sleep(0)
-        for _ in range(2):
-            await house.asked()
-            pool.work()
-        await running
-        assert sink.content == b"head<one><two>end"
-
-    run(main)
+    await running
+    assert sink.content == b"head<one><two>end"
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "bad disk"), ShortRead("gone"), RuntimeError("a fault")])
-def test_a_producer_that_fails_ends_the_transfer_with_its_error(
-    run: Run, pool: Any, make_sink: Make, producer: Make, error: Exception
+async def test_a_producer_that_fails_ends_the_transfer_with_its_error(
+    pool: Any, make_sink: Make, producer: Make, error: Exception
 ) -> None:
-    async def main() -> None:
-        house, sink = House(pool), make_sink()
-        plan = Plan(200, parts=(Span(0, None), b"end"), length=None)
-        running = house.loop.create_task(house.transfer(producer(b"one", error), plan, sink))
-        for _ in range(2):
-            await house.asked()
-            pool.work()
-        with pytest.raises(type(error)):
-            await running
-        assert sink.content == b"<one>"
-        assert house.budget.running == 0
-
-    run(main)
+    harness, sink = Harness(pool), make_sink()
+    plan = Plan(200, parts=(Span(0, None), b"end"), length=None)
+    running = harness.loop.create_task(harness.transfer(producer(b"one", error), plan, sink))
+    for _ in range(2):
+        await harness.job_submitted()
+        pool.work()
+    with pytest.raises(type(error)):
+        await running
+    assert sink.content == b"<one>"
+    assert harness.budget.running == 0
 
 
-def test_a_client_that_takes_nothing_is_ended_though_the_kernel_takes_all(
-    run: Run, pool: Any, make_sink: Make, open_file: Make
+async def test_a_client_that_acknowledges_nothing_is_aborted_though_the_kernel_accepts_all(
+    pool: Any, make_sink: Make, open_file: Make
 ) -> None:
-    """Standing still is judged by what the peer has acknowledged: the kernel's queue is ours, not the client's."""
-
-    async def main() -> None:
-        house = House(pool)
-        sink = make_sink(5, *[1, BLOCKED] * 5000)
-        sink.acks = 3
-        running = house.loop.create_task(house.transfer(open_file(CONTENT), WHOLE, sink))
+    """Progress is what the client has acknowledged. What the kernel queues does not count."""
+    harness = Harness(pool)
+    sink = make_sink(5, *[1, BLOCKED] * 5000)
+    sink.acks = 3
+    running = harness.loop.create_task(harness.transfer(open_file(CONTENT), WHOLE, sink))
+    await asyncio.sleep(0)
+    await harness.transfers.sweep(0)
+    harness.loop.seconds = 59
+    await harness.transfers.sweep(0)
+    await asyncio.sleep(0)
+    assert not running.done()
+    before = len(sink.content)
+    while len(sink.content) == before:
         await asyncio.sleep(0)
-        await house.transfers.sweep(0)
-        house.loop.seconds = 59
-        await house.transfers.sweep(0)
-        await asyncio.sleep(0)
-        assert not running.done()
-        before = len(sink.content)
-        while len(sink.content) == before:
-            await asyncio.sleep(0)
-        house.loop.seconds = 61
-        await house.transfers.sweep(0)
-        with pytest.raises(Stalled):
-            await running
-
-    run(main)
+    harness.loop.seconds = 61
+    await harness.transfers.sweep(0)
+    with pytest.raises(Stalled):
+        await running
 
 
-def test_who_has_gone_while_the_sweep_gave_others_a_turn_is_passed_over(
+def test_the_sweep_skips_transfers_that_ended_while_the_loop_had_its_turn(
     run: Run, pool: Any, make_sink: Make, open_file: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its socket is closed, and can be asked nothing."""
-    monkeypatch.setattr("freight.flow.transfer._SWEEP_AT_ONCE", 1)
+    """Their sockets are closed, and any call on them fails."""
+    monkeypatch.setattr("freight.flow.transfers._SWEEP_BATCH", 1)
 
     async def main() -> None:
-        house = House(pool)
+        harness = Harness(pool)
         sinks = [make_sink(5, *[BLOCKED] * 100_000) for _ in range(3)]
-        running = [house.loop.create_task(house.transfer(open_file(CONTENT), WHOLE, sink)) for sink in sinks]
+        running = [harness.loop.create_task(harness.transfer(open_file(CONTENT), WHOLE, sink)) for sink in sinks]
         await asyncio.sleep(0)
         for sink, task in zip(sinks, running, strict=True):
-            sink.acknowledged = partial(asked, task)
-        sweep = house.loop.create_task(house.transfers.sweep(0))
+            sink.acknowledged = partial(fail_if_ended, task)
+        sweep = harness.loop.create_task(harness.transfers.sweep(0))
         await asyncio.sleep(0)
         running[1].cancel()
         running[2].cancel()
@@ -366,7 +325,7 @@ def test_who_has_gone_while_the_sweep_gave_others_a_turn_is_passed_over(
         running[0].cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    def asked(task: asyncio.Task[None]) -> int:
+    def fail_if_ended(task: asyncio.Task[None]) -> int:
         if task.done():
             raise ValueError("file descriptor cannot be a negative integer")
         return 0
@@ -374,118 +333,167 @@ def test_who_has_gone_while_the_sweep_gave_others_a_turn_is_passed_over(
     run(main)
 
 
-def test_a_client_that_takes_a_byte_a_minute_is_not_ended(
-    run: Run, pool: Any, make_sink: Make, open_file: Make
+async def test_a_client_that_acknowledges_a_byte_a_minute_is_not_aborted(
+    pool: Any, make_sink: Make, open_file: Make
 ) -> None:
-    async def main() -> None:
-        house = House(pool)
-        sink = make_sink(5, *[BLOCKED] * 100_000)
-        sink.acks = 0
-        running = house.loop.create_task(house.transfer(open_file(CONTENT), WHOLE, sink))
-        for _ in range(20):
-            await asyncio.sleep(0)
-            await house.transfers.sweep(0)
-            sink.acks += 1
-            house.loop.seconds += 59
-        assert not running.done()
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
-        assert house.budget.running == 0
-
-    run(main)
+    harness = Harness(pool)
+    sink = make_sink(5, *[BLOCKED] * 100_000)
+    sink.acks = 0
+    running = harness.loop.create_task(harness.transfer(open_file(CONTENT), WHOLE, sink))
+    for _ in range(20):
+        await asyncio.sleep(0)
+        await harness.transfers.sweep(0)
+        sink.acks += 1
+        harness.loop.seconds += 59
+    assert not running.done()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert harness.budget.running == 0
 
 
 @pytest.mark.parametrize(("rate", "ended"), [(99, True), (100, False)])
-def test_a_client_that_takes_less_than_the_least_rate_is_ended_and_one_that_takes_it_is_not(
-    run: Run, pool: Any, make_sink: Make, open_file: Make, rate: int, ended: bool
+async def test_a_client_below_the_minimum_rate_is_aborted_and_one_at_it_is_not(
+    pool: Any, make_sink: Make, open_file: Make, rate: int, ended: bool
 ) -> None:
-    async def main() -> None:
-        house = House(pool, least_rate=100.0)
-        sink = make_sink(5, 16000, *[BLOCKED] * 100_000)
-        sink.acks = 0
-        running = house.loop.create_task(house.transfer(open_file(CONTENT), WHOLE, sink))
-        for _ in range(125):
-            await asyncio.sleep(0)
-            house.loop.put_forward(1.0)
-            sink.acks += rate
-            await house.transfers.sweep(0)
-        await turns()
-        assert running.done() is ended
-        running.cancel()
-        with pytest.raises(TooSlow if ended else asyncio.CancelledError):
-            await running
-
-    run(main)
-
-
-@pytest.mark.parametrize("wanted", [0, 1, 2, 5])
-@pytest.mark.parametrize(
-    ("idle_seconds", "lent", "patience"), [(60.0, 0, 15.0), (20.0, 200_000, 5.0), (60.0, 200_000, 10.0)]
-)
-def test_while_others_wait_for_slots_so_many_are_let_go_with_less_patience(
-    run: Run, pool: Any, make_sink: Make, open_file: Make, wanted: int, idle_seconds: float, lent: int, patience: float
-) -> None:
-    """A quarter of the idle timeout; 10 s at most where a client keeps what it was lent. Nobody is let go in vain."""
-
-    async def main() -> None:
-        house = House(pool, idle_seconds=idle_seconds)
-        sinks = [make_sink(5, 100, *[BLOCKED] * 100_000) for _ in range(3)]
-        for sink in sinks:
-            sink.acks = 0
-        running = [house.loop.create_task(house.transfer(open_file(CONTENT), WHOLE, sink)) for sink in sinks]
-        await turns(2)
-        for sink in sinks:
-            sink.held = lambda: WINDOW_MIN + lent
-            house.budget.note(sink, sink.held())
-        await house.transfers.sweep(wanted)
-        house.loop.put_forward(patience - 0.1)
-        await house.transfers.sweep(wanted)
-        await turns()
-        assert not any(task.done() for task in running)
-        house.loop.put_forward(0.1)
-        await house.transfers.sweep(wanted)
-        await turns()
-        assert sum(task.done() for task in running) == min(wanted, 3)
-        for task in running:
-            task.cancel()
-        outcomes = await asyncio.gather(*running, return_exceptions=True)
-        assert sum(isinstance(outcome, Stalled) for outcome in outcomes) == min(wanted, 3)
-
-    run(main)
-
-
-def test_a_cold_fetch_that_takes_long_is_not_the_clients_standing_still(
-    run: Run, pool: Any, make_sink: Make, open_file: Make
-) -> None:
-    async def main() -> None:
-        house, sink = House(pool), make_sink()
-        running = house.loop.create_task(house.transfer(open_file(CONTENT), WHOLE, sink))
-        await house.asked()
-        for _ in range(3):
-            await house.transfers.sweep(0)
-            await asyncio.sleep(0)
-            house.loop.seconds += 100
-        pool.work()
+    harness = Harness(pool, min_rate=100.0)
+    sink = make_sink(5, 16000, *[BLOCKED] * 100_000)
+    sink.acks = 0
+    running = harness.loop.create_task(harness.transfer(open_file(CONTENT), WHOLE, sink))
+    for _ in range(125):
+        await asyncio.sleep(0)
+        harness.loop.advance(1.0)
+        sink.acks += rate
+        await harness.transfers.sweep(0)
+    await run_steps()
+    assert running.done() is ended
+    running.cancel()
+    with pytest.raises(TooSlow if ended else asyncio.CancelledError):
         await running
-        assert sink.content == b"head " + CONTENT
-
-    run(main)
 
 
-def test_a_transfer_error_is_never_one_of_ours_by_accident(
-    run: Run, pool: Any, make_sink: Make, open_file: Make
+@pytest.mark.parametrize("queued", [0, 1, 2, 5])
+@pytest.mark.parametrize(
+    ("idle_seconds", "lent", "shortened"), [(60.0, 0, 15.0), (20.0, 200_000, 5.0), (60.0, 200_000, 10.0)]
+)
+async def test_for_each_queued_request_one_stalled_transfer_is_aborted_sooner(
+    pool: Any, make_sink: Make, open_file: Make, queued: int, idle_seconds: float, lent: int, shortened: float
 ) -> None:
-    """A fault of the program is no client's doing: it comes out as it is."""
+    """After a quarter of the idle timeout, and 10 s at most if the client keeps a loan. No more than are queued."""
+    harness = Harness(pool, idle_seconds=idle_seconds)
+    sinks = [make_sink(5, 100, *[BLOCKED] * 100_000) for _ in range(3)]
+    for sink in sinks:
+        sink.acks = 0
+    running = [harness.loop.create_task(harness.transfer(open_file(CONTENT), WHOLE, sink)) for sink in sinks]
+    await run_steps(2)
+    for sink in sinks:
+        sink.queued_bytes = lambda: WINDOW_MIN + lent
+        harness.budget.record(sink, sink.queued_bytes())
+    await harness.transfers.sweep(queued)
+    harness.loop.advance(shortened - 0.1)
+    await harness.transfers.sweep(queued)
+    await run_steps()
+    assert not any(task.done() for task in running)
+    harness.loop.advance(0.1)
+    await harness.transfers.sweep(queued)
+    await run_steps()
+    assert sum(task.done() for task in running) == min(queued, 3)
+    for task in running:
+        task.cancel()
+    outcomes = await asyncio.gather(*running, return_exceptions=True)
+    assert sum(isinstance(outcome, Stalled) for outcome in outcomes) == min(queued, 3)
 
-    async def main() -> None:
-        def fail() -> bool:
-            raise ZeroDivisionError
 
-        file = open_file(CONTENT)
-        file.changed = fail
-        with pytest.raises(ZeroDivisionError) as caught:
-            await House(pool).transfer(file, WHOLE, make_sink(5, BLOCKED))
-        assert not isinstance(caught.value, TransferError)
+@pytest.mark.parametrize(
+    ("queued", "free_fraction", "ended_after_seconds"), [(0, 0.5, 3600), (1, 0.5, 15), (0, 0.49, 60)]
+)
+async def test_a_client_may_pause_while_no_request_waits_and_memory_is_free(
+    pool: Any,
+    make_sink: Make,
+    open_file: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    queued: int,
+    free_fraction: float,
+    ended_after_seconds: float,
+) -> None:
+    monkeypatch.setattr(Budget, "free_fraction", lambda budget: free_fraction)
+    harness = Harness(pool, pause_seconds=3600.0, min_rate=100.0)
+    sink = make_sink(5, 100, *[BLOCKED] * 100_000)
+    sink.acks = 0
+    running = harness.loop.create_task(harness.transfer(open_file(CONTENT), WHOLE, sink))
+    await run_steps(2)
+    await harness.transfers.sweep(0)
+    for seconds in (ended_after_seconds - 0.1, 0.1):
+        assert not running.done()
+        harness.loop.advance(seconds)
+        await harness.transfers.sweep(queued)
+        await run_steps()
+    with pytest.raises(Stalled):
+        await running
 
-    run(main)
+
+async def test_no_more_clients_lose_their_pause_than_requests_wait(
+    pool: Any, make_sink: Make, open_file: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Budget, "free_fraction", lambda budget: 0.5)
+    harness = Harness(pool, pause_seconds=3600.0)
+    sinks = [make_sink(5, 100, *[BLOCKED] * 100_000) for _ in range(4)]
+    for sink in sinks:
+        sink.acks = 0
+    running = [harness.loop.create_task(harness.transfer(open_file(CONTENT), WHOLE, sink)) for sink in sinks]
+    await run_steps(2)
+    await harness.transfers.sweep(0)
+    harness.loop.advance(1800.0)
+    await harness.transfers.sweep(2)
+    await run_steps()
+    assert sum(task.done() for task in running) == 2
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+
+
+@pytest.mark.usefixtures("cold")
+async def test_a_slow_disk_does_not_make_the_client_stall(pool: Any, make_sink: Make, open_file: Make) -> None:
+    harness, sink = Harness(pool), make_sink()
+    running = harness.loop.create_task(harness.transfer(open_file(CONTENT), WHOLE, sink))
+    await harness.job_submitted()
+    for _ in range(3):
+        await harness.transfers.sweep(0)
+        await asyncio.sleep(0)
+        harness.loop.seconds += 100
+    pool.work()
+    await running
+    assert sink.content == b"head " + CONTENT
+
+
+async def test_a_bug_is_no_transfer_error(pool: Any, make_sink: Make, open_file: Make) -> None:
+    """A bug is not the client's doing, so its exception is raised unchanged."""
+
+    def fail() -> bool:
+        raise ZeroDivisionError
+
+    file = open_file(CONTENT)
+    file.changed = fail
+    with pytest.raises(ZeroDivisionError) as caught:
+        await Harness(pool).transfer(file, WHOLE, make_sink(5, BLOCKED))
+    assert not isinstance(caught.value, TransferError)
+
+
+async def test_a_small_cached_body_is_sent_in_one_call_with_its_head(
+    pool: Any, make_sink: Make, open_file: Make
+) -> None:
+    sink, harness = make_sink(), Harness(pool)
+    await harness.transfer(open_file(CONTENT), Plan(206, parts=(Span(10, 4000),), length=3990), sink)
+    assert sink.content == CONTENT[10:4000]
+    assert sink.more == [False]
+    counts = harness.counters.statistics()
+    assert (counts.sent_bytes, counts.zero_copy_bytes) == (3990, 0)
+
+
+async def test_a_small_body_of_a_file_that_changed_is_not_sent(pool: Any, make_sink: Make, open_file: Make) -> None:
+    sink, reader, harness = make_sink(), open_file(CONTENT), Harness(pool)
+    reader.changed = lambda: True
+    with pytest.raises(FileChanged):
+        await harness.transfer(reader, Plan(206, parts=(Span(10, 4000),), length=3990), sink)
+    counts = harness.counters.statistics()
+    assert (sink.content, counts.sent_bytes, counts.aborted[FileChanged.reason]) == (b"", 0, 1)

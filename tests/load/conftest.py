@@ -1,4 +1,4 @@
-"""What the tests of the promise share: a site whose every byte proves itself, places, crowds."""
+"""Fixtures of the load tests: a site whose bytes can be verified, networks, control groups and load generators."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-import cages
-import netns
-from cages import Cage
-from crowds import Crowd
-from freight.sample import write_sample
-from netns import HERE, Network, Place
-from serving import Served
+from freight.tools.loadgen.network import HERE, Network, Place, Unsupported, veth
+from freight.tools.sample import write_sample
+from support import cgroups
+from support.cgroups import Cgroup
+from support.load_generator import CheckedLoad
+from support.servers import ServerProcess
 
 GIANT_BYTES = 64 * 1024 * 1024
 SMALL_BYTES = 10 * 1024
@@ -22,7 +21,7 @@ SMALL_BYTES = 10 * 1024
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory to serve, with ``giant.csv`` and ``small.csv``: samples, in which no two lines are alike."""
+    """Return a directory with ``giant.csv`` and ``small.csv``: samples in which no two lines are equal."""
     root = tmp_path_factory.mktemp("site")
     write_sample(root / "giant.csv", GIANT_BYTES)
     write_sample(root / "small.csv", SMALL_BYTES)
@@ -31,33 +30,33 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["loopback", pytest.param("veth", marks=pytest.mark.needs("ip"))])
 def network(request: pytest.FixtureRequest) -> Iterator[Network]:
-    """Where server and clients are; over veth(4) their packets are as large as Ethernet's."""
+    """Return where server and clients run. Over veth(4) their packets are as large as Ethernet's."""
     if request.param == "loopback":
         yield Network()
         return
     try:
-        with netns.veth() as made:
+        with veth() as made:
             yield made
-    except netns.Unmade as error:
+    except Unsupported as error:
         pytest.skip(f"network namespaces cannot be made: {error}")
 
 
 @pytest.fixture
-def cage() -> Iterator[Cage]:
-    """A control group of 64 MiB."""
+def cgroup() -> Iterator[Cgroup]:
+    """Return a control group of 64 MiB."""
     try:
-        with cages.cage(64 << 20) as made:
+        with cgroups.memory_cgroup(64 << 20) as made:
             yield made
-    except cages.Unmade as error:
+    except cgroups.CgroupUnavailable as error:
         pytest.skip(str(error))
 
 
 @pytest.fixture
-def gather(site: Path) -> Iterator[Callable[..., Crowd]]:
-    """Starts a process of clients of a server; it ends with the test."""
+def start_load(site: Path) -> Iterator[Callable[..., CheckedLoad]]:
+    """Return a function that starts a process of clients. It ends with the test."""
     with ExitStack() as stack:
 
-        def start(server: Served, place: Place = HERE, root: Path = site) -> Crowd:
-            return stack.enter_context(Crowd(place, server.host, server.port, root))
+        def start(server: ServerProcess, place: Place = HERE, root: Path = site) -> CheckedLoad:
+            return stack.enter_context(CheckedLoad(place, server.host, server.port, root))
 
         yield start

@@ -1,4 +1,4 @@
-"""The whole lab, quickly, as a user runs it: every scenario, and what it is to show."""
+"""A quick run of the whole benchmark, as a user runs it: every scenario, and what it should show."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from derived import check_derived
-from processes import environment, run
+from support.page_facts import check_derived
+from support.processes import environment, run
 
 KIB = 1 << 10
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a quick run of all scenarios has written, every number of which has been derived again."""
+    """Return the results of a quick run of all scenarios, after every number has been derived again."""
     place = tmp_path_factory.mktemp("lab")
     done = run(sys.executable, "-m", "freight", "lab", "--quick", cwd=place, env=environment(), seconds=240)
     assert done.returncode == 0, done.stderr
@@ -36,19 +36,21 @@ def test_all_scenarios_are_measured(results: dict[str, Any]) -> None:
     print(f"{results['seconds']} s")
 
 
-def test_a_client_more_costs_the_same_however_many_there_are(results: dict[str, Any]) -> None:
+def test_each_further_client_costs_the_same(results: dict[str, Any]) -> None:
     rows = [*samples(results, "crowd", phase="held"), *samples(results, "crowd", phase="idle")]
     fit = linear_regression([row["clients"] for row in rows], [row["process_bytes"] for row in rows])
     stated = results["scenarios"]["crowd"]["summary"]["servers"]["freight --memory 2GiB"]
-    assert stated["process_bytes_per_client"] == pytest.approx(fit.slope, rel=0.1)  # it fits medians, not readings
+    assert stated["process_bytes_per_client"] == pytest.approx(
+        fit.slope, rel=0.1
+    )  # it is fitted to medians, not to readings
     assert 2 * KIB < fit.slope < 6 * KIB
     for row in rows:
         assert abs(row["process_bytes"] - fit.intercept - fit.slope * row["clients"]) < 1 << 20
     assert all(row["at"] == {"stalled": row["clients"]} for row in samples(results, "crowd", phase="held"))
-    assert stated["given_back_share"] > 0.5  # the rest is what the first ones allocate once and for all
+    assert stated["given_back_share"] > 0.5  # the rest is allocated once, by the first clients
 
 
-def test_only_who_reads_it_all_needs_the_files_length(results: dict[str, Any]) -> None:
+def test_only_a_server_that_reads_whole_files_needs_their_length_in_memory(results: dict[str, Any]) -> None:
     slopes = results["scenarios"]["strategies"]["summary"]["process_bytes_per_client"]
     file_bytes = results["scenarios"]["strategies"]["settings"]["file_bytes"]
     assert slopes["read it all"] == pytest.approx(file_bytes, rel=0.1)
@@ -60,19 +62,19 @@ def test_a_buffer_costs_every_client_its_size(results: dict[str, Any]) -> None:
     cases = results["scenarios"]["buffer"]["summary"]["cases"]
     costs = [case["process_bytes_per_client"]["median"] for case in cases]
     sizes = [case["size_bytes"] for case in cases]
-    assert linear_regression(sizes, costs).slope == pytest.approx(1, abs=0.3)  # some may not have filled theirs yet
+    assert linear_regression(sizes, costs).slope == pytest.approx(1, abs=0.3)  # some may not be full yet
 
 
-def test_a_crowd_four_times_the_slots_is_served_to_the_last(results: dict[str, Any]) -> None:
-    (told,) = samples(results, "budget", phase="waited")
-    assert told["clients"] == 4 * told["slots"] == told["whole"] == len(told["waits_seconds"])
+def test_four_times_as_many_clients_as_slots_are_all_served(results: dict[str, Any]) -> None:
+    (sample,) = samples(results, "budget", phase="waited")
+    assert sample["clients"] == 4 * sample["slots"] == sample["whole"] == len(sample["waits_seconds"])
     queue = results["scenarios"]["budget"]["summary"]["queue"]
     assert queue["lost"] == 0
-    assert queue["wait_seconds"]["median"] == pytest.approx(median(told["waits_seconds"]), rel=0.05)
+    assert queue["wait_seconds"]["median"] == pytest.approx(median(sample["waits_seconds"]), rel=0.05)
     assert all(row["kernel_bytes"] <= 20_000_000 for row in samples(results, "budget", phase="queue"))
 
 
-def test_a_small_budget_is_as_fast_over_a_long_line_as_a_large_one(results: dict[str, Any]) -> None:
+def test_a_small_budget_is_as_fast_over_a_long_path_as_a_large_one(results: dict[str, Any]) -> None:
     record = results["scenarios"]["path"]
     if "skipped" in record:
         pytest.skip(record["skipped"])

@@ -1,4 +1,4 @@
-"""What ``freight plan`` foretells of memory is what a server and its kernel then hold, within a fifth."""
+"""A server and its kernel hold the memory that ``freight plan`` predicts, within a fifth."""
 
 from __future__ import annotations
 
@@ -12,90 +12,89 @@ from typing import Any
 
 import pytest
 
-import crowds
-from crowds import Crowd, Group
-from gauges import KIB, Gauge
-from netns import Network
-from processes import run
-from serving import Served, until
+from freight.tools.loadgen.network import Network
+from support import load_generator
+from support.load_generator import CheckedLoad, Group
+from support.memory_gauges import KIB, Gauge
+from support.processes import run
+from support.servers import Serve, wait_until
 
-Serve = Callable[..., Served]
-Gather = Callable[..., Crowd]
+StartLoad = Callable[..., CheckedLoad]
 
-PATIENT = ("--idle-timeout", "10m", "--min-rate", "none", "--queue", "10000", "--max-wait", "10m")
-ONCE_BYTES = 512 << 10  # what the first clients allocate once and for all: stacks of threads, caches, modules
+PATIENT = ("--idle-timeout", "10m", "--min-rate", "none", "--queue-size", "10000", "--queue-timeout", "10m")
+ONCE_BYTES = 512 << 10  # allocated once, by the first clients: thread stacks, caches, modules
 STALL = 1 << 20  # of the body: after some calls of the largest size
 
 
 def plan(*arguments: str) -> dict[str, Any]:
-    """The row that was asked for."""
+    """Return the row of ``freight plan`` that the arguments ask for."""
     planned = run(sys.executable, "-m", "freight", "plan", "--json", *arguments)
     (row,) = [row for row in json.loads(planned.stdout)["rows"] if row["asked"]]
     return dict(row)
 
 
-def tcp_room_bytes() -> int:
-    """How much more memory all of the host's TCP may take before the kernel shortens queues: tcp(7), ``tcp_mem``."""
+def tcp_free_bytes() -> int:
+    """Return how much more memory the host's TCP may take before the kernel cuts queues (tcp_mem in tcp(7))."""
     pressure = int(Path("/proc/sys/net/ipv4/tcp_mem").read_text().split()[1])
-    taken = re.search(r"^TCP:.* mem (\d+)", Path("/proc/net/sockstat").read_text(), re.MULTILINE)
-    assert taken
-    return (pressure - int(taken[1])) * resource.getpagesize()
+    used = re.search(r"^TCP:.* mem (\d+)", Path("/proc/net/sockstat").read_text(), re.MULTILINE)
+    assert used
+    return (pressure - int(used[1])) * resource.getpagesize()
 
 
-def stand_still(row: dict[str, Any], least: float, site: Path, network: Network, serve: Serve, gather: Gather) -> int:
-    """What is held, in bytes, when the clients of a row all stall in mid-download. All must run.
+def held_when_stalled(
+    row: dict[str, Any], least: float, site: Path, network: Network, serve: Serve, start_load: StartLoad
+) -> int:
+    """Return how many bytes are held when all clients of a row stall during their downloads. All must run.
 
-    It is looked at once it is at ``least`` so much and does not change: a server may be slow to fill thousands.
+    Measure when it is at least ``least`` and does not change, as filling thousands of queues takes time.
     """
     count = row["clients"]
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < count + 200:
         pytest.skip(f"{count} connections need that many descriptors (ulimit -Hn)")
-    if tcp_room_bytes() < 2 * row["memory_bytes"]:  # as much again in the clients' receive queues
+    if tcp_free_bytes() < 2 * row["memory_bytes"]:  # the clients' receive queues hold as much again
         pytest.skip("the host's TCP has too little memory left (net.ipv4.tcp_mem)")
     server = serve(site, "--memory", str(row["memory_bytes"]), *PATIENT, place=network.server)
-    gauge, crowd = Gauge(server), gather(server, network.client)
-    # A bounded receive buffer: what a client's kernel takes while it does not read is not the server's.
+    gauge, crowd = Gauge(server), start_load(server, network.client)
+    # With a small receive buffer, the client's kernel takes little while the client does not read.
     crowd.join(Group(name="all", count=count, targets=("/giant.csv",), stall=STALL, receive=64 * KIB))
     crowd.wait_count("all", "stalled", count, gauge.look)
-    until(lambda: gauge.look() >= least, f"{least} bytes are held", crowds.PATIENCE_SECONDS)
+    wait_until(lambda: gauge.look() >= least, f"{least} bytes are held", load_generator.TIMEOUT_SECONDS)
     held = gauge.settle()
     assert gauge.peak <= row["memory_bytes"]
     return held
 
 
 def skip_twice(count: int, network: Network, *, over_veth: bool) -> None:
-    """Thousands take long: either network is enough for them."""
+    """Skip the largest count on one of the networks, as it takes long."""
     if count == 5000 and (network.server.namespace is not None) is not over_veth:
         pytest.skip("5,000 are measured over the other network")
 
 
-@pytest.mark.needs("ss")
 @pytest.mark.parametrize("count", [50, 500, 5000])
-def test_in_the_memory_of_its_plan_a_crowd_runs_and_holds_its_least_windows(
-    count: int, site: Path, network: Network, serve: Serve, gather: Gather
+def test_the_planned_memory_lets_all_clients_run_with_their_least_windows(
+    count: int, site: Path, network: Network, serve: Serve, start_load: StartLoad
 ) -> None:
-    """There is little to lend in the least memory for so many: what each holds is hardly more than the least window.
+    """The least memory for so many clients leaves little to lend, so each holds hardly more than the least window.
 
-    The first few hold less than is foretold: they find room in what the process has already.
+    The first few hold less than predicted, because they use memory that the process has already.
     """
     skip_twice(count, network, over_veth=False)
     row = plan("--clients", str(count))
-    foretold = row["held_least_bytes"]
-    least = (0.6 if count < 500 else 0.8) * foretold
-    held = stand_still(row, least, site, network, serve, gather)
-    print(f"{count} in {row['memory_bytes']}: {held} held, {foretold} foretold")
-    assert least <= held <= 1.2 * foretold
+    predicted = row["held_least_bytes"]
+    least = (0.6 if count < 500 else 0.8) * predicted
+    held = held_when_stalled(row, least, site, network, serve, start_load)
+    print(f"{count} in {row['memory_bytes']}: {held} held, {predicted} predicted")
+    assert least <= held <= 1.2 * predicted
 
 
-@pytest.mark.needs("ss")
 @pytest.mark.parametrize(("count", "memory"), [(50, "64MiB"), (500, "64MiB"), (5000, "512MiB")])
-def test_in_more_memory_a_crowd_that_stalls_holds_its_least_windows_too(
-    count: int, memory: str, site: Path, network: Network, serve: Serve, gather: Gather
+def test_in_more_memory_stalled_clients_hold_their_least_windows_too(
+    count: int, memory: str, site: Path, network: Network, serve: Serve, start_load: StartLoad
 ) -> None:
-    """However much may be lent: it leaves the kernel, as the clients have said that they have room for it."""
+    """Loans leave the kernel even if clients stall, because their receive windows have space for them."""
     skip_twice(count, network, over_veth=True)
     row = plan("--clients", str(count), "--memory", memory)
-    foretold = row["held_least_bytes"]
-    held = stand_still(row, 0.5 * foretold, site, network, serve, gather)
-    print(f"{count} in {memory}: {held} held, {foretold} foretold")
-    assert held <= 1.2 * foretold + ONCE_BYTES
+    predicted = row["held_least_bytes"]
+    held = held_when_stalled(row, 0.5 * predicted, site, network, serve, start_load)
+    print(f"{count} in {memory}: {held} held, {predicted} predicted")
+    assert held <= 1.2 * predicted + ONCE_BYTES

@@ -1,4 +1,4 @@
-"""The promise: everything that grows with clients stays within ``--memory``, and what was sent is right."""
+"""Everything that grows with clients stays within ``--memory``, and every byte sent is right."""
 
 from __future__ import annotations
 
@@ -9,119 +9,116 @@ from pathlib import Path
 
 import pytest
 
-from cages import Cage
-from crowds import Crowd, Group
-from freight.sample import write_sample
-from gauges import KIB, MB, Gauge
-from netns import Network
-from serving import Served, until
+from freight.tools.loadgen.network import Network
+from freight.tools.sample import write_sample
+from support.cgroups import Cgroup
+from support.load_generator import CheckedLoad, Group
+from support.memory_gauges import KIB, MB, Gauge
+from support.servers import Serve, wait_until
 
-Serve = Callable[..., Served]
-Gather = Callable[..., Crowd]
+StartLoad = Callable[..., CheckedLoad]
 
-PATIENT = ("--idle-timeout", "10m", "--min-rate", "none")  # those that stand still are meant to
+PATIENT = ("--idle-timeout", "10m", "--min-rate", "none")  # clients stall on purpose
 GIANT = ("/giant.csv",)
-LARGE = 1280 * KIB  # no small answer, and more than all that is on its way
-RECEIVE = 64 * KIB  # what a client's kernel takes while it does not read: so that the rest stays the server's
+LARGE = 1280 * KIB  # no small response, and more than can be in flight
+RECEIVE = 64 * KIB  # the client's kernel takes no more while the client does not read
 
 
-def here(crowd: Crowd, name: str) -> int:
-    """How many of a group have asked and have no whole answer yet."""
-    return sum(crowd.counts(name)[at] for at in ("asking", "running", "stalled"))
+def unfinished(load: CheckedLoad, name: str) -> int:
+    """Return how many of a group have sent a request that has not completed."""
+    return sum(load.counts(name)[at] for at in ("asking", "running", "stalled"))
 
 
-def ended(crowd: Crowd, name: str) -> int:
-    """How many requests of a group have come to an end, good or bad."""
-    return sum(crowd.counts(name)[end] for end in ("whole", "cut", "503", "408"))
+def ended(load: CheckedLoad, name: str) -> int:
+    """Return how many requests of a group have ended, well or not."""
+    return sum(load.counts(name)[end] for end in ("whole", "cut", "503", "408"))
 
 
-@pytest.mark.needs("ss")
-def test_500_downloads_run_in_20_mb(site: Path, network: Network, serve: Serve, gather: Gather) -> None:
-    """All stand still in mid-download; then they go on, all is right, and the process is back where it was."""
+def test_500_downloads_run_in_20_mb(site: Path, network: Network, serve: Serve, start_load: StartLoad) -> None:
+    """All stall during the download. Then they continue, all bytes are right, and the process is as small as before."""
     server = serve(site, "--memory", "20MB", *PATIENT, admin=True, place=network.server)
     first = Gauge(server)
-    crowd = gather(server, network.client)
-    # What is allocated once and for all is not a download's: a crowd goes before.
-    crowd.join(Group(name="before", count=500, targets=GIANT, stall=64 * KIB, receive=RECEIVE))
-    crowd.wait_count("before", "stalled", 500)
-    crowd.end("before")
-    until(lambda: server.gate()["running"] == 0, "all have ended")
+    load = start_load(server, network.client)
+    # The first downloads allocate what is needed once, so that it does not count.
+    load.join(Group(name="before", count=500, targets=GIANT, stall=64 * KIB, receive=RECEIVE))
+    load.wait_count("before", "stalled", 500)
+    load.end("before")
+    wait_until(lambda: server.gate()["running"] == 0, "all have ended")
     warm = Gauge(server)
-    crowd.join(Group(name="all", count=500, targets=GIANT, span=2048 * KIB, stall=1200 * KIB, receive=RECEIVE))
-    crowd.wait_count("all", "stalled", 500)
+    load.join(Group(name="all", count=500, targets=GIANT, span=2048 * KIB, stall=1200 * KIB, receive=RECEIVE))
+    load.wait_count("all", "stalled", 500)
     assert server.gate()["running"] == 500
     first.settle()
-    print(f"500 that stand still hold {first.look()} bytes")
+    print(f"500 stalled downloads hold {first.look()} bytes")
     assert first.look() <= 20 * MB
-    crowd.go("all")
-    crowd.wait_count("all", "whole", 500)
-    until(lambda: warm.grown() <= 1 << 20, "the process is back within 1 MiB")
+    load.go("all")
+    load.wait_count("all", "whole", 500)
+    wait_until(lambda: warm.grown() <= 1 << 20, "the process is back within 1 MiB")
 
 
-@pytest.mark.needs("ss")
-def test_10000_downloads_at_once_are_right_to_the_byte(site: Path, serve: Serve, gather: Gather) -> None:
-    """Slow ones, until all run; each costs the process 6 KiB at most, and together they keep to the budget."""
+def test_10000_downloads_at_once_get_the_right_bytes(site: Path, serve: Serve, start_load: StartLoad) -> None:
+    """They are slow until all run. Each costs the process 6 KiB at most, and together they keep within the budget."""
     count = 10_000
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < count + 200:
         pytest.skip(f"{count} connections need that many descriptors (ulimit -Hn)")
     server = serve(site, "--memory", "512MB", *PATIENT, admin=True)
-    gauge, crowd = Gauge(server), gather(server)
-    crowd.join(Group(name="all", count=count, targets=GIANT, span=256 * KIB, pace=16 * KIB, receive=8 * KIB))
-    crowd.wait_count("all", "running", count, gauge.look)
+    gauge, load = Gauge(server), start_load(server)
+    load.join(Group(name="all", count=count, targets=GIANT, span=256 * KIB, pace=16 * KIB, receive=8 * KIB))
+    load.wait_count("all", "running", count, gauge.look)
     assert server.gate()["running"] == count
     print(f"10,000 hold {gauge.look() / count / KIB:.1f} KiB each, {gauge.grown() / count / KIB:.1f} in the process")
-    crowd.go("all")
-    crowd.wait_count("all", "whole", count, gauge.look)
+    load.go("all")
+    load.wait_count("all", "whole", count, gauge.look)
     print(f"10,000: {gauge}")
     assert gauge.peak <= 512 * MB
     assert gauge.peak_process <= count * 6 * KIB
 
 
-@pytest.mark.needs("ss")
-def test_four_times_as_many_as_there_is_room_for_all_get_theirs(site: Path, serve: Serve, gather: Gather) -> None:
-    """None is refused, and the budget holds all the while, for those that wait too."""
-    server = serve(site, "--memory", "20MB", "--queue", "2000", "--max-wait", "10m", *PATIENT, admin=True)
-    gauge, crowd = Gauge(server), gather(server)
-    crowd.join(Group(name="all", count=2000, targets=GIANT, span=LARGE, stall=128 * KIB, receive=RECEIVE))
-    crowd.wait(lambda: here(crowd, "all") == 2000, "all have asked", gauge.look)
+def test_four_times_as_many_clients_as_slots_all_complete(site: Path, serve: Serve, start_load: StartLoad) -> None:
+    """None is rejected, and queued requests are within the budget too."""
+    server = serve(site, "--memory", "20MB", "--queue-size", "2000", "--queue-timeout", "10m", *PATIENT, admin=True)
+    gauge, load = Gauge(server), start_load(server)
+    load.join(Group(name="all", count=2000, targets=GIANT, span=LARGE, stall=128 * KIB, receive=RECEIVE))
+    load.wait(lambda: unfinished(load, "all") == 2000, "all have asked", gauge.look)
     running = int(server.gate()["running"])
-    crowd.wait_count("all", "stalled", running, gauge.look)
-    crowd.go("all")
-    crowd.wait(lambda: ended(crowd, "all") == 2000, "all have ended", gauge.look)
+    load.wait_count("all", "stalled", running, gauge.look)
+    load.go("all")
+    load.wait(lambda: ended(load, "all") == 2000, "all have ended", gauge.look)
     print(f"2,000 at once, of which {running} ran: {gauge}")
-    assert crowd.counts("all") == {"whole": 2000}
+    assert load.counts("all") == {"whole": 2000}
     assert gauge.peak <= 20 * MB
 
 
-@pytest.mark.needs("ss")
-def test_more_clients_than_there_is_room_to_wait_all_get_theirs(site: Path, serve: Serve, gather: Gather) -> None:
-    """Their connections alone would be more than the budget: the kernel keeps who cannot be let in yet."""
-    server = serve(site, "--memory", "4MB", "--queue", "2000", "--max-wait", "10m", *PATIENT, admin=True)
-    gauge, crowd = Gauge(server), gather(server)
-    crowd.join(Group(name="all", count=2000, targets=GIANT, span=LARGE, stall=128 * KIB, hold=0.05, receive=RECEIVE))
-    crowd.wait(lambda: ended(crowd, "all") == 2000, "all have ended", gauge.look)
+def test_more_clients_than_can_queue_all_complete(site: Path, serve: Serve, start_load: StartLoad) -> None:
+    """Their connections alone would exceed the budget. Those that are not accepted yet wait in the kernel's backlog."""
+    server = serve(site, "--memory", "4MB", "--queue-size", "2000", "--queue-timeout", "10m", *PATIENT, admin=True)
+    gauge, load = Gauge(server), start_load(server)
+    load.join(Group(name="all", count=2000, targets=GIANT, span=LARGE, stall=128 * KIB, hold=0.05, receive=RECEIVE))
+    load.wait(lambda: ended(load, "all") == 2000, "all have ended", gauge.look)
     print(f"2,000 in 4 MB: {gauge}")
-    assert crowd.counts("all") == {"whole": 2000}
+    assert load.counts("all") == {"whole": 2000}
     assert gauge.peak <= 4 * MB
 
 
-def test_2000_clients_in_a_cage_of_64_mib_end_nothing(tmp_path: Path, cage: Cage, serve: Serve, gather: Gather) -> None:
-    """With the default budget; 1,500 of them are slow, and the file is twice as large as the cage, and cold."""
+def test_2000_clients_in_a_control_group_of_64_mib_are_served(
+    tmp_path: Path, cgroup: Cgroup, serve: Serve, start_load: StartLoad
+) -> None:
+    """With the default budget. 1,500 clients are slow. The file is cold, and twice as large as the control group."""
     file = tmp_path / "cold.csv"
     write_sample(file, 128 << 20)
     with file.open("rb") as written:
         os.fsync(written.fileno())
         os.posix_fadvise(written.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    server = serve(tmp_path, "--queue", "2000", "--max-wait", "10m", admin=True, within=cage.within)
-    crowd = gather(server, root=tmp_path)
+    server = serve(tmp_path, "--queue-size", "2000", "--queue-timeout", "10m", admin=True, within=cgroup.command_prefix)
+    load = start_load(server, root=tmp_path)
     every = {"targets": ("/cold.csv",), "span": LARGE, "receive": RECEIVE}
-    crowd.join(Group(name="slow", count=1500, pace=640 * KIB, sources=("127.0.0.2",), **every))
-    crowd.wait(lambda: here(crowd, "slow") == 1500, "all slow ones have asked")
-    crowd.join(Group(name="fast", count=500, sources=("127.0.0.3",), **every))
-    crowd.wait(lambda: ended(crowd, "fast") == 500, "the fast ones have ended")
-    slow = crowd.counts("slow")
-    print(f"at most {cage.peak() / (1 << 20):.0f} MiB in the cage; of the slow {dict(slow)}")
-    assert crowd.counts("fast") == {"whole": 500}
-    crowd.wait_count("slow", "whole", slow["whole"] + 100)
-    assert ended(crowd, "slow") == crowd.counts("slow")["whole"]
-    assert (server.process.poll(), cage.kills()) == (None, 0)
+    load.join(Group(name="slow", count=1500, pace=640 * KIB, sources=("127.0.0.2",), **every))
+    load.wait(lambda: unfinished(load, "slow") == 1500, "all slow ones have asked")
+    load.join(Group(name="fast", count=500, sources=("127.0.0.3",), **every))
+    load.wait(lambda: ended(load, "fast") == 500, "the fast ones have ended")
+    slow = load.counts("slow")
+    print(f"at most {cgroup.peak_bytes() / (1 << 20):.0f} MiB in the control group; of the slow {dict(slow)}")
+    assert load.counts("fast") == {"whole": 500}
+    load.wait_count("slow", "whole", slow["whole"] + 100)
+    assert ended(load, "slow") == load.counts("slow")["whole"]
+    assert (server.process.poll(), cgroup.oom_kills()) == (None, 0)

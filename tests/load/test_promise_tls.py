@@ -1,65 +1,60 @@
-"""The promise over HTTPS: process and kernel together keep to ``--memory``, whoever stands still and where."""
+"""Over HTTPS, process and kernel together keep within ``--memory``, wherever clients stall."""
 
 from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from certificates import Pair, trusting_all
-from gauges import KIB, MB, Gauge
-from serving import Served, until
-
-Serve = Callable[..., Served]
+from support.certificates import KeyPair, unverified_context
+from support.memory_gauges import KIB, MB, Gauge
+from support.servers import Serve, wait_until
 
 PATIENT = ("--idle-timeout", "10m", "--min-rate", "none")
 COUNT, MEMORY = 500, 30 * MB
 SPAN, STALL = 2048 * KIB, 1200 * KIB
 
 
-@pytest.mark.needs("ss")
-@pytest.mark.parametrize("crowds", [1, 2])
-def test_500_downloads_that_stand_still_run_in_30_mb(site: Path, serve: Serve, pair: Pair, crowds: int) -> None:
-    """Then they go on, all is right, and a second crowd finds the process as the first did."""
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_500_stalled_downloads_run_in_30_mb(site: Path, serve: Serve, pair: KeyPair, rounds: int) -> None:
+    """Then they continue and get the right bytes. A second round finds the process as small as the first."""
     server = serve(site, "--memory", "30MB", *pair.flags, *PATIENT, admin=True)
     content = (site / "giant.csv").read_bytes()
     gauge = Gauge(server)
-    for _ in range(crowds):
+    for _ in range(rounds):
         with ExitStack() as stack:
             clients = [stack.enter_context(server.connect(64 * KIB)) for _ in range(COUNT)]
             for number, client in enumerate(clients):
                 client.get("/giant.csv", f"Range: bytes={number * 64 * KIB}-{number * 64 * KIB + SPAN - 1}")
             firsts = []
             for number, client in enumerate(clients):
-                assert client.head()[0] == 206
-                firsts.append(client.take(STALL))
+                assert client.read_head()[0] == 206
+                firsts.append(client.read_exactly(STALL))
                 if number % 25 == 0:
                     gauge.look()
             assert server.gate()["running"] == COUNT
             gauge.settle()
-            print(f"500 that stand still by HTTPS hold {gauge.look()} bytes; {gauge}")
+            print(f"500 stalled downloads over HTTPS hold {gauge.look()} bytes; {gauge}")
             assert gauge.peak <= MEMORY
             assert gauge.peak_process <= COUNT * 40 * KIB
             for number, (first, client) in enumerate(zip(firsts, clients, strict=True)):
                 start = number * 64 * KIB
-                assert first + client.take(SPAN - STALL) == content[start : start + SPAN]
-        until(lambda: server.gate()["running"] == 0, "all have ended")
-        until(lambda: gauge.grown() <= 3 << 20, "the process is back within 3 MiB")
+                assert first + client.read_exactly(SPAN - STALL) == content[start : start + SPAN]
+        wait_until(lambda: server.gate()["running"] == 0, "all have ended")
+        wait_until(lambda: gauge.grown() <= 3 << 20, "the process is back within 3 MiB")
 
 
-@pytest.mark.needs("ss")
-def test_a_flood_of_half_handshakes_keeps_to_a_small_budget_and_nobody_out(
-    site: Path, serve: Serve, pair: Pair
+def test_a_flood_of_half_handshakes_keeps_within_a_small_budget_and_blocks_no_client(
+    site: Path, serve: Serve, pair: KeyPair
 ) -> None:
-    """Each has sent all of its ClientHello, for which the server has computed, and answers no more."""
+    """Each sends a whole ClientHello, which costs the server computation, and then nothing."""
     server = serve(site, "--memory", "20MB", *pair.flags, *PATIENT)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     with pytest.raises(ssl.SSLWantReadError):
-        trusting_all().wrap_bio(incoming, outgoing).do_handshake()
+        unverified_context().wrap_bio(incoming, outgoing).do_handshake()
     hello, gauge = outgoing.read(), Gauge(server)
     with ExitStack() as stack:
         for _ in range(400):

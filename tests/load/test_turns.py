@@ -1,4 +1,4 @@
-"""Who runs, who waits: fair turns, small answers that do not stand behind huge ones, places that are never lost."""
+"""Slots are granted in fair turns, small responses do not wait for huge ones, and no slot is lost."""
 
 from __future__ import annotations
 
@@ -8,74 +8,74 @@ from pathlib import Path
 
 import pytest
 
-from crowds import Crowd, Group
-from freight.sample import verify
-from gauges import KIB
-from serving import Served, until
+from freight.tools.sample import verify
+from support.load_generator import Again, CheckedLoad, Group
+from support.memory_gauges import KIB
+from support.servers import Serve, ServerProcess, wait_until
 
-Serve = Callable[..., Served]
-Gather = Callable[..., Crowd]
+StartLoad = Callable[..., CheckedLoad]
 
-# Some forty places, and room for a few who wait; who stands still in this module is meant to, and who waits may.
-FEW = ("--memory", "2MB", "--idle-timeout", "10m", "--min-rate", "none", "--max-wait", "10m")
+# About 40 slots, and memory for a few queued requests. Timeouts are long, because clients stall and wait on purpose.
+FEW = ("--memory", "2MB", "--idle-timeout", "10m", "--min-rate", "none", "--queue-timeout", "10m")
 GIANT = ("/giant.csv",)
-GIVEN_UP = 3  # places at most until one is another's: one has been measured
-LARGE = 2 << 20  # bytes: more than all buffers on its way hold, and no small answer
-STILL = {"targets": GIANT, "span": LARGE, "stall": 128 * KIB, "receive": 64 * KIB}
+FREED_SLOTS = 3  # at most, until another client has one: 1 was measured
+LARGE = 2 << 20  # bytes: no small response, and more than all buffers on the path hold
+STALLED = {"targets": GIANT, "span": LARGE, "stall": 128 * KIB, "receive": 64 * KIB}
 
 
-def inside(server: Served) -> int:
-    """How many run or wait."""
+def admitted(server: ServerProcess) -> int:
+    """Return how many requests run or wait."""
     gate = server.gate()
     return int(gate["running"] + gate["waiting"])
 
 
-def asked(crowd: Crowd, name: str) -> int:
-    """How many of a group have asked, whatever has come of it."""
+def asked(crowd: CheckedLoad, name: str) -> int:
+    """Return how many of a group have sent a request, whatever became of it."""
     return sum(crowd.counts(name)[at] for at in ("asking", "running", "stalled", "whole", "503", "cut"))
 
 
-def has_come(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether a condition holds in the end."""
+def becomes_true(condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait at most ``seconds`` for a condition. Return whether it holds."""
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
     return condition()
 
 
-def takes_a_large_answer(server: Served) -> bool:
-    """Whether a new download runs, and is right."""
+def serves_a_large_range(server: ServerProcess) -> bool:
+    """Return whether a new download completes with the right bytes."""
     answer = server.get("/giant.csv", f"Range: bytes=0-{LARGE - 1}")
     return answer.status == 206 and verify(answer.content, 0)
 
 
-def test_a_client_with_64_connections_gets_no_more_turns_than_one_with_1(
-    site: Path, serve: Serve, gather: Gather
+def test_a_client_with_64_connections_gets_no_more_slots_than_a_client_with_one(
+    site: Path, serve: Serve, start_load: StartLoad
 ) -> None:
-    """By the count of whole downloads each of eight others has at least 0.8 of an even share."""
+    """Each of eight other clients completes at least 0.8 of an equal share of the downloads."""
     server = serve(site, *FEW, "--memory", "20MB", admin=True)
-    crowd = gather(server)
+    crowd = start_load(server)
     slow = {"targets": GIANT, "span": LARGE, "pace": 20 * KIB, "receive": 32 * KIB}
     crowd.join(Group(name="slow", count=550, sources=("127.0.0.20",), **slow))
     crowd.wait(lambda: asked(crowd, "slow") == 550, "all have asked")
-    until(lambda: inside(server) == 550 and server.gate()["waiting"] > 0, "all places are taken")
+    wait_until(lambda: admitted(server) == 550 and server.gate()["waiting"] > 0, "all slots are taken")
     crowd.end("slow", at="asking")
-    until(lambda: server.gate()["waiting"] == 0, "nobody waits any more")
-    download = {"targets": GIANT, "span": LARGE, "stall": 256 * KIB, "hold": 0.1, "receive": 64 * KIB, "again": True}
+    wait_until(lambda: server.gate()["waiting"] == 0, "no request waits any more")
+    download = {"targets": GIANT, "span": LARGE, "stall": 256 * KIB, "hold": 0.1, "receive": 64 * KIB}
+    download["again"] = Again.ALWAYS
     crowd.join(Group(name="greedy", count=64, sources=("127.0.0.10",), **download))
     crowd.wait_count("greedy", "asking", 60)
-    # A place is free, and then one more: where connections cost more than is reckoned it takes some that go.
-    for _ in range(GIVEN_UP):
+    # More than one slot may have to be freed, where connections cost more than estimated.
+    for _ in range(FREED_SLOTS):
         crowd.end("slow", at="running", most=1)
-        if has_come(lambda: crowd.counts("greedy")["asking"] < 64, seconds=2):
+        if becomes_true(lambda: crowd.counts("greedy")["asking"] < 64, seconds=2):
             break
     else:
-        raise AssertionError(f"{GIVEN_UP} places were given up, and none of them has one")
+        raise AssertionError(f"{FREED_SLOTS} slots were freed, and no waiting client got one")
     crowd.end("slow", at="running", most=1)
     modest = tuple(f"127.0.0.{number}" for number in range(2, 10))
     crowd.join(Group(name="modest", count=8, sources=modest, **download))
     already = crowd.whole_from("greedy")["127.0.0.10"]
-    crowd.wait(lambda: len(crowd.whole_from("modest")) == 8, "each of the eight has had a first")
+    crowd.wait(lambda: len(crowd.whole_from("modest")) == 8, "each of the eight has completed one")
     counted = crowd.whole_from("modest")
 
     def turns() -> list[int]:
@@ -83,23 +83,23 @@ def test_a_client_with_64_connections_gets_no_more_turns_than_one_with_1(
 
     total = 108
     greedy = crowd.whole_from("greedy")["127.0.0.10"]
-    crowd.wait(lambda: sum(turns()) + crowd.whole_from("greedy")["127.0.0.10"] - greedy >= total, "so many turns")
+    crowd.wait(lambda: sum(turns()) + crowd.whole_from("greedy")["127.0.0.10"] - greedy >= total, f"{total} downloads")
     had = turns()
     gate = server.gate()
     assert gate["waiting"] > 50
-    print(f"{gate}: of {total} turns the eight had {had}; before them the other had had {already}")
+    print(f"{gate}: of {total} downloads the eight had {had}; the other had {already} before")
     assert min(had) >= 0.8 * total / 9
 
 
 @pytest.mark.parametrize(("memory", "count"), [("700kB", 40), ("20MB", 2000)])
 @pytest.mark.parametrize("target", ["/small.csv", "/", "/giant.csv"])
-def test_a_small_answer_does_not_stand_behind_giants(
-    site: Path, serve: Serve, gather: Gather, target: str, memory: str, count: int
+def test_a_small_response_does_not_wait_for_huge_ones(
+    site: Path, serve: Serve, start_load: StartLoad, target: str, memory: str, count: int
 ) -> None:
-    """A small file, a listing, a small range: when each place has a download that stands still, and more wait."""
-    server = serve(site, *FEW, "--queue", "2000", "--memory", memory, admin=True)
-    crowd = gather(server)
-    crowd.join(Group(name="giants", count=count, **STILL))
+    """A small file, a listing and a small range, when every slot has a stalled download, and more wait."""
+    server = serve(site, *FEW, "--queue-size", "2000", "--memory", memory, admin=True)
+    crowd = start_load(server)
+    crowd.join(Group(name="giants", count=count, **STALLED))
     crowd.wait(lambda: asked(crowd, "giants") == count, "all have asked")
     crowd.wait_count("giants", "stalled", int(server.gate()["running"]))
     assert crowd.counts("giants")["stalled"] < count
@@ -109,10 +109,10 @@ def test_a_small_answer_does_not_stand_behind_giants(
     assert crowd.counts("giants")["whole"] == 0
 
 
-def test_giants_are_not_starved_by_a_storm_of_small_ones(site: Path, serve: Serve, gather: Gather) -> None:
+def test_huge_responses_are_not_starved_by_many_small_ones(site: Path, serve: Serve, start_load: StartLoad) -> None:
     server = serve(site, *FEW, admin=True)
-    crowd = gather(server)
-    crowd.join(Group(name="small", count=100, targets=("/small.csv",), again=True))
+    crowd = start_load(server)
+    crowd.join(Group(name="small", count=100, targets=("/small.csv",), again=Again.ALWAYS))
     crowd.wait_count("small", "whole", 200)
     crowd.join(Group(name="giants", count=10, targets=GIANT, span=4 << 20))
     crowd.wait_count("giants", "whole", 10)
@@ -120,66 +120,70 @@ def test_giants_are_not_starved_by_a_storm_of_small_ones(site: Path, serve: Serv
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closes", "resets"])
-def test_one_that_waits_and_goes_leaves_its_place_at_once(
-    site: Path, serve: Serve, gather: Gather, reset: bool
+def test_a_queued_request_whose_client_disconnects_leaves_the_queue_at_once(
+    site: Path, serve: Serve, start_load: StartLoad, reset: bool
 ) -> None:
-    server = serve(site, *FEW, "--queue", "1", admin=True)
-    crowd = gather(server)
+    server = serve(site, *FEW, "--queue-size", "1", admin=True)
+    crowd = start_load(server)
     slots = int(server.gate()["slots"])
-    crowd.join(Group(name="giants", count=slots + 5, **STILL))  # one waits, and for the last ones there is no place
+    crowd.join(Group(name="giants", count=slots + 5, **STALLED))  # one waits, and the others are rejected
     crowd.wait(
-        lambda: crowd.counts("giants")["stalled"] + crowd.counts("giants")["503"] == slots + 4, "places are taken"
+        lambda: crowd.counts("giants")["stalled"] + crowd.counts("giants")["503"] == slots + 4, "all slots are taken"
     )
     assert server.gate()["waiting"] == 1
     crowd.end("giants", at="asking", reset=reset)
-    until(lambda: bool(server.gate()["waiting"] == 0), "its place is free")
+    wait_until(lambda: bool(server.gate()["waiting"] == 0), "the queue is empty")
     running = int(server.gate()["running"])
-    crowd.join(Group(name="next", count=1, **STILL))
-    until(lambda: inside(server) == running + 1, "the next one has it, or runs: memory may have come back")
+    crowd.join(Group(name="next", count=1, **STALLED))
+    wait_until(lambda: admitted(server) == running + 1, "the next one waits, or runs if memory has come back")
     assert crowd.counts("next")["503"] == 0
 
 
-def storm(server: Served, crowd: Crowd, turn: int, reset: bool) -> None:
-    """Clients come, and go in every phase of a download."""
-    names = [f"{kind}-{turn}" for kind in ("still", "slow", "silent", "half", "waiting", "any")]
-    still, slow, silent, half, waiting, whatever = names
-    crowd.join(Group(name=still, count=30, **STILL))
+def storm(server: ServerProcess, crowd: CheckedLoad, turn: int, reset: bool) -> None:
+    """Start clients, and end them in every phase of a download."""
+    names = [f"{kind}-{turn}" for kind in ("stalled", "slow", "silent", "half", "waiting", "any")]
+    stalled, slow, silent, half, waiting, mixed = names
+    crowd.join(Group(name=stalled, count=30, **STALLED))
     crowd.join(Group(name=slow, count=30, targets=GIANT, span=LARGE, pace=64 * KIB, receive=64 * KIB))
-    crowd.join(Group(name=waiting, count=10, **STILL))
-    crowd.wait(lambda: inside(server) == 70, "70 run or wait")
+    crowd.join(Group(name=waiting, count=10, **STALLED))
+    crowd.wait(lambda: admitted(server) == 70, "70 run or wait")
     assert server.gate()["waiting"] > 0
     crowd.join(Group(name=silent, count=5, targets=GIANT, head=0))
     crowd.join(Group(name=half, count=5, targets=GIANT, head=12))
-    crowd.join(Group(name=whatever, count=100, targets=(*GIANT, "/small.csv"), again=True))
-    crowd.wait(lambda: asked(crowd, whatever) >= 100, "all the others have asked")
+    crowd.join(Group(name=mixed, count=100, targets=(*GIANT, "/small.csv"), again=Again.ALWAYS))
+    crowd.wait(lambda: asked(crowd, mixed) >= 100, "all the others have asked")
     for name in names:
         crowd.end(name, reset=reset)
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["close", "reset"])
-def test_no_place_is_lost_whenever_clients_go(site: Path, serve: Serve, gather: Gather, reset: bool) -> None:
-    """Silent, with half a head, waiting, reading, standing still, and in whatever they were just about to do."""
+def test_no_slot_is_lost_whenever_clients_disconnect(
+    site: Path, serve: Serve, start_load: StartLoad, reset: bool
+) -> None:
+    """They are silent, have sent half a head, wait, read slowly, stall, or are at any other point."""
     server = serve(site, *FEW, admin=True)
-    crowd = gather(server)
-    assert takes_a_large_answer(server)
-    until(lambda: inside(server) == 0, "nobody is there")
+    crowd = start_load(server)
+    assert serves_a_large_range(server)
+    wait_until(lambda: admitted(server) == 0, "no request is left")
     descriptors = server.descriptors()
     for turn in range(3):
         storm(server, crowd, turn, reset)
-        until(lambda: inside(server) == 0, "nobody is there any more")
-        assert takes_a_large_answer(server)
-    until(lambda: server.descriptors() <= descriptors, "no descriptor is left")
+        wait_until(lambda: admitted(server) == 0, "no request is left")
+        assert serves_a_large_range(server)
+    wait_until(lambda: server.descriptors() <= descriptors, "no descriptor is left")
 
 
-def test_a_drain_lets_the_running_finish_and_sends_the_waiting_on(site: Path, serve: Serve, gather: Gather) -> None:
-    """Waiting ones get 503 with Retry-After, /readyz says so to who would send more; what is left is reset."""
-    server = serve(site, *FEW, "--drain", "5s", admin=True)
-    crowd = gather(server)
-    crowd.join(Group(name="left", count=3, **STILL))
+def test_a_drain_finishes_running_downloads_and_rejects_queued_requests(
+    site: Path, serve: Serve, start_load: StartLoad
+) -> None:
+    """Queued requests get 503 with Retry-After, /readyz fails, and downloads that do not end are reset."""
+    server = serve(site, *FEW, "--shutdown-timeout", "5s", admin=True)
+    crowd = start_load(server)
+    crowd.join(Group(name="left", count=3, **STALLED))
     crowd.wait_count("left", "stalled", 3)
-    crowd.join(Group(name="others", count=60, **STILL))
+    crowd.join(Group(name="others", count=60, **STALLED))
     crowd.wait(
-        lambda: asked(crowd, "others") == 60 and inside(server) == 63 - crowd.counts("others")["503"], "all asked"
+        lambda: asked(crowd, "others") == 60 and admitted(server) == 63 - crowd.counts("others")["503"], "all asked"
     )
     running = server.gate()["running"] - 3
     assert server.gate()["waiting"] > 0

@@ -1,4 +1,4 @@
-"""The dashboard's files: each as a browser needs it, all of them from here."""
+"""The dashboard's files: each has the fields that a browser needs, and all come from this server."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 import freight.observe
 from freight.model import Plan, Request
 from freight.observe.dashboard import Dashboard
+from support.clocks import ManualClock
 
 ASSETS = Path(freight.observe.__file__).with_name("assets")
 UPLOT = ASSETS / "uplot"
@@ -26,21 +27,11 @@ TYPES = {
     "/dashboard/table.js": "text/javascript; charset=utf-8",
     "/dashboard/uPlot.iife.min.js": "text/javascript; charset=utf-8",
     "/dashboard/uPlot.min.css": "text/css; charset=utf-8",
-    "/dashboard/words.js": "text/javascript; charset=utf-8",
+    "/dashboard/format.js": "text/javascript; charset=utf-8",
     "/": "text/html; charset=utf-8",
 }
 
 Ask = Callable[..., Plan]
-
-
-class HandSet:
-    """A clock that stands still."""
-
-    def now(self) -> float:
-        return 1_767_323_045.0
-
-    def monotonic(self) -> float:
-        return 100.0
 
 
 @pytest.fixture
@@ -53,7 +44,7 @@ def ask() -> Ask:
 
         async def respond() -> None:
             named = tuple((name.replace("_", "-"), value) for name, value in fields.items())
-            await Dashboard(never, send, never, HandSet()).respond(Request(method, target, named), None)  # type: ignore[arg-type]
+            await Dashboard(never, send, never, ManualClock()).respond(Request(method, target, named), None)  # type: ignore[arg-type]
 
         asyncio.run(respond())
         (plan,) = sent
@@ -63,11 +54,11 @@ def ask() -> Ask:
 
 
 async def never(*_: object) -> Any:
-    raise AssertionError("no file needs this")
+    raise AssertionError("a file needs no snapshot")
 
 
 @pytest.mark.parametrize("path", TYPES)
-def test_each_file_has_its_type_and_a_tag_by_which_it_is_asked_for_again(ask: Ask, path: str) -> None:
+def test_each_file_has_its_type_and_an_etag_to_revalidate_it(ask: Ask, path: str) -> None:
     plan = ask(path)
     fields = dict(plan.fields)
     assert (plan.status, fields["Content-Type"]) == (200, TYPES[path])
@@ -82,7 +73,7 @@ def test_each_file_has_its_type_and_a_tag_by_which_it_is_asked_for_again(ask: As
     assert headed.parts == () and not headed.content
 
 
-def test_every_file_has_another_tag(ask: Ask) -> None:
+def test_the_etags_of_all_files_differ(ask: Ask) -> None:
     assert len({dict(ask(path).fields)["ETag"] for path in TYPES}) == len(TYPES)
 
 
@@ -93,12 +84,12 @@ def test_every_file_of_the_page_is_served_and_nothing_else_is(ask: Ask) -> None:
         assert ask(path).status == 404
 
 
-def test_a_browser_that_asks_for_a_favicon_has_the_icon(ask: Ask) -> None:
-    """As it does beside an answer that is no page: the JSON of /status, say."""
+def test_the_favicon_is_the_icon(ask: Ask) -> None:
+    """Browsers request it also for an answer that is no page, such as the JSON of /status."""
     assert (ask("/favicon.ico").status, ask("/favicon.ico").parts) == (200, ask("/dashboard/icon.svg").parts)
 
 
-def test_the_page_lets_nothing_run_or_load_that_is_not_of_this_server(ask: Ask) -> None:
+def test_the_policy_allows_only_scripts_and_files_of_this_server(ask: Ask) -> None:
     fields = dict(ask("/").fields)
     policy = dict(part.split(" ", 1) for part in fields["Content-Security-Policy"].split("; "))
     assert policy.pop("default-src") == "'none'"
@@ -109,13 +100,13 @@ def test_the_page_lets_nothing_run_or_load_that_is_not_of_this_server(ask: Ask) 
     assert fields["Vary"] == "Accept"
 
 
-def test_the_page_has_nothing_inline_and_all_that_it_names_is_here(ask: Ask) -> None:
+def test_the_page_has_nothing_inline_and_every_file_that_it_names_exists(ask: Ask) -> None:
     page = (ASSETS / "dashboard.html").read_text()
     assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son\w+=", page)
     named = re.findall(r'(?:src|href)="([^"]+)"', page)
     assert len(named) >= 5
     for path in named:
-        # Relative, so that a proxy may put all of it beneath a prefix.
+        # Relative, so that a proxy may add a prefix.
         assert f"/{path}" in TYPES or path in ("status", "metrics", "healthz", "readyz")
 
 
@@ -135,7 +126,7 @@ def test_the_charting_library_is_the_recorded_version_byte_for_byte_and_its_lice
     assert "MIT License" in (UPLOT / "LICENSE").read_text()
 
 
-def test_the_page_of_another_server_may_not_watch(ask: Ask) -> None:
+def test_a_page_of_another_server_may_not_read_the_stream(ask: Ask) -> None:
     for site in ("cross-site", "same-site"):
         assert ask("/events", sec_fetch_site=site).status == 403
     for site in ("same-origin", "none"):

@@ -1,4 +1,4 @@
-"""The metrics: what the status has, in both of Prometheus's forms, and nothing that grows with clients."""
+"""The metrics: the numbers of the status in both formats of Prometheus, and no series for each client."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ PROMETHEUS_3 = (
 
 
 def families(snapshot: Snapshot, accept: str | None = None) -> list[Metric]:
-    """What a scraper reads."""
+    """Return what a scraper reads."""
     media_type, content = expose(snapshot, accept)
     read = openmetrics if media_type == OPENMETRICS else parser
     return list(read.text_string_to_metric_families(content.decode()))
 
 
 def samples(snapshot: Snapshot, accept: str | None = None) -> dict[str, float]:
-    """Samples by name; a label's value stands behind it."""
+    """Return the samples by name, with a space and the value of the label after it."""
     return {
         " ".join([sample.name, *sample.labels.values()]): sample.value
         for family in families(snapshot, accept)
@@ -61,7 +61,7 @@ def samples(snapshot: Snapshot, accept: str | None = None) -> dict[str, float]:
         ("; " * 15_000 + "version=", TEXT),
     ],
 )
-def test_the_form_is_the_one_that_accept_prefers_whatever_it_says_of_versions(
+def test_the_format_is_what_accept_prefers_whatever_its_version_parameters(
     snapshot: Snapshot, accept: str | None, media_type: str
 ) -> None:
     assert expose(snapshot, accept)[0] == media_type
@@ -70,25 +70,28 @@ def test_the_form_is_the_one_that_accept_prefers_whatever_it_says_of_versions(
 
 @pytest.mark.parametrize("accept", [None, "application/openmetrics-text"])
 def test_every_number_of_the_status_is_a_sample_by_the_same_path(snapshot: Snapshot, accept: str | None) -> None:
-    shown, got = json.loads(status(snapshot)), samples(snapshot, accept)
+    shown, exported = json.loads(status(snapshot)), samples(snapshot, accept)
     expected = {
         "freight_build_info 1.2.3": 1,
         "freight_start_time_seconds": shown.pop("started_at"),
         "freight_draining": shown.pop("draining"),
+        "freight_unresponsive": len(shown["unresponsive"]),
+        "freight_unresponsive_root": 0,
+        "freight_unresponsive_hung_calls": sum(each["hung_calls"] for each in shown.pop("unresponsive")),
         "freight_transfers_running": len(shown["transfers"].pop("running")) + shown["transfers"].pop("running_omitted"),
     }
     assert shown.pop("version") == "1.2.3"
-    for name in ("pid", "server", "waiting", "waiting_omitted"):  # which server it is, and who waits, are no numbers
+    for name in ("pid", "server", "waiting", "waiting_omitted"):  # not numbers
         shown.pop(name)
     for name in ("waiting_by_reason", "refused_by_reason_total"):
-        for reason, count in shown["gate"].pop(name).items():
-            expected[f"freight_gate_{name} {reason}"] = count
+        for reason, count in shown["admission"].pop(name).items():
+            expected[f"freight_admission_{name} {reason}"] = count
     for reason, count in shown["transfers"].pop("aborted_total").items():
         expected[f"freight_transfers_aborted_total {reason}"] = count
     for part, numbers in shown.items():
         for name, number in numbers.items():
             expected[f"freight_{part}_{name}" + ("_total" if part == "time" else "")] = number
-    assert got == expected
+    assert exported == expected
 
 
 def test_every_metric_has_a_meaning_a_type_and_the_unit_that_its_name_ends_in(snapshot: Snapshot) -> None:
@@ -99,17 +102,18 @@ def test_every_metric_has_a_meaning_a_type_and_the_unit_that_its_name_ends_in(sn
         assert family.unit == (unit[1] if unit else "")
 
 
-def test_there_are_no_more_samples_however_many_clients_there_are(snapshot: Snapshot) -> None:
+def test_the_number_of_samples_does_not_grow_with_clients(snapshot: Snapshot) -> None:
     many = tuple(
         replace(snapshot.transfers.running[0], client=f"10.0.0.{number}", target=f"/{number}") for number in range(250)
     )
-    crowded = replace(snapshot, transfers=replace(snapshot.transfers, running=many))
-    assert samples(crowded).keys() == samples(snapshot).keys()
+    with_many = replace(snapshot, transfers=replace(snapshot.transfers, running=many))
+    assert samples(with_many).keys() == samples(snapshot).keys()
 
 
-def test_every_metric_is_documented_and_no_other(crew: Snapshot) -> None:
+def test_every_metric_is_documented_and_no_other(workers_snapshot: Snapshot) -> None:
     _, section = REFERENCE.read_text(encoding="utf-8").split("\n## /metrics\n")
     documented = re.findall(r"^\| `(freight_\w+)(?:\{\w+\})?` \| (\w+) \|", section.split("\n## ")[0], re.MULTILINE)
     assert documented == [
-        (family.samples[0].name, "counter" if family.type == "counter" else "gauge") for family in families(crew)
+        (family.samples[0].name, "counter" if family.type == "counter" else "gauge")
+        for family in families(workers_snapshot)
     ]

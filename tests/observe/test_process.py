@@ -1,4 +1,4 @@
-"""How much memory the process has to itself: read from the kernel, not more often than once a second."""
+"""The private memory of a process, read from the kernel at most once a second."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from freight.heap import parse_statm
+from freight.memory.heap import parse_statm
 from freight.observe.process import ProcessMemory, parse_rollup
+from support.clocks import ManualClock
 
 ROLLUP = b"""55d0c8a00000-7ffd4b5f2000 ---p 00000000 00:00 0                          [rollup]
 Rss:               20484 kB
@@ -23,33 +24,20 @@ SwapPss:              40 kB
 STATM = b"30000 5000 1200 1 0 4000 0\n"
 
 
-class Hands:
-    """A clock set by hand."""
-
-    def __init__(self) -> None:
-        self.at = 0.0
-
-    def now(self) -> float:
-        return 0.0
-
-    def monotonic(self) -> float:
-        return self.at
-
-
-def test_memory_of_its_own_is_what_it_has_written_and_not_what_it_has_mapped_of_programs() -> None:
+def test_private_memory_is_dirty_and_swapped_pages_without_mapped_programs() -> None:
     assert parse_rollup(ROLLUP) == (15_000 + 40) * 1024
 
 
-def test_pages_of_a_program_that_was_just_installed_are_dirty_and_not_the_processs_own() -> None:
-    """Until they are on the disk: the figure would fall by megabytes half a minute after the start."""
+def test_dirty_pages_of_a_program_that_was_just_installed_do_not_count() -> None:
+    """They are dirty until they are on the disk: the figure would fall by megabytes 30 s after the start."""
     assert parse_rollup(ROLLUP.replace(b"15100", b" 9000")) == (9000 + 40) * 1024
 
 
-def test_a_kernel_that_says_less_is_understood() -> None:
+def test_a_rollup_with_fewer_lines_is_enough() -> None:
     assert parse_rollup(b"Private_Dirty: 12 kB\n") == 12 * 1024
 
 
-def test_without_a_rollup_it_is_what_is_resident_and_not_shared() -> None:
+def test_statm_gives_resident_less_shared_pages() -> None:
     assert parse_statm(STATM, 4096) == 3800 * 4096
 
 
@@ -65,23 +53,23 @@ def test_a_statm_without_numbers_is_an_error(text: bytes) -> None:
         parse_statm(text, 4096)
 
 
-def test_the_kernel_is_asked_once_a_second_at_most(tmp_path: Path) -> None:
-    clock = Hands()
+def test_it_is_measured_at_most_once_a_second(tmp_path: Path) -> None:
+    clock = ManualClock(0.0)
     memory = ProcessMemory(clock, tmp_path)
     (tmp_path / "smaps_rollup").write_bytes(b"Private_Dirty: 1 kB\n")
     assert memory.private_bytes() == 1024
     (tmp_path / "smaps_rollup").write_bytes(b"Private_Dirty: 2 kB\n")
-    clock.at = 0.9
+    clock.seconds = 0.9
     assert memory.private_bytes() == 1024
-    clock.at = 1.0
+    clock.seconds = 1.0
     assert memory.private_bytes() == 2048
 
 
-def test_what_the_kernel_does_not_say_is_looked_for_elsewhere_and_then_0(tmp_path: Path) -> None:
-    assert ProcessMemory(Hands(), tmp_path).private_bytes() == 0
+def test_without_a_rollup_statm_is_read_and_without_that_it_is_0(tmp_path: Path) -> None:
+    assert ProcessMemory(ManualClock(0.0), tmp_path).private_bytes() == 0
     (tmp_path / "statm").write_bytes(b"9 5 4 0 0 0 0\n")
-    assert ProcessMemory(Hands(), tmp_path).private_bytes() > 0
+    assert ProcessMemory(ManualClock(0.0), tmp_path).private_bytes() > 0
 
 
-def test_this_process_has_some() -> None:
-    assert ProcessMemory(Hands()).private_bytes() > 1 << 20
+def test_this_process_has_private_memory() -> None:
+    assert ProcessMemory(ManualClock(0.0)).private_bytes() > 1 << 20

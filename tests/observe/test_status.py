@@ -1,4 +1,4 @@
-"""The status: one JSON object, every field of it documented."""
+"""The status: one JSON object, and every field of it is documented."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from freight.observe.status import status
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "admin.md"
 
 
-def test_the_object_has_what_the_snapshot_has_in_these_words(snapshot: Snapshot) -> None:
+def test_the_object_has_these_fields(snapshot: Snapshot) -> None:
     assert json.loads(status(snapshot)) == {
         "version": "1.2.3",
         "pid": 1503,
@@ -32,7 +32,7 @@ def test_the_object_has_what_the_snapshot_has_in_these_words(snapshot: Snapshot)
             "kernel_send_bytes": 98_304,
         },
         "connections": {"open": 5, "http2": 0, "streams": 0},
-        "gate": {
+        "admission": {
             "slots": 1720,
             "running": 3,
             "express_running": 1,
@@ -40,8 +40,8 @@ def test_the_object_has_what_the_snapshot_has_in_these_words(snapshot: Snapshot)
             "oldest_wait_seconds": 1.5,
             "refused_total": 11,
             "expired_total": 6,
-            "waiting_by_reason": {"per-client": 2, "memory": 5, "turn": 0},
-            "refused_by_reason_total": {"per-client": 8, "memory": 0, "draining": 3},
+            "waiting_by_reason": {"max-per-client": 2, "memory": 5, "turn": 0},
+            "refused_by_reason_total": {"max-per-client": 8, "memory": 0, "draining": 3},
         },
         "transfers": {
             "completed_total": 120,
@@ -50,30 +50,30 @@ def test_the_object_has_what_the_snapshot_has_in_these_words(snapshot: Snapshot)
             "zero_copy_bytes_total": 10**15,
             "running": [
                 {
-                    "id": 100_500_000,
+                    "id": 7,
                     "client": "127.0.0.1",
                     "target": "/huge.csv",
                     "sent": 1000,
-                    "of": 10**12,
+                    "total_bytes": 10**12,
                     "rate": 2_500_000,
                     "window": 32_768,
                     "kernel_queue": 30_000,
                     "seconds": 60.123457,
                     "blocked_on": "client",
-                    "wire": "http/1.1",
+                    "protocol": "http/1.1",
                 },
                 {
-                    "id": 160_500_000,
+                    "id": 9,
                     "client": "2001:db8::1",
                     "target": '/a"b\\c\x1b\xe9',
                     "sent": 0,
-                    "of": None,
+                    "total_bytes": None,
                     "rate": 0,
                     "window": None,
                     "kernel_queue": 0,
                     "seconds": 0.0,
                     "blocked_on": "disk",
-                    "wire": "http/1.1",
+                    "protocol": "http/1.1",
                 },
             ],
             "running_omitted": 2,
@@ -85,10 +85,12 @@ def test_the_object_has_what_the_snapshot_has_in_these_words(snapshot: Snapshot)
                 "target": '/a"b\\c\x1b\xe9',
                 "seconds": 0.123457,
                 "place": 2,
-                "reason": "per-client",
+                "reason": "max-per-client",
             },
         ],
         "waiting_omitted": 5,
+        "unresponsive": [{"path": "/srv/data/m", "seconds": 16.25, "hung_calls": 2, "serves_root": False}],
+        "disk": {"timeouts_total": 6},
         "log": {"lost_total": 9},
         "time": {"blocked_on_client_seconds": 500.25, "blocked_on_disk_seconds": 3.5, "waiting_seconds": 40.125},
     }
@@ -96,7 +98,7 @@ def test_the_object_has_what_the_snapshot_has_in_these_words(snapshot: Snapshot)
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the fixture is a frozen value
 @given(target=st.text(st.characters(max_codepoint=0xFF)))
-def test_it_is_one_line_of_ascii_whatever_was_asked_for(snapshot: Snapshot, target: str) -> None:
+def test_it_is_one_line_of_ascii_whatever_the_target(snapshot: Snapshot, target: str) -> None:
     transfers = replace(snapshot.transfers, running=(replace(snapshot.transfers.running[0], target=target),))
     waiting = (replace(snapshot.waiting[0], target=target),)
     line = status(replace(snapshot, transfers=transfers, waiting=waiting)).decode("ascii")
@@ -106,7 +108,7 @@ def test_it_is_one_line_of_ascii_whatever_was_asked_for(snapshot: Snapshot, targ
 
 
 def paths(value: Any, path: str = "") -> Iterator[str]:
-    """The way to each value of an object: ``gate.slots``, ``transfers.running[].client``."""
+    """Yield the path of each value of an object: ``gate.slots``, ``transfers.running[].client``."""
     match value:
         case dict() if not path.endswith(("aborted_total", "by_reason", "by_reason_total")):
             for name, inner in value.items():
@@ -117,14 +119,14 @@ def paths(value: Any, path: str = "") -> Iterator[str]:
             yield path
 
 
-def test_every_field_is_documented_and_no_other(crew: Snapshot) -> None:
+def test_every_field_is_documented_and_no_other(workers_snapshot: Snapshot) -> None:
     _, section = REFERENCE.read_text(encoding="utf-8").split("\n## /status\n")
     documented = re.findall(r"^\| `([\w.\[\]]+)` \|", re.split("\n##+ ", section)[0], re.MULTILINE)
-    assert documented == list(paths(json.loads(status(crew))))
+    assert documented == list(paths(json.loads(status(workers_snapshot))))
 
 
-def test_one_process_says_nothing_of_workers(snapshot: Snapshot, crew: Snapshot) -> None:
-    alone, several = json.loads(status(snapshot)), json.loads(status(crew))
+def test_a_single_process_has_no_field_of_workers(snapshot: Snapshot, workers_snapshot: Snapshot) -> None:
+    alone, several = json.loads(status(snapshot)), json.loads(status(workers_snapshot))
     assert several.pop("workers") == {"wanted": 4, "running": 3, "restarts_total": 9}
     for rows in (several["transfers"]["running"], several["waiting"]):
         assert [each.pop("worker") for each in rows] == [4242, 4242]

@@ -1,4 +1,4 @@
-"""What the tests of the server share: a file that no buffer takes."""
+"""The fixtures of the server's tests: a file that is larger than any buffer."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from serving import HUGE_BYTES
+from support.servers import HUGE_BYTES
 
 
 @pytest.fixture
 def huge(tmp_path: Path) -> Path:
-    """A file of HUGE_BYTES zeros, ``huge.bin``, sparse."""
+    """Return ``huge.bin``, a sparse file of HUGE_BYTES zeros."""
     path = tmp_path / "huge.bin"
     with path.open("wb") as file:
         file.truncate(HUGE_BYTES)

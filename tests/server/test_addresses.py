@@ -1,4 +1,4 @@
-"""The addresses by which others reach a server that listens at all of them."""
+"""The addresses at which clients reach a server that listens on a wildcard address."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ fe8000000000000000fc00fffe000001 04 40 20 80     eth0
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A machine with two addresses of IPv4, and one of IPv6 that is neither temporary, deprecated nor tentative."""
+    """Return the /proc of a machine with two IPv4 addresses and one stable IPv6 address."""
     net = tmp_path / "proc" / "net"
     net.mkdir(parents=True)
     (net / "fib_trie").write_text(TRIE)
@@ -68,7 +68,7 @@ def test_one_address_is_just_that() -> None:
 
 
 def without_the_way_out(found: list[str]) -> list[str]:
-    """Which address packets to elsewhere have is a matter of the real machine."""
+    """The address of the default route depends on the machine that runs the test."""
     known = {"172.17.0.1", "192.168.1.5", "2001:db8::5", "127.0.0.1", "::1"}
     return found if set(found) <= known else found[1:]
 

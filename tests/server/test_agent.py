@@ -1,62 +1,61 @@
-"""The agent-check port: what a load balancer is told, whatever it does."""
+"""The agent-check port: its answer to a load balancer, whatever that sends."""
 
 from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from balancer import agent_port, ask_agent
-from freight.server.agent import Room, tell
-from serving import Client, Served, run_python, until
-
-Serve = Callable[..., Served]
+from freight.observe.haproxy_agent import AgentReport, report_line
+from support.load_balancer import agent_port, ask_agent
+from support.servers import Client, Serve, run_python, wait_until
 
 
 @pytest.mark.parametrize(
     ("room", "line"),
     [
-        (Room(1.0, 524), "up 100% maxconn:524"),
-        (Room(0.999, 524), "up 99% maxconn:524"),
-        (Room(0.5, 2), "up 50% maxconn:2"),
-        (Room(0.001, 524), "up 1% maxconn:524"),
-        (Room(0.0, 524), "up 1% maxconn:524"),
-        (Room(0.5, 524, draining=True), "up 0% maxconn:524 #draining"),
-        (Room(0.5, 524, exhausted=True), "down #out of descriptors"),
-        (Room(0.5, 524, draining=True, exhausted=True), "down #out of descriptors"),
+        (AgentReport(1.0, 524), "up 100% maxconn:524"),
+        (AgentReport(0.999, 524), "up 99% maxconn:524"),
+        (AgentReport(0.5, 2), "up 50% maxconn:2"),
+        (AgentReport(0.001, 524), "up 1% maxconn:524"),
+        (AgentReport(0.0, 524), "up 1% maxconn:524"),
+        (AgentReport(0.5, 524, draining=True), "up 0% maxconn:524 #draining"),
+        (AgentReport(0.5, 524, exhausted=True), "down #out of descriptors"),
+        (AgentReport(0.5, 524, draining=True, exhausted=True), "down #out of descriptors"),
     ],
 )
-def test_a_line_has_the_part_that_is_free_and_how_many_can_run(room: Room, line: str) -> None:
-    """Whoever is full has 1%, so that where all are full requests still go somewhere."""
-    assert tell(room) == line
+def test_a_line_has_the_part_that_is_free_and_how_many_can_run(room: AgentReport, line: str) -> None:
+    """A full server reports 1%, so that requests still go somewhere if all servers are full."""
+    assert report_line(room) == line
 
 
 def test_the_weight_falls_as_downloads_take_the_budget_and_comes_back(
     huge: Path, serve: Serve, clients: ExitStack
 ) -> None:
-    server = serve(huge, "--memory", "1MiB", "--agent", "127.0.0.1:0")
+    # No client is ended before all are there, however long that takes.
+    patient = ("--idle-timeout", "10m", "--min-rate", "none")
+    server = serve(huge, "--memory", "1MiB", "--haproxy-agent", "127.0.0.1:0", *patient)
     port = agent_port(server)
     assert ask_agent(port) == "up 100% maxconn:27\n"
     weights, running = [], list[Client]()
     for _ in range(25):
-        running.append(clients.enter_context(server.begin()))
+        running.append(clients.enter_context(server.start_download()))
         weights.append(int(ask_agent(port).split()[1].rstrip("%")))
     assert weights == sorted(weights, reverse=True)
     assert weights[0] > 80 and 30 < weights[12] < 60 and weights[24] == 1
     for client in running:
         client.reset()
-    until(lambda: ask_agent(port) == "up 100% maxconn:27\n", "all of it is free again")
+    wait_until(lambda: ask_agent(port) == "up 100% maxconn:27\n", "all of it is free again")
 
 
 def test_the_line_is_whole_whatever_the_balancer_sends_and_nothing_is_kept_of_it(huge: Path, serve: Serve) -> None:
-    """agent-send may say a word. Who says more, resets or never reads costs no descriptor and delays nobody."""
-    server = serve(huge, "--agent", "127.0.0.1:0")
+    """agent-send may send a word. A peer that sends more, resets or reads nothing costs no descriptor."""
+    server = serve(huge, "--haproxy-agent", "127.0.0.1:0")
     port = agent_port(server)
-    until(lambda: ask_agent(port).startswith("up"), "it answers")
+    wait_until(lambda: ask_agent(port).startswith("up"), "it answers")
     before = server.descriptors()
     with ExitStack() as silent:
         for _ in range(300):
@@ -65,15 +64,15 @@ def test_the_line_is_whole_whatever_the_balancer_sends_and_nothing_is_kept_of_it
             with socket.create_connection(("127.0.0.1", port), 20) as reset:
                 reset.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         assert ask_agent(port, b"backend/n1\n") == "up 100% maxconn:1832\n"
-        until(lambda: server.descriptors() <= before, "none is kept")
+        wait_until(lambda: server.descriptors() <= before, "none is kept")
 
 
 def test_it_answers_until_the_last_download_has_ended(huge: Path, serve: Serve) -> None:
-    server = serve(huge, "--agent", "127.0.0.1:0", "--drain", "1h")
+    server = serve(huge, "--haproxy-agent", "127.0.0.1:0", "--shutdown-timeout", "1h")
     port = agent_port(server)
-    with server.begin() as client:
+    with server.start_download() as client:
         server.signal()
-        until(lambda: ask_agent(port).startswith("up 0% "), "it says that it drains")
+        wait_until(lambda: ask_agent(port).startswith("up 0% "), "it says that it drains")
         assert ask_agent(port).endswith(" #draining\n")
         client.reset()
     assert server.wait() == 0
@@ -82,19 +81,19 @@ def test_it_answers_until_the_last_download_has_ended(huge: Path, serve: Serve) 
 
 
 def test_out_of_descriptors_it_still_says_so(huge: Path, serve: Serve, clients: ExitStack) -> None:
-    server = serve(huge, "--agent", "127.0.0.1:0", nofile=48)
+    server = serve(huge, "--haproxy-agent", "127.0.0.1:0", nofile=48)
     port = agent_port(server)
     for _ in range(60):
         client = clients.enter_context(server.connect(receive_bytes=4096))
         client.get("/")
-    until(lambda: ask_agent(port) == "down #out of descriptors\n", "it says that it is down")
+    wait_until(lambda: ask_agent(port) == "down #out of descriptors\n", "it says that it is down")
     clients.close()
-    until(lambda: ask_agent(port).startswith("up "), "it is up again")
+    wait_until(lambda: ask_agent(port).startswith("up "), "it is up again")
 
 
 def test_a_server_without_an_agent_loads_nothing_of_it() -> None:
-    """Nor of what tells a service manager, where there is none."""
+    """Without a service manager it does not load sd_notify either."""
     script = "import sys; import freight.app; print(*sys.modules)"
     loaded = set(run_python("-c", script).stdout.split())
-    assert "freight.server.service" in loaded
+    assert "freight.runtime.service" in loaded
     assert not {f"freight.server.{name}" for name in ("agent", "notify")} & loaded

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from serving import Client, Served
+from support.servers import Client, Serve
 
 ENTRIES = 30_000
 LISTINGS = 16
@@ -19,7 +18,7 @@ COLD_BYTES = 8 << 20
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory of many entries, beside a file."""
+    """Return a directory with many entries, and a file beside it."""
     root = tmp_path_factory.mktemp("tree")
     many = root / "many"
     many.mkdir()
@@ -40,16 +39,14 @@ def evict(path: Path) -> None:
 
 
 def received(client: Client) -> bytes:
-    """What has come for a client by now."""
+    """Return what has arrived for a client."""
     data = b""
     while select.select((client.socket,), (), (), 0)[0] and (piece := client.socket.recv(1 << 20)):
         data += piece
     return data
 
 
-def test_a_cold_file_does_not_wait_for_listings_of_another_client(
-    serve: Callable[..., Served], clients: ExitStack, tree: Path
-) -> None:
+def test_a_cold_file_does_not_wait_for_listings_of_another_client(serve: Serve, clients: ExitStack, tree: Path) -> None:
     server = serve(tree, "--memory", "64MiB")
     listings = [clients.enter_context(server.connect()) for _ in range(LISTINGS)]
     for listing in listings:

@@ -1,4 +1,4 @@
-"""How transfers end that cannot be finished: abortively, never as a whole body, and with nothing left behind."""
+"""Transfers that cannot be finished end by a reset, never look complete, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from serving import HUGE_BYTES as SIZE
-from serving import Cut, Served, assert_nothing_for, until
-
-Serve = Callable[..., Served]
+from support.servers import HUGE_BYTES as SIZE
+from support.servers import IncompleteResponse, Serve, assert_nothing_for, wait_until
 
 HUGE = 1 << 40
 
@@ -21,8 +19,8 @@ KINDS = {
     "the whole file": ((), (), "1.1"),
     "a range": ((), ("Range: bytes=1000-60000000",), "1.1"),
     "ranges": ((), ("Range: bytes=0-30000000,31000000-67108863",), "1.1"),
-    "chunked": (("--no-length",), (), "1.1"),
-    "up to the end of the connection": (("--no-length",), (), "1.0"),
+    "chunked": (("--chunked",), (), "1.1"),
+    "up to the end of the connection": (("--chunked",), (), "1.0"),
 }
 
 
@@ -36,23 +34,33 @@ def rewrite(path: Path) -> None:
         file.write(b"!")
 
 
-def grow(path: Path) -> None:
-    os.truncate(path, SIZE + 1)
-
-
-@pytest.mark.parametrize("change", [shrink, rewrite, grow])
+@pytest.mark.parametrize("change", [shrink, rewrite])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_that_changes_meanwhile_never_arrives_as_whole(
     huge: Path, serve: Serve, kind: str, change: Callable[[Path], None]
 ) -> None:
     arguments, fields, version = KINDS[kind]
     server = serve(huge, *arguments)
-    with server.begin("/", *fields, version=version) as client:
+    with server.start_download("/", *fields, version=version) as client:
         change(huge)
         with pytest.raises(ConnectionResetError):
-            client.rest()
-    line = server.await_log("GET /")
+            client.read_to_end()
+    line = server.wait_for_log("GET /")
     assert line.endswith((" changed", " short-read"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_grows_meanwhile_arrives_as_announced(huge: Path, serve: Serve, kind: str) -> None:
+    """A log, or an export that still runs."""
+    arguments, fields, version = KINDS[kind]
+    server = serve(huge, *arguments)
+    with server.start_download("/", "Connection: close", *fields, version=version) as client:
+        with huge.open("ab") as file:
+            file.write(b"more")
+        content = client.read_to_end()
+    announced = {"a range": 59_999_001, "ranges": 30_000_001 + 36_108_864}.get(kind, SIZE)
+    assert content.count(0) == announced and b"more" not in content
+    assert server.wait_for_log("GET /").endswith(" complete")
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -60,37 +68,59 @@ def test_a_file_that_changes_meanwhile_never_arrives_as_whole(
 def test_where_the_process_is_killed_nothing_arrives_as_whole(
     huge: Path, serve: Serve, kind: str, workers: str
 ) -> None:
-    """The kernel closes its sockets: a close as usual would be the end of a body that ends with its connection."""
+    """The kernel closes its sockets. A normal close would look like the end of a body without a length."""
     arguments, fields, version = KINDS[kind]
     server = serve(huge, "--workers", workers, *arguments, admin=True)
-    with server.begin("/", *fields, version=version) as client:
+    with server.start_download("/", *fields, version=version) as client:
         (running,) = server.status()["transfers"]["running"]
         os.kill(running["worker"] if workers != "1" else server.process.pid, signal.SIGKILL)
         with pytest.raises(ConnectionResetError):
-            client.rest()
+            client.read_to_end()
 
 
-def test_a_client_that_stands_still_is_reset_and_the_log_says_stalled(huge: Path, serve: Serve) -> None:
-    server = serve(huge, "--idle-timeout", "1s")
+def test_a_stalled_client_is_reset_and_the_log_says_stalled(huge: Path, serve: Serve) -> None:
+    server = serve(huge, "--idle-timeout", "1s", "--pause-timeout", "none")
     idle = server.descriptors()
-    with server.begin() as client:
-        assert server.await_log("GET /").endswith(" stalled")
+    with server.start_download() as client:
+        assert server.wait_for_log("GET /").endswith(" stalled")
         with pytest.raises(ConnectionResetError):
-            client.rest()
-    until(lambda: server.descriptors() == idle, "the descriptors of a stalled client were given back")
+            client.read_to_end()
+    wait_until(lambda: server.descriptors() == idle, "the descriptors of a stalled client were given back")
 
 
-def test_a_slow_client_that_goes_on_taking_is_never_let_go(huge: Path, serve: Serve) -> None:
-    """Progress counts, not totals: what takes longer than the idle timeout is no reason to end it."""
+def test_a_paused_client_goes_on_if_nobody_needed_its_slot(huge: Path, serve: Serve) -> None:
+    """A paused player, or a proxy whose own buffers are full: nginx stops reading for longer than a minute."""
+    server = serve(huge, "--idle-timeout", "1s", "--keep-alive-timeout", "1h")
+    with server.start_download() as client:
+        for _ in range(2):  # the idle timeout passes twice
+            with server.connect() as silent:
+                assert silent.read_to_end() == b""
+        assert len(client.read_exactly(SIZE)) == SIZE
+    assert server.wait_for_log("GET /").endswith(" complete")
+
+
+def test_a_paused_client_is_reset_as_soon_as_a_request_waits(huge: Path, serve: Serve) -> None:
+    server = serve(huge, "--idle-timeout", "1s", "--max-per-client", "1", "--queue-timeout", "1h")
+    with server.start_download() as paused:
+        with server.connect() as silent:
+            assert silent.read_to_end() == b""
+        assert server.get("/", "Range: bytes=0-40000000").status == 206
+        with pytest.raises(ConnectionResetError):
+            paused.read_to_end()
+    assert any(line.endswith(" stalled") for line in server.log)
+
+
+def test_a_slow_client_that_goes_on_reading_is_never_aborted(huge: Path, serve: Serve) -> None:
+    """The idle timeout is about progress, and not about the length of a download."""
     server = serve(huge, "--idle-timeout", "1s", "--memory", "1MiB")
     with server.connect(receive_bytes=64 * 1024) as client:
         client.get("/", "Range: bytes=0-2999999")
-        assert client.head()[0] == 206
+        assert client.read_head()[0] == 206
         for _ in range(8):
-            client.take(125_000)
+            client.read_exactly(125_000)
             assert_nothing_for(0.3, lambda: bool(server.log), "a line before the end")
-        assert client.take(2_000_000) == bytes(2_000_000)
-    assert server.await_log("GET /").endswith(" complete")
+        assert client.read_exactly(2_000_000) == bytes(2_000_000)
+    assert server.wait_for_log("GET /").endswith(" complete")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -98,20 +128,20 @@ def test_a_client_that_resets_in_mid_body_leaves_nothing_behind(huge: Path, serv
     arguments, fields, version = KINDS[kind]
     server = serve(huge, *arguments)
     idle = server.descriptors()
-    clients = [server.begin("/", *fields, version=version) for _ in range(10)]
+    clients = [server.start_download("/", *fields, version=version) for _ in range(10)]
     assert server.descriptors() > idle + 10  # their sockets, and a file
     for client in clients:
         client.reset()
-    until(lambda: server.descriptors() == idle, "all descriptors were given back")
-    assert server.await_log("GET /", "peer-gone", count=10)
+    wait_until(lambda: server.descriptors() == idle, "all descriptors were given back")
+    assert server.wait_for_log("GET /", "peer-gone", count=10)
 
 
 def test_a_client_that_closes_in_mid_body_leaves_nothing_behind(huge: Path, serve: Serve) -> None:
     server = serve(huge)
     idle = server.descriptors()
-    server.begin().socket.close()
-    assert server.await_log("GET /").endswith(" peer-gone")
-    until(lambda: server.descriptors() == idle, "all descriptors were given back")
+    server.start_download().socket.close()
+    assert server.wait_for_log("GET /").endswith(" peer-gone")
+    wait_until(lambda: server.descriptors() == idle, "all descriptors were given back")
 
 
 def test_five_hundred_mixed_requests_leave_no_descriptor_open(tmp_path: Path, huge: Path, serve: Serve) -> None:
@@ -121,26 +151,26 @@ def test_five_hundred_mixed_requests_leave_no_descriptor_open(tmp_path: Path, hu
     for turn in range(100):
         with server.connect(receive_bytes=64 * 1024) as kept:
             kept.get("/small.txt")
-            assert kept.answer().content == b"small"
+            assert kept.read_response().content == b"small"
             kept.get("/nothing")
-            assert kept.answer().status == 404
+            assert kept.read_response().status == 404
             kept.get("/", method="HEAD")
-            assert kept.answer("HEAD").status == 200
+            assert kept.read_response("HEAD").status == 200
             kept.get("/", f"Accept: {('text/html', 'application/json')[turn % 2]}")
-            assert b"huge.bin" in kept.answer().content
+            assert b"huge.bin" in kept.read_response().content
             kept.get("/huge.bin", *((), ("Range: bytes=0-9999999,20000000-",))[turn % 2])
-            assert kept.head()[0] in (200, 206)
+            assert kept.read_head()[0] in (200, 206)
             if turn % 3 == 0:
                 kept.reset()
-    server.await_log("/huge.bin", count=100)
-    until(lambda: server.descriptors() == idle, "all descriptors were given back")
+    server.wait_for_log("/huge.bin", count=100)
+    wait_until(lambda: server.descriptors() == idle, "all descriptors were given back")
 
 
 def test_a_whole_answer_is_told_from_a_cut_one_by_the_test_client_itself(huge: Path, serve: Serve) -> None:
-    """The client of these tests takes no cut answer for whole; otherwise they could not fail."""
+    """The test client must tell a truncated answer from a whole one, or these tests could not fail."""
     server = serve(huge)
     with server.connect() as client:
         client.get("/", "Range: bytes=0-99", "Connection: close")
-        client.head()
-        with pytest.raises(Cut):
-            client.take(101)
+        client.read_head()
+        with pytest.raises(IncompleteResponse):
+            client.read_exactly(101)

@@ -1,42 +1,43 @@
-"""Exchanges over real sockets: one after another, in any cut, and what is left of the connection behind each."""
+"""Exchanges over real sockets: one after another, in any pieces, and what each does to its connection."""
 
 from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from serving import Client, Served
-
-Serve = Callable[..., Served]
+from support.servers import Client, Serve, ServerProcess
 
 CONTENT = bytes(range(256)) * 40
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server for all tests here, since none changes it."""
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Start a server for all tests here, since none changes it."""
     root = tmp_path_factory.mktemp("site")
     (root / "a.bin").write_bytes(CONTENT)
     (root / "b.bin").write_bytes(CONTENT[::-1])
     (root / "empty.bin").write_bytes(b"")
-    with closing(Served((str(root), "--idle-timeout", "1s"), "127.0.0.1", None, None)) as served:
+    with closing(
+        ServerProcess((str(root), "--idle-timeout", "1s", "--keep-alive-timeout", "1s"), "127.0.0.1", None, None)
+    ) as served:
         yield served
 
 
 @pytest.fixture
-def house(shared: Served) -> Served:
-    shared.forget()
+def context(shared: ServerProcess) -> ServerProcess:
+    shared.clear_log_when_written()
     return shared
 
 
 def ends(client: Client) -> bytes:
-    """What comes until the end of the stream, which is an orderly one."""
-    return client.rest()
+    """Return what arrives until the orderly end of the stream."""
+    return client.read_to_end()
 
 
 PIPELINE = (
@@ -47,46 +48,48 @@ PIPELINE = (
 
 
 def check_pipeline(client: Client) -> None:
-    assert client.answer().content == CONTENT
-    assert client.answer("HEAD").fields["content-length"] == str(len(CONTENT))
-    last = client.answer()
+    assert client.read_response().content == CONTENT
+    assert client.read_response("HEAD").fields["content-length"] == str(len(CONTENT))
+    last = client.read_response()
     assert (last.status, last.content) == (206, CONTENT[::-1][:10])
 
 
-def test_three_requests_in_one_packet_are_answered_in_their_order(house: Served) -> None:
-    with house.connect() as client:
+def test_three_requests_in_one_packet_are_answered_in_their_order(context: ServerProcess) -> None:
+    with context.connect() as client:
         client.send(PIPELINE)
         check_pipeline(client)
 
 
-def test_requests_that_come_one_byte_at_a_time_are_answered_alike(house: Served) -> None:
-    with house.connect() as client:
+def test_requests_that_come_one_byte_at_a_time_are_answered_alike(context: ServerProcess) -> None:
+    with context.connect() as client:
         client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in PIPELINE:
             client.send(bytes((byte,)))
         check_pipeline(client)
 
 
-def test_a_pipeline_of_many_requests_gets_as_many_answers(house: Served) -> None:
-    with house.connect() as client:
+def test_a_pipeline_of_many_requests_gets_as_many_answers(context: ServerProcess) -> None:
+    with context.connect() as client:
         client.send(b"GET /a.bin HTTP/1.1\r\nHost: x\r\nRange: bytes=5-6\r\n\r\n" * 300)
         for _ in range(300):
-            assert client.answer().content == CONTENT[5:7]
+            assert client.read_response().content == CONTENT[5:7]
 
 
-def test_whoever_has_asked_for_more_already_does_not_go_before_all_others(house: Served) -> None:
-    """Who always has a request there would otherwise be the only one that is served."""
+def test_a_client_with_pipelined_requests_does_not_go_before_all_others(context: ServerProcess) -> None:
+    """A client whose next request is always there would otherwise be the only one that is served."""
     part = b" HTTP/1.1\r\nHost: x\r\nRange: bytes=5-6\r\n\r\n"
-    house.signal(signal.SIGSTOP)
+    context.signal(signal.SIGSTOP)
     try:
-        with house.connect() as one, house.connect() as other:
+        with context.connect() as one, context.connect() as other:
             one.send((b"GET /a.bin" + part) * 250)
             other.send((b"GET /b.bin" + part) * 250)
-            house.signal(signal.SIGCONT)
-            house.await_log("GET", count=500)
+            context.signal(signal.SIGCONT)
+            with ThreadPoolExecutor(2) as pool:  # an answer is logged when its client has acknowledged it
+                list(pool.map(lambda client: [client.read_response() for _ in range(250)], (one, other)))
+            context.wait_for_log("GET", count=500)
     finally:
-        house.signal(signal.SIGCONT)
-    first = house.log[:250]
+        context.signal(signal.SIGCONT)
+    first = context.log[:250]
     assert min(sum(name in line for line in first) for name in ("/a.bin", "/b.bin")) > 50
 
 
@@ -100,17 +103,17 @@ def test_whoever_has_asked_for_more_already_does_not_go_before_all_others(house:
     ],
 )
 def test_a_connection_stays_where_its_version_and_its_client_want_it_to(
-    house: Served, version: str, field: str, stays: bool
+    context: ServerProcess, version: str, field: str, stays: bool
 ) -> None:
     """RFC 9112 section 9.3: HTTP/1.1 persists unless told not to, HTTP/1.0 only when asked to."""
-    with house.connect() as client:
+    with context.connect() as client:
         client.get("/a.bin", field, version=version)
-        answer = client.answer()
+        answer = client.read_response()
         assert answer.content == CONTENT
         assert (answer.fields.get("connection") == "close") is not stays
         if stays:
             client.get("/b.bin", field, version=version)
-            assert client.answer().content == CONTENT[::-1]
+            assert client.read_response().content == CONTENT[::-1]
         else:
             assert ends(client) == b""
 
@@ -132,14 +135,14 @@ def test_a_connection_stays_where_its_version_and_its_client_want_it_to(
     ],
 )
 def test_whatever_was_answered_the_next_answer_begins_where_it_should(
-    house: Served, method: str, target: str, fields: tuple[str, ...], status: int
+    context: ServerProcess, method: str, target: str, fields: tuple[str, ...], status: int
 ) -> None:
     """RFC 9112 section 6.3: the next answer is found by this one's framing; HEAD, 204 and 304 have no content."""
-    with house.connect() as client:
+    with context.connect() as client:
         client.get(target, *fields, method=method)
-        assert client.answer(method).status == status
+        assert client.read_response(method).status == status
         client.get("/b.bin")
-        assert client.answer().content == CONTENT[::-1]
+        assert client.read_response().content == CONTENT[::-1]
 
 
 @pytest.mark.parametrize(
@@ -150,78 +153,91 @@ def test_whatever_was_answered_the_next_answer_begins_where_it_should(
     ],
 )
 @pytest.mark.parametrize("pieces", [1, 2])
-def test_the_content_of_a_request_is_passed_over(house: Served, content: bytes, pieces: int) -> None:
+def test_the_content_of_a_request_is_discarded(context: ServerProcess, content: bytes, pieces: int) -> None:
     request = b"GET /a.bin HTTP/1.1\r\nHost: x\r\n" + content
     if b"26" in content:
         request = request.replace(b"26\r\n", b"%d\r\n" % (len(content) - len(b"Content-Length: 26\r\n\r\n")))
-    with house.connect() as client:
+    with context.connect() as client:
         if pieces == 1:
             client.send(request)
-            assert client.answer().content == CONTENT
+            assert client.read_response().content == CONTENT
         else:
             cut = request.index(b"\r\n\r\n") + 6
             client.send(request[:cut])
-            assert client.answer().content == CONTENT  # the answer does not wait for content that nobody wants
+            assert client.read_response().content == CONTENT  # before the content has arrived
             client.send(request[cut:])
         client.get("/b.bin")
-        assert client.answer().content == CONTENT[::-1]
+        assert client.read_response().content == CONTENT[::-1]
 
 
-def test_a_client_that_expects_100_gets_the_final_answer_and_may_keep_its_content(house: Served) -> None:
+def test_a_client_that_expects_100_gets_the_final_answer_and_may_keep_its_content(context: ServerProcess) -> None:
     """RFC 9110 section 10.1.1: a final answer instead of 100; it is the last, as content may or may not follow."""
-    with house.connect() as client:
+    with context.connect() as client:
         client.get("/a.bin", "Content-Length: 1000000", "Expect: 100-continue", method="PUT")
-        assert client.answer().status in (405, 413)
+        assert client.read_response().status in (405, 413)
         assert ends(client) == b""
 
 
-def test_an_expectation_of_100_without_content_changes_nothing(house: Served) -> None:
-    with house.connect() as client:
+def test_an_expectation_of_100_without_content_changes_nothing(context: ServerProcess) -> None:
+    with context.connect() as client:
         client.get("/a.bin", "Expect: 100-continue")
-        assert client.answer().content == CONTENT
+        assert client.read_response().content == CONTENT
         client.get("/b.bin")
-        assert client.answer().content == CONTENT[::-1]
+        assert client.read_response().content == CONTENT[::-1]
 
 
-def test_a_client_that_has_said_all_still_gets_its_answers(house: Served) -> None:
-    """A half-closed connection (shutdown of the sending side) is no ended one."""
-    with house.connect() as client:
+def test_a_client_that_has_shut_its_sending_side_still_gets_its_answers(context: ServerProcess) -> None:
+    """The connection is half-closed, and not at its end."""
+    with context.connect() as client:
         client.send(PIPELINE)
         client.socket.shutdown(socket.SHUT_WR)
         check_pipeline(client)
         assert ends(client) == b""
 
 
-def test_an_idle_connection_is_closed_without_a_word(house: Served) -> None:
-    with house.connect() as client:
+def test_an_idle_connection_is_closed_without_an_answer(context: ServerProcess) -> None:
+    with context.connect() as client:
         assert ends(client) == b""
-    with house.connect() as client:
+    with context.connect() as client:
         client.get("/a.bin")
-        client.answer()
+        client.read_response()
         assert ends(client) == b""
 
 
-def test_a_connection_that_idles_behind_a_requests_content_is_closed_without_a_word(house: Served) -> None:
-    """The 408 is for a request that has begun; here none has."""
-    with house.connect() as client:
+def test_a_connection_between_two_requests_outlives_the_idle_timeout(serve: Serve, tmp_path: Path) -> None:
+    """A load balancer keeps it for 60 s, and must be the one that closes it: else its next request has no answer."""
+    (tmp_path / "a.bin").write_bytes(CONTENT)
+    server = serve(tmp_path, "--idle-timeout", "1s", "--keep-alive-timeout", "1h")
+    with server.connect() as kept:
+        kept.get("/a.bin")
+        assert kept.read_response().content == CONTENT
+        with server.connect() as silent:
+            assert ends(silent) == b""  # it has sent no request, and so has the idle timeout
+        kept.get("/a.bin")
+        assert kept.read_response().content == CONTENT
+
+
+def test_a_connection_that_idles_after_request_content_is_closed_without_an_answer(context: ServerProcess) -> None:
+    """408 is for a request of which a part has arrived."""
+    with context.connect() as client:
         client.send(b"GET /a.bin HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
-        assert client.answer().content == CONTENT
+        assert client.read_response().content == CONTENT
         client.send(b"12345")
         assert ends(client) == b""
 
 
 @pytest.mark.parametrize("head", [b"G", b"GET /a.bin HTTP/1.1\r\nHost: x\r\nA"])
-def test_a_head_that_stands_still_is_answered_408(house: Served, head: bytes) -> None:
-    with house.connect() as client:
+def test_a_stalled_head_is_answered_408(context: ServerProcess, head: bytes) -> None:
+    with context.connect() as client:
         client.send(head)
-        answer = client.answer()
+        answer = client.read_response()
         assert (answer.status, answer.fields["connection"]) == (408, "close")
         assert ends(client) == b""
-    assert " 408 " in house.await_log("refused")
+    assert " 408 " in context.wait_for_log("refused")
 
 
-def test_a_head_that_drips_is_answered_408_however_steadily_it_drips(house: Served) -> None:
-    with house.connect() as client:
+def test_a_slow_head_is_answered_408_however_steadily_it_arrives(context: ServerProcess) -> None:
+    with context.connect() as client:
         client.send(b"GET / HTTP/1.1\r\n")
         client.socket.settimeout(0.1)
         received = b""
@@ -243,21 +259,23 @@ def test_a_head_that_drips_is_answered_408_however_steadily_it_drips(house: Serv
         b"GET / HTTP/1.1\r\nHost: x\r\nA : b\r\n\r\n",
     ],
 )
-def test_a_refusal_arrives_whole_whatever_the_client_goes_on_to_send(house: Served, request_bytes: bytes) -> None:
+def test_a_refusal_arrives_whole_whatever_the_client_goes_on_to_send(
+    context: ServerProcess, request_bytes: bytes
+) -> None:
     """RFC 9112 section 9.6: a close with bytes unread would be a reset, which takes the answer away."""
-    with house.connect() as client:
+    with context.connect() as client:
         client.send(request_bytes + b"x" * 200_000)
-        answer = client.answer()
+        answer = client.read_response()
         assert (answer.status, answer.fields["connection"]) == (400, "close")
         client.socket.shutdown(socket.SHUT_WR)
         assert ends(client) == b""
 
 
-def test_an_empty_line_before_a_request_is_passed_over(house: Served) -> None:
-    with house.connect() as client:
+def test_an_empty_line_before_a_request_is_ignored(context: ServerProcess) -> None:
+    with context.connect() as client:
         client.send(b"\r\n")
         client.get("/a.bin")
-        assert client.answer().content == CONTENT
+        assert client.read_response().content == CONTENT
 
 
 def test_an_address_of_ip_version_6_is_served_and_printed_in_brackets(tmp_path: Path, serve: Serve) -> None:
@@ -269,4 +287,4 @@ def test_an_address_of_ip_version_6_is_served_and_printed_in_brackets(tmp_path: 
     server = serve(tmp_path, host="::1")
     assert f"http://[::1]:{server.port}/" in server.line
     assert server.get("/a.bin").content == CONTENT
-    assert server.await_log("GET /a.bin").split()[1] == "::1"
+    assert server.wait_for_log("GET /a.bin").split()[1] == "::1"

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
-from serving import Served
-
-Serve = Callable[..., Served]
+from support.servers import Serve
 
 TERABYTE = 10**12
 FOUR_GIB = 1 << 32
@@ -25,20 +22,20 @@ def test_any_place_in_a_terabyte_can_be_reached(tmp_path: Path, serve: Serve) ->
     server = serve(path)
     with server.connect() as client:
         client.get("/", method="HEAD")
-        assert client.answer("HEAD").fields["content-length"] == str(TERABYTE)
+        assert client.read_response("HEAD").fields["content-length"] == str(TERABYTE)
         client.get("/", "Range: bytes=-10")
-        assert client.answer().content == bytes(7) + b"end"
+        assert client.read_response().content == bytes(7) + b"end"
         client.get("/", f"Range: bytes={FOUR_GIB - 5}-{FOUR_GIB + 4}")
-        answer = client.answer()
+        answer = client.read_response()
         assert answer.content == b"0123456789"
         assert answer.fields["content-range"] == f"bytes {FOUR_GIB - 5}-{FOUR_GIB + 4}/{TERABYTE}"
         client.get("/", f"Range: bytes={FOUR_GIB - 100_000_000}-{FOUR_GIB + 4}")
-        assert client.answer().content == bytes(99_999_995) + b"0123456789"
+        assert client.read_response().content == bytes(99_999_995) + b"0123456789"
         client.get("/", f"Range: bytes={TERABYTE}-")
-        assert client.answer().status == 416
+        assert client.read_response().status == 416
 
 
-def test_a_listing_of_100000_entries_keeps_nobody_waiting(tmp_path: Path, serve: Serve) -> None:
+def test_a_listing_of_100000_entries_delays_nobody(tmp_path: Path, serve: Serve) -> None:
     for number in range(100_000):
         (tmp_path / f"{number:06d}").touch()
     (tmp_path / "small.txt").write_text("small")
@@ -55,9 +52,9 @@ def test_a_listing_of_100000_entries_keeps_nobody_waiting(tmp_path: Path, serve:
         answered = 0
         while asking.is_alive():
             other.get("/small.txt")
-            assert other.answer().content == b"small"
+            assert other.read_response().content == b"small"
             answered += 1
-            asking.join(0.01)  # this is about waiting, not about two who fight for a processor
+            asking.join(0.01)  # leave the processor to the server: only waiting matters here
     assert answered > 0
     names = [entry["name"] for entry in json.loads(listings[0])["entries"]]
     assert sorted(names) == sorted([*(f"{number:06d}" for number in range(100_000)), "small.txt"])

@@ -1,4 +1,4 @@
-"""What ``/status`` says of memory: what this server has grown by, and nothing that somebody else does."""
+"""The memory in ``/status``: how much this server has grown, whatever other processes do."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from serving import Client, Served
-
-Serve = Callable[..., Served]
+from support.processes import running
+from support.servers import Client, Serve, ServerProcess
 
 MOVES_BYTES = 1 << 20
-"""The text of an interpreter is several times as much."""
+"""The program text of an interpreter has several times this size."""
 
 FRAMES = 3
-"""A server looks at its memory once a second, and tells whoever watches as often: the third frame has a new look."""
+"""A server measures its memory once a second and sends a frame as often: the third frame has a new value."""
 
 
 @pytest.fixture
 def python(tmp_path: Path) -> tuple[str, ...]:
-    """An interpreter that no other process has mapped: words that run it instead of the command's first word."""
+    """Return words that run an interpreter that no other process has mapped, in place of a command's first word."""
     copy, library = tmp_path / "python", Path(sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("LDLIBRARY"))
     shutil.copy(os.path.realpath(sys.executable), copy)
     if library.suffix != ".a":
@@ -37,25 +36,25 @@ def python(tmp_path: Path) -> tuple[str, ...]:
     return ("sh", "-c", f'shift; {own} exec {copy} "$@"', "sh")
 
 
-def unique_bytes(server: Served) -> int:
-    """All that no other process has mapped, text of programs included (USS)."""
+def unique_bytes(server: ServerProcess) -> int:
+    """Return the memory that no other process has mapped, program text included (USS)."""
     rollup = Path(f"/proc/{server.pid}/smaps_rollup").read_text().splitlines()
     return sum(int(line.split()[1]) for line in rollup if line.startswith("Private_")) * 1024
 
 
 @pytest.fixture
-def watch(clients: ExitStack) -> Callable[[Served], Callable[[], int]]:
-    """Watches a server; each call then says what it has grown by since before its first client, as it is told now."""
+def watch(clients: ExitStack) -> Callable[[ServerProcess], Callable[[], int]]:
+    """Watch a server. Each call of the result returns how much it has grown since before its first client."""
 
-    def begin(server: Served) -> Callable[[], int]:
+    def begin(server: ServerProcess) -> Callable[[], int]:
         viewer = clients.enter_context(Client("127.0.0.1", server.admin_port, named="localhost"))
         viewer.get("/events", version="1.0")  # without chunks
-        assert viewer.head()[0] == 200
+        assert viewer.read_head()[0] == 200
 
         def grown() -> int:
             found = 0
             for _ in range(FRAMES):
-                while not (data := viewer.line()).startswith(b"data: {"):
+                while not (data := viewer.read_line()).startswith(b"data: {"):
                     pass
                 found = json.loads(data[6:])["sample"][1]
             return found
@@ -66,24 +65,21 @@ def watch(clients: ExitStack) -> Callable[[Served], Callable[[], int]]:
 
 
 def test_another_python_that_starts_and_ends_does_not_move_it(
-    serve: Serve, python: tuple[str, ...], watch: Callable[[Served], Callable[[], int]], tmp_path: Path
+    serve: Serve, python: tuple[str, ...], watch: Callable[[ServerProcess], Callable[[], int]], tmp_path: Path
 ) -> None:
     command = [*python, "python", "-c", "print(flush=True); input()"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        try:
-            assert other.stdout is not None
-            assert other.stdout.readline() == b"\n"  # it runs
-            server = serve(tmp_path, admin=True, within=python)
-            grown = watch(server)
-            unique, beside = unique_bytes(server), grown()
-        finally:
-            other.kill()
-    assert unique_bytes(server) > unique + 2 * MOVES_BYTES  # the text is this one's alone now
+    with running(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"\n"  # it runs
+        server = serve(tmp_path, admin=True, within=python)
+        grown = watch(server)
+        unique, beside = unique_bytes(server), grown()
+    assert unique_bytes(server) > unique + 2 * MOVES_BYTES  # no other process has the text mapped now
     assert abs(grown() - beside) < MOVES_BYTES
 
 
 def test_what_metrics_and_the_dashboard_need_once_is_of_no_client(
-    serve: Serve, watch: Callable[[Served], Callable[[], int]], tmp_path: Path
+    serve: Serve, watch: Callable[[ServerProcess], Callable[[], int]], tmp_path: Path
 ) -> None:
     server = serve(tmp_path, admin=True)
     before = server.private_bytes()

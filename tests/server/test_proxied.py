@@ -1,4 +1,4 @@
-"""Behind a proxy, over real sockets: who the log says the client is, and who gets no service."""
+"""Behind a proxy, over real sockets: which client the log names, and which peers get no service."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from processes import running
-from serving import Served, find_program, until
-
-Serve = Callable[..., Served]
+from support.processes import run, running
+from support.raw_h2 import Http2Client
+from support.servers import Serve, ServerProcess, find_program, wait_until
 
 CONTENT = bytes(range(256)) * 40
 TRUSTED = ("--trusted-proxy", "127.0.0.0/8")
-STRANGERS = ("--trusted-proxy", "192.0.2.0/24")  # nobody on this machine is one of these
+STRANGERS = ("--trusted-proxy", "192.0.2.0/24")  # no address of this machine is in it
 LINE = b"PROXY TCP4 198.51.100.7 192.0.2.2 4711 80\r\n"
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 BLOCK = SIGNATURE + b"\x21\x11\x00\x0c" + socket.inet_aton("198.51.100.7") + socket.inet_aton("192.0.2.2") + bytes(4)
@@ -35,13 +34,14 @@ IMPATIENT = ("--idle-timeout", "1s", "--log-format", "json")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("site")
     (root / "a.bin").write_bytes(CONTENT)
+    (root / "sub" / "a:b").mkdir(parents=True)
     return root
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[dict[tuple[str, ...], Served]]:
-    """Servers by their options, each for all tests here that ask for these."""
-    servers: dict[tuple[str, ...], Served] = {}
+def shared() -> Iterator[dict[tuple[str, ...], ServerProcess]]:
+    """Return servers by their options. Tests with the same options share one."""
+    servers: dict[tuple[str, ...], ServerProcess] = {}
     yield servers
     with ExitStack() as stack:
         for server in servers.values():
@@ -49,39 +49,39 @@ def shared() -> Iterator[dict[tuple[str, ...], Served]]:
 
 
 @pytest.fixture
-def house(root: Path, shared: dict[tuple[str, ...], Served]) -> Callable[..., Served]:
-    """A server with these options that waits a second for anything, and has logged nothing."""
+def context(root: Path, shared: dict[tuple[str, ...], ServerProcess]) -> Serve:
+    """Return a function that finds a server with these options, a timeout of 1 s, and an empty log."""
 
-    def find(*options: str) -> Served:
+    def find(*options: str) -> ServerProcess:
         if options not in shared:
-            shared[options] = Served((str(root), *IMPATIENT, *options), "127.0.0.1", None, None)
+            shared[options] = ServerProcess((str(root), *IMPATIENT, *options), "127.0.0.1", None, None)
         elif "--proxy-protocol" in options:
             forget(shared[options])
         else:
-            shared[options].forget()
+            shared[options].clear_log_when_written()
         return shared[options]
 
     return find
 
 
-def forget(server: Served) -> None:
-    """:meth:`Served.forget` of one that wants a header: what begins with none is logged too."""
-    before = sum("not-proxied" in line for line in server.log)
+def forget(server: ServerProcess) -> None:
+    """Do what :meth:`Served.forget` does, for a server that logs a missing PROXY header."""
+    before = sum("proxy-header-failed" in line for line in server.log)
     with server.connect() as connection:
         connection.send(b"no header\r\n\r\n")
         assert received(connection.socket) == b""
-    server.await_log("not-proxied", count=before + 1)
-    server.forget_log()
+    server.wait_for_log("proxy-header-failed", count=before + 1)
+    server.clear_log()
 
 
-def logged(server: Served, *words: str, count: int = 1) -> dict[str, object]:
-    """The entry of the log line that has these words."""
-    entry: dict[str, object] = json.loads(server.await_log(*words, count=count))
+def logged(server: ServerProcess, *words: str, count: int = 1) -> dict[str, object]:
+    """Return the entry of the log line that has these words."""
+    entry: dict[str, object] = json.loads(server.wait_for_log(*words, count=count))
     return entry
 
 
 def received(connection: socket.socket) -> bytes:
-    """What comes until the end, orderly or by reset: a close with bytes unread is one."""
+    """Return what arrives until the end, orderly or by reset: a close with unread bytes resets."""
     try:
         return connection.recv(1 << 16)
     except ConnectionResetError:
@@ -100,32 +100,30 @@ def received(connection: socket.socket) -> bytes:
         (("X-Forwarded-For: 6.6.6.6, unknown",), "127.0.0.1"),
     ],
 )
-def test_a_trusted_proxy_says_who_the_client_is(
-    house: Callable[..., Served], fields: tuple[str, ...], client: str
-) -> None:
-    server = house(*TRUSTED)
+def test_a_trusted_proxy_names_the_client(context: Serve, fields: tuple[str, ...], client: str) -> None:
+    server = context(*TRUSTED)
     assert server.get("/a.bin", *fields).content == CONTENT
     assert logged(server, "GET")["client"] == client
 
 
 @pytest.mark.parametrize("options", [(), STRANGERS])
-def test_anybody_else_says_nothing_about_clients(house: Callable[..., Served], options: tuple[str, ...]) -> None:
-    server = house(*options)
+def test_an_untrusted_peer_does_not_name_the_client(context: Serve, options: tuple[str, ...]) -> None:
+    server = context(*options)
     assert server.get("/a.bin", "X-Forwarded-For: 6.6.6.6", "Forwarded: for=6.6.6.6").content == CONTENT
     assert logged(server, "GET")["client"] == "127.0.0.1"
 
 
-def test_each_request_of_a_connection_has_its_own_client(house: Callable[..., Served]) -> None:
-    """A proxy uses one connection for many; what was not read as a request is the proxy's own."""
-    server = house(*TRUSTED)
+def test_each_request_of_a_connection_has_its_own_client(context: Serve) -> None:
+    """A proxy uses one connection for many clients. What is no request is attributed to the proxy."""
+    server = context(*TRUSTED)
     with server.connect() as client:
         for number in (1, 2):
             client.get("/a.bin", f"X-Forwarded-For: 198.51.100.{number}")
-            assert client.answer().content == CONTENT
+            assert client.read_response().content == CONTENT
         client.get("/a.bin")
-        assert client.answer().content == CONTENT
+        assert client.read_response().content == CONTENT
         client.send(b"nonsense\r\n\r\n")
-        assert client.answer().status == 400
+        assert client.read_response().status == 400
     assert [logged(server, '"client"', count=number)["client"] for number in (1, 2, 3, 4)] == [
         "198.51.100.1",
         "198.51.100.2",
@@ -148,18 +146,18 @@ def test_each_request_of_a_connection_has_its_own_client(house: Callable[..., Se
 )
 @pytest.mark.parametrize("options", [(), TRUSTED], ids=["from anybody", "from the trusted"])
 @pytest.mark.parametrize("pieces", ["whole", "byte by byte"])
-def test_a_header_says_whose_a_connection_is(
-    house: Callable[..., Served], header: bytes, client: str, options: tuple[str, ...], pieces: str
+def test_a_proxy_header_names_the_client_of_the_connection(
+    context: Serve, header: bytes, client: str, options: tuple[str, ...], pieces: str
 ) -> None:
-    """Of all its requests, and in front of any that came with it."""
-    server = house("--proxy-protocol", *options)
+    """The header counts for all requests, and for one that arrives with it."""
+    server = context("--proxy-protocol", *options)
     data = header + REQUEST * 2
     with server.connect() as connection:
         connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in [data] if pieces == "whole" else [data[at : at + 1] for at in range(len(data))]:
             connection.send(piece)
         for number in (1, 2):
-            assert connection.answer().content == CONTENT
+            assert connection.read_response().content == CONTENT
             assert logged(server, "GET", count=number)["client"] == client
 
 
@@ -167,24 +165,24 @@ def test_a_header_says_whose_a_connection_is(
     ("header", "client"),
     [(LINE, "198.51.100.7"), (BLOCK, "198.51.100.7"), (LOCAL, "127.0.0.1"), (b"PROXY UNKNOWN\r\n", "127.0.0.1")],
 )
-def test_a_client_that_came_through_a_header_is_not_believed_about_others(
-    house: Callable[..., Served], header: bytes, client: str
+def test_a_client_that_a_proxy_header_names_is_not_trusted_to_name_others(
+    context: Serve, header: bytes, client: str
 ) -> None:
-    """Whoever passes a connection on as it is has not looked into its requests."""
-    server = house("--proxy-protocol", *TRUSTED)
+    """A proxy that forwards a connection as it is has not checked its requests."""
+    server = context("--proxy-protocol", *TRUSTED)
     with server.connect() as connection:
         connection.send(header)
         connection.get("/a.bin", "X-Forwarded-For: 6.6.6.6", "Forwarded: for=6.6.6.6")
-        assert connection.answer().content == CONTENT
+        assert connection.read_response().content == CONTENT
     assert logged(server, "GET")["client"] == client
 
 
-def test_a_trusted_proxy_behind_a_header_says_who_the_client_is(house: Callable[..., Served]) -> None:
-    server = house("--proxy-protocol", *TRUSTED)
+def test_a_trusted_proxy_that_a_header_names_may_name_the_client(context: Serve) -> None:
+    server = context("--proxy-protocol", *TRUSTED)
     with server.connect() as connection:
         connection.send(b"PROXY TCP4 127.0.0.9 127.0.0.1 1 2\r\n")
         connection.get("/a.bin", "X-Forwarded-For: 6.6.6.6, 198.51.100.7")
-        assert connection.answer().content == CONTENT
+        assert connection.read_response().content == CONTENT
     assert logged(server, "GET")["client"] == "198.51.100.7"
 
 
@@ -193,64 +191,64 @@ def test_a_trusted_proxy_behind_a_header_says_who_the_client_is(house: Callable[
     [REQUEST, b"PROXY TCP4 198.51.100.7 192.0.2.2 4711 99999\r\n" + REQUEST, BLOCK[:12] + b"\x31" + BLOCK[13:], b"G"],
     ids=["a request", "a bad port", "another version", "one byte"],
 )
-def test_what_does_not_begin_with_a_header_gets_no_service(house: Callable[..., Served], data: bytes) -> None:
-    """Section 2: not to guess. No answer either: nobody knows whether it is HTTP."""
-    server = house("--proxy-protocol")
+def test_what_does_not_begin_with_a_header_gets_no_service(context: Serve, data: bytes) -> None:
+    """Section 2: the receiver must not guess. There is no answer, as the peer may not speak HTTP."""
+    server = context("--proxy-protocol")
     with server.connect() as connection:
         connection.send(data)
         assert received(connection.socket) == b""
-    entry = logged(server, "not-proxied")
+    entry = logged(server, "proxy-header-failed")
     assert (entry["status"], entry["client"], entry["method"], entry["target"]) == (0, "127.0.0.1", "-", "-")
     assert (entry["sent"], entry["promised"]) == (0, 0)
 
 
-def test_a_header_from_a_stranger_is_not_believed(house: Callable[..., Served]) -> None:
-    """Section 2: only trusted proxies may use it; the rest gets no service."""
-    server = house("--proxy-protocol", *STRANGERS)
+def test_a_header_from_an_untrusted_peer_is_not_believed(context: Serve) -> None:
+    """Section 2: only trusted proxies may use it; other peers get no service."""
+    server = context("--proxy-protocol", *STRANGERS)
     with server.connect() as connection:
         connection.send(LINE + REQUEST)
         assert received(connection.socket) == b""
-    assert logged(server, "not-proxied")["client"] == "127.0.0.1"
+    assert logged(server, "proxy-header-failed")["client"] == "127.0.0.1"
 
 
 @pytest.mark.parametrize("begun", [LINE[:-1], BLOCK[:14], SIGNATURE[:1]])
-def test_a_header_that_stands_still_ends_the_connection(house: Callable[..., Served], begun: bytes) -> None:
-    server = house("--proxy-protocol")
+def test_a_stalled_header_ends_the_connection(context: Serve, begun: bytes) -> None:
+    server = context("--proxy-protocol")
     with server.connect() as connection:
         connection.send(begun)
         assert received(connection.socket) == b""
-    assert logged(server, "not-proxied")["status"] == 0
+    assert logged(server, "proxy-header-failed")["status"] == 0
 
 
-def test_a_header_cut_off_by_its_sender_ends_the_connection(house: Callable[..., Served]) -> None:
-    server = house("--proxy-protocol")
+def test_a_header_cut_off_by_its_sender_ends_the_connection(context: Serve) -> None:
+    server = context("--proxy-protocol")
     with server.connect() as connection:
         connection.send(LINE[:20])
         connection.socket.shutdown(socket.SHUT_WR)
         assert received(connection.socket) == b""
-    assert logged(server, "not-proxied")["status"] == 0
+    assert logged(server, "proxy-header-failed")["status"] == 0
 
 
-def test_a_port_that_is_only_knocked_at_says_nothing_in_the_log(serve: Serve, root: Path) -> None:
-    """A check of a load balancer, every second."""
+def test_a_connection_that_sends_nothing_is_not_logged(serve: Serve, root: Path) -> None:
+    """A load balancer checks the port every second."""
     server = serve(root, *IMPATIENT, "--proxy-protocol")
     server.connect().socket.close()
     with server.connect() as silent:
         assert received(silent.socket) == b""
     with server.connect() as connection:
         connection.send(LINE + REQUEST)
-        assert connection.answer().content == CONTENT
+        assert connection.read_response().content == CONTENT
     logged(server, "GET")
     assert len(server.log) == 1
 
 
-def test_who_has_sent_no_header_does_not_delay_the_end(serve: Serve, root: Path) -> None:
-    server = serve(root, "--proxy-protocol", "--drain", "1h", "--idle-timeout", "1h")
+def test_a_connection_without_a_header_does_not_delay_the_end(serve: Serve, root: Path) -> None:
+    server = serve(root, "--proxy-protocol", "--shutdown-timeout", "1h", "--idle-timeout", "1h")
     with server.connect() as silent, server.connect() as kept:
         kept.send(LINE + REQUEST)
-        kept.answer()
+        kept.read_response()
         server.signal()
-        assert silent.rest() == kept.rest() == b""
+        assert silent.read_to_end() == kept.read_to_end() == b""
     assert server.wait() == 0
 
 
@@ -263,12 +261,32 @@ def test_a_client_of_ip_version_4_is_one_at_a_socket_of_both_versions(serve: Ser
         with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
             connection.sendall(b"HEAD /a.bin HTTP/1.0\r\n" + fields.encode() + b"\r\n")
             assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
-        server.await_log(f'"client": "{client}"')
+        server.wait_for_log(f'"client": "{client}"')
+
+
+def test_clients_of_one_ipv6_network_share_their_limit_and_those_of_another_have_their_own(
+    serve: Serve, huge: Path
+) -> None:
+    """The first 64 bits of an address are the key, whatever protocol the proxy speaks, and whichever way it says so."""
+    limits = ("--max-per-client", "1", "--queue-size", "1", "--queue-timeout", "1s")
+    server = serve(huge, *limits, "--trusted-proxy", "127.0.0.1")
+    with server.start_download("/", "X-Forwarded-For: 2001:db8::1"):
+        assert server.get("/", "X-Forwarded-For: 2001:db8::2").status == 503
+        with server.start_download("/", "X-Forwarded-For: 2001:db8:0:1::2"):
+            pass
+        with Http2Client(server) as proxy:
+            assert proxy.get("/", ("x-forwarded-for", "2001:db8::3")).status == 503
+    server = serve(huge, *limits, "--proxy-protocol")
+    with server.connect(64 * 1024) as first, server.connect() as second:
+        first.send(BLOCK_6 + REQUEST.replace(b"/a.bin", b"/"))
+        assert first.read_head()[0] == 200
+        second.send(BLOCK_6 + REQUEST.replace(b"/a.bin", b"/"))
+        assert second.read_response().status == 503
 
 
 @pytest.mark.needs("curl")
-def test_curl_as_a_proxy_names_its_own_address(house: Callable[..., Served], tmp_path: Path) -> None:
-    server = house("--proxy-protocol", *TRUSTED)
+def test_curl_as_a_proxy_names_its_own_address(context: Serve, tmp_path: Path) -> None:
+    server = context("--proxy-protocol", *TRUSTED)
     url = f"http://127.0.0.1:{server.port}/a.bin"
     curl = ("curl", "-q", "-sS", "--noproxy", "*", "--max-time", "30", "--interface", "127.0.0.5", "-o", "got")
     subprocess.run([*curl, "--haproxy-protocol", url, url], cwd=tmp_path, check=True, timeout=60)
@@ -278,11 +296,11 @@ def test_curl_as_a_proxy_names_its_own_address(house: Callable[..., Served], tmp
 
 
 @pytest.mark.needs("curl")
-def test_curl_as_a_proxy_names_another_address(house: Callable[..., Served], tmp_path: Path) -> None:
-    known = subprocess.run(["curl", "--help", "all"], capture_output=True, text=True, timeout=60).stdout
+def test_curl_as_a_proxy_names_another_address(context: Serve, tmp_path: Path) -> None:
+    known = run("curl", "--help", "all").stdout
     if "--haproxy-clientip" not in known:
         pytest.skip("this curl has no --haproxy-clientip")
-    server = house("--proxy-protocol", *TRUSTED)
+    server = context("--proxy-protocol", *TRUSTED)
     curl = ("curl", "-q", "-sS", "--noproxy", "*", "--max-time", "30", "-o", "got")
     url = f"http://127.0.0.1:{server.port}/a.bin"
     subprocess.run([*curl, "--haproxy-clientip", "198.51.100.7", url], cwd=tmp_path, check=True, timeout=60)
@@ -303,17 +321,20 @@ http {{
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
             proxy_set_header Forwarded "";
         }}
+        location /prefix/ {{
+            proxy_pass http://127.0.0.1:{upstream}/;
+        }}
     }}
 }}
 """
 
 
 @pytest.fixture
-def nginx(tmp_path: Path) -> Iterator[Callable[[Served], int]]:
-    """Starts nginx in front of a server, set as docs/how-to/behind-a-proxy.md says; its port."""
+def nginx(tmp_path: Path) -> Iterator[Callable[[ServerProcess], int]]:
+    """Start nginx in front of a server as docs/how-to/behind-a-proxy.md says. Return its port."""
     started = ExitStack()
 
-    def start(server: Served) -> int:
+    def start(server: ServerProcess) -> int:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port: int = taken.getsockname()[1]
         here = tmp_path / "nginx"
@@ -323,7 +344,7 @@ def nginx(tmp_path: Path) -> Iterator[Callable[[Served], int]]:
         assert program is not None
         command = [program, "-p", str(here), "-c", str(here / "conf"), "-e", str(here / "error.log")]
         started.enter_context(running(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        until(lambda: accepts(port), "nginx listens")
+        wait_until(lambda: accepts(port), "nginx listens")
         return port
 
     with started:
@@ -339,10 +360,10 @@ def accepts(port: int) -> bool:
 
 
 @pytest.mark.needs("nginx")
-def test_who_asks_nginx_is_the_client_whatever_it_writes_into_either_field(
-    house: Callable[..., Served], nginx: Callable[[Served], int]
+def test_behind_nginx_the_client_is_its_peer_whatever_it_writes_into_either_field(
+    context: Serve, nginx: Callable[[ServerProcess], int]
 ) -> None:
-    server = house("--trusted-proxy", "127.0.0.1")
+    server = context("--trusted-proxy", "127.0.0.1")
     port = nginx(server)
     with socket.create_connection(("127.0.0.1", port), 20, ("127.0.0.5", 0)) as connection:
         connection.sendall(
@@ -352,3 +373,17 @@ def test_who_asks_nginx_is_the_client_whatever_it_writes_into_either_field(
         answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
     assert answer.endswith(CONTENT)
     assert logged(server, "GET")["client"] == "127.0.0.5"
+
+
+@pytest.mark.needs("nginx")
+@pytest.mark.needs("curl")
+@pytest.mark.parametrize("target", ["sub", "sub/a:b", "sub/../sub/a:b"])
+def test_a_redirect_is_right_behind_nginx_that_strips_a_prefix(
+    context: Serve, nginx: Callable[[ServerProcess], int], tmp_path: Path, target: str
+) -> None:
+    url = f"http://127.0.0.1:{nginx(context())}/prefix/{target}"
+    said = ("-w", "%{http_code} %{num_redirects} %{url_effective}", "-o", "got")
+    ended = run(
+        "curl", "-q", "-sS", "--noproxy", "*", "--path-as-is", "-L", "--max-time", "30", *said, url, cwd=tmp_path
+    )
+    assert ended.stdout.split() == ["200", "1", f"{url}/"]

@@ -1,4 +1,4 @@
-"""A server whose output nobody can take serves, and hands over to another one that does."""
+"""A server whose output nobody reads serves, and so does its successor."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-import processes
-from serving import Client, until
+from support import processes
+from support.servers import Client, wait_until
 
 
 def free_port() -> int:
@@ -31,28 +31,28 @@ def is_served(port: int) -> bool:
         return False
     with Client("127.0.0.1", port) as client:
         client.get("/", "Range: bytes=0-9")
-        return client.answer().content == bytes(10)
+        return client.read_response().content == bytes(10)
 
 
 @contextmanager
 def started(huge: Path, port: int, redirections: str, **pipes: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A server with these redirections of a shell; ``pipes`` are Popen's."""
+    """Start a server with these redirections of a shell; ``pipes`` are Popen's."""
     words = shlex.join([sys.executable, "-m", "freight", "serve", str(huge), "--port", str(port), "--admin", "none"])
-    process = processes.start(
+    process = processes.start_process(
         ["sh", "-c", f"exec {words} {redirections}"],
         env=processes.environment(),
         **({"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | pipes),
     )
     try:
-        until(lambda: process.poll() is not None or is_served(port), "it serves, or has ended")
+        wait_until(lambda: process.poll() is not None or is_served(port), "it serves, or has ended")
         assert process.poll() is None
         yield process
     finally:
-        processes.end(process)
+        processes.kill_process_group(process)
 
 
 def hands_over(process: subprocess.Popen[bytes], port: int) -> None:
-    """Its successor serves, and it has ended. It is asked again, as it says nothing and may be starting still."""
+    """Wait until its successor serves and it has ended. Ask repeatedly: a successor without output does not report."""
 
     def handed_over() -> bool:
         if process.poll() is None:
@@ -61,7 +61,7 @@ def hands_over(process: subprocess.Popen[bytes], port: int) -> None:
                 process.wait(5)
         return process.poll() == 0
 
-    until(handed_over, "it has handed over")
+    wait_until(handed_over, "it has handed over")
     assert is_served(port)
 
 
@@ -69,7 +69,7 @@ def hands_over(process: subprocess.Popen[bytes], port: int) -> None:
     "redirections",
     [">/dev/full", "2>/dev/full", ">/dev/full 2>/dev/full", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"],
 )
-def test_output_that_nobody_can_take_is_no_reason_not_to_serve(huge: Path, redirections: str) -> None:
+def test_a_server_without_usable_output_serves(huge: Path, redirections: str) -> None:
     port = free_port()
     with started(huge, port, redirections) as process:
         hands_over(process, port)
@@ -95,7 +95,7 @@ def test_a_successor_starts_whose_output_has_lost_its_reader(huge: Path, gone: s
 def test_that_the_start_lines_could_not_be_printed_is_logged(huge: Path, tmp_path: Path) -> None:
     port, log = free_port(), tmp_path / "log"
     with started(huge, port, f">/dev/full 2>{log}"):
-        until(lambda: log.read_text() != "", "it is logged")
+        wait_until(lambda: log.read_text() != "", "it is logged")
         assert "warning the start lines could not be printed on standard output (No space left" in log.read_text()
 
 

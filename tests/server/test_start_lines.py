@@ -1,22 +1,19 @@
-"""What a server prints when it has started: each address by which others reach it, its process, what fits."""
+"""The start lines: each address at which clients reach the server, its process, and how many downloads fit."""
 
 from __future__ import annotations
 
 import re
 import signal
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from serving import Client, Served
-
-Serve = Callable[..., Served]
+from support.servers import Client, Serve, ServerProcess
 
 
-def lines(server: Served) -> list[str]:
-    """All start lines; the last one has the pid."""
+def lines(server: ServerProcess) -> list[str]:
+    """Return all start lines. The last one has the pid."""
     found = [server.line]
     while not found[-1].startswith("freight: pid "):
         found.append(server._next_line())
@@ -30,8 +27,8 @@ def test_one_address_is_one_line_and_the_last_one_has_process_and_budget(huge: P
     assert last == f"freight: pid {server.pid}, memory 20MB: 533 downloads at once"
 
 
-def test_all_that_listens_has_a_line_and_one_process_hears_the_signals(huge: Path, serve: Serve) -> None:
-    flags = ("--tls-self-signed", "--redirect-port", "0", "--agent", "127.0.0.1:0", "--workers", "2")
+def test_each_listener_has_a_line_and_one_process_takes_the_signals(huge: Path, serve: Serve) -> None:
+    flags = ("--tls-self-signed", "--redirect-port", "0", "--haproxy-agent", "127.0.0.1:0", "--workers", "2")
     server = serve(huge, *flags, host="127.0.0.1")
     first, redirecting, agent, certificate, last = lines(server)
     assert first == f"freight: serving {huge} at https://127.0.0.1:{server.port}/"
@@ -44,7 +41,7 @@ def test_all_that_listens_has_a_line_and_one_process_hears_the_signals(huge: Pat
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_every_address_is_told_by_those_that_can_be_used(huge: Path, serve: Serve, host: str) -> None:
+def test_a_wildcard_address_is_shown_as_the_addresses_that_can_be_used(huge: Path, serve: Serve, host: str) -> None:
     if host == "::" and not socket.has_dualstack_ipv6():
         pytest.skip("there is no IPv6")
     server = serve(huge, host=host)
@@ -56,10 +53,10 @@ def test_every_address_is_told_by_those_that_can_be_used(huge: Path, serve: Serv
         assert found is not None, url
         with Client(found[1] or found[2], int(found[3])) as client:
             client.get("/", "Range: bytes=0-9")
-            assert client.answer().content == bytes(10)
+            assert client.read_response().content == bytes(10)
 
 
-def test_a_directory_without_a_name_is_told_by_its_own(
+def test_the_current_directory_is_shown_by_its_own_name(
     tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -79,5 +76,5 @@ def test_a_variable_that_is_ignored_is_a_warning_in_the_log(
 ) -> None:
     monkeypatch.setenv("FREIGHT_MEMROY", "1MB")
     server = serve(huge, "--log-format", "json")
-    line = server.await_log("FREIGHT_MEMROY")
+    line = server.wait_for_log("FREIGHT_MEMROY")
     assert '"level": "warning", "message": "ignoring FREIGHT_MEMROY: there is no such setting; did you mean' in line

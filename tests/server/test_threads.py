@@ -1,19 +1,16 @@
-"""A system that gives a server no more threads than those that it began with: every request has an answer."""
+"""On a system that gives a server no more threads than it started with, every request has an answer."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from serving import Served
-from speaking import Speaker
+from support.raw_h2 import Http2Client
+from support.servers import Serve
 
-Serve = Callable[..., Served]
-
-# Runs a command of Python, which may start so many threads and no more.
+# Runs a Python command with a limit of threads.
 _FEW_THREADS = """
 import runpy, sys, threading
 few, sys.argv = int(sys.argv[1]), sys.argv[4:]
@@ -27,14 +24,15 @@ def start_one_of_few(thread):
 threading.Thread.start = start_one_of_few
 runpy.run_module("freight", run_name="__main__", alter_sys=True)
 """
-_OF_A_SERVER = "4"  # the log's, and one for each kind of work of a disk
+_OF_A_SERVER = 4  # the log's, and one for each kind of work of a disk
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_every_request_has_an_answer(huge: Path, serve: Serve, workers: str) -> None:
-    within = (sys.executable, "-c", _FEW_THREADS, _OF_A_SERVER)
+# A worker's threads are counted from those of its supervisor, which has one for its log.
+@pytest.mark.parametrize(("workers", "threads"), [("1", _OF_A_SERVER), ("2", _OF_A_SERVER + 1)])
+def test_every_request_has_an_answer(huge: Path, serve: Serve, workers: str, threads: int) -> None:
+    within = (sys.executable, "-c", _FEW_THREADS, str(threads))
     server = serve(huge.parent, "--workers", workers, within=within, admin=True)
-    with Speaker(server) as speaker:
+    with Http2Client(server) as speaker:
         assert speaker.get("/huge.bin", ("range", "bytes=0-9")).content == bytes(10)
     assert server.get("/huge.bin", "Range: bytes=0-9").content == bytes(10)
     assert b"huge.bin" in server.get("/").content

@@ -1,4 +1,4 @@
-"""HTTPS as its clients and its operator see it: handshakes, certificates, ends, and what is refused."""
+"""HTTPS for its clients and its operator: handshakes, certificates, ends of connections, and refusals."""
 
 from __future__ import annotations
 
@@ -6,33 +6,31 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Callable
 from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from certificates import Pair, make_pair, trusting, trusting_all
-from serving import HUGE_BYTES as SIZE
-from serving import Client, Served, run_python, until
+from support.certificates import KeyPair, make_key_pair, unverified_context, verified_context
+from support.servers import HUGE_BYTES as SIZE
+from support.servers import Client, Serve, ServerProcess, run_python, wait_until
 
-Serve = Callable[..., Served]
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 STALLED_HANDSHAKES = 300  # several times as many as may shake hands at once in the default memory
 
 
 def failure(*arguments: str) -> str:
-    """The one line with which a server does not start."""
+    """Return the one line of a server that does not start."""
     ended = run_python("-m", "freight", "serve", "--port", "0", "--admin", "none", *arguments)
     assert ended.returncode == 2 and ended.stderr.count("\n") == 1 and not ended.stdout
     return ended.stderr
 
 
-def strict(server: Served) -> ssl.SSLSocket:
-    """A client that has asked for a body up to the connection's end, and takes no end for one but TLS's own."""
+def strict(server: ServerProcess) -> ssl.SSLSocket:
+    """Return a client that has requested a body without a length. It accepts only the end that TLS marks."""
     plain = socket.create_connection((server.host, server.port), 20)
-    client = trusting_all().wrap_socket(plain, suppress_ragged_eofs=False)
+    client = unverified_context().wrap_socket(plain, suppress_ragged_eofs=False)
     client.sendall(b"GET / HTTP/1.0\r\n\r\n")
     return client
 
@@ -48,51 +46,51 @@ def fingerprint(client: Client) -> bytes:
 
 @pytest.mark.parametrize("version", VERSIONS, ids=str)
 def test_a_client_that_trusts_the_certificate_has_the_file(
-    huge: Path, serve: Serve, pair: Pair, version: ssl.TLSVersion
+    huge: Path, serve: Serve, pair: KeyPair, version: ssl.TLSVersion
 ) -> None:
     server = serve(huge, *pair.flags)
-    context = trusting(pair)
+    context = verified_context(pair)
     context.minimum_version = context.maximum_version = version
     context.set_alpn_protocols(["http/1.1"])
     with Client(server.host, server.port, tls=context) as client:
         assert isinstance(client.socket, ssl.SSLSocket)
         assert client.socket.selected_alpn_protocol() == "http/1.1"
         client.get("/", "Range: bytes=5-14")
-        assert client.answer().content == bytes(10)
+        assert client.read_response().content == bytes(10)
         client.get("/")  # on the same connection
-        assert len(client.answer().content) == SIZE
-    server.await_log("GET /", f"{SIZE}/{SIZE}", "complete")
+        assert len(client.read_response().content) == SIZE
+    server.wait_for_log("GET /", f"{SIZE}/{SIZE}", "complete")
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1], ids=str)
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
-def test_older_versions_are_not_spoken(huge: Path, serve: Serve, pair: Pair, version: ssl.TLSVersion) -> None:
+def test_older_versions_are_not_spoken(huge: Path, serve: Serve, pair: KeyPair, version: ssl.TLSVersion) -> None:
     server = serve(huge, *pair.flags)
-    context = trusting_all(version)
+    context = unverified_context(version)
     context.set_ciphers("ALL:@SECLEVEL=0")
     with pytest.raises(ssl.SSLError):
         Client(server.host, server.port, tls=context)
-    server.await_log("- -", "not-secured")
+    server.wait_for_log("- -", "tls-failed")
 
 
 @pytest.mark.parametrize("cipher", ["AES256-SHA", "ECDHE-ECDSA-AES256-SHA", "AES128-GCM-SHA256"])
 def test_ciphers_without_forward_secrecy_or_authenticated_encryption_are_not_spoken(
-    huge: Path, serve: Serve, pair: Pair, cipher: str
+    huge: Path, serve: Serve, pair: KeyPair, cipher: str
 ) -> None:
     server = serve(huge, *pair.flags)
-    context = trusting_all(ssl.TLSVersion.TLSv1_2)
+    context = unverified_context(ssl.TLSVersion.TLSv1_2)
     context.set_ciphers(cipher)
     with pytest.raises(ssl.SSLError):
         Client(server.host, server.port, tls=context)
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=str)
-def test_a_session_is_resumed(huge: Path, serve: Serve, pair: Pair, version: ssl.TLSVersion) -> None:
+def test_a_session_is_resumed(huge: Path, serve: Serve, pair: KeyPair, version: ssl.TLSVersion) -> None:
     server = serve(huge, *pair.flags)
-    context = trusting_all(version)
+    context = unverified_context(version)
     with Client(server.host, server.port, tls=context) as first:
         first.get("/", "Range: bytes=0-9")
-        first.answer()
+        first.read_response()
         assert isinstance(first.socket, ssl.SSLSocket)
         session = first.socket.session
     plain = socket.create_connection((server.host, server.port), 20)
@@ -100,45 +98,45 @@ def test_a_session_is_resumed(huge: Path, serve: Serve, pair: Pair, version: ssl
         assert second.session_reused
 
 
-def test_a_body_ends_with_a_close_notify_where_the_connection_does(huge: Path, serve: Serve, pair: Pair) -> None:
-    """Without one, who knows no length could not tell it from a cut (RFC 8446 section 6.1)."""
-    server = serve(huge, "--no-length", *pair.flags)
+def test_a_body_ends_with_a_close_notify_where_the_connection_does(huge: Path, serve: Serve, pair: KeyPair) -> None:
+    """Without one, a client that knows no length cannot tell the end from a truncation (RFC 8446 section 6.1)."""
+    server = serve(huge, "--chunked", *pair.flags)
     with strict(server) as client:
-        assert drained(client) > SIZE  # an end without a word would raise
+        assert drained(client) > SIZE  # an end without close_notify would raise
 
 
-def test_a_body_that_is_cut_ends_by_reset_without_a_close_notify(huge: Path, serve: Serve, pair: Pair) -> None:
-    """Python's ssl says of a reset too that it is an end in violation of the protocol; clients/test_https asks curl."""
-    server = serve(huge, "--no-length", *pair.flags)
+def test_a_body_that_is_cut_ends_by_reset_without_a_close_notify(huge: Path, serve: Serve, pair: KeyPair) -> None:
+    """Python's ssl reports a reset as an end in violation of the protocol too; clients/test_https uses curl."""
+    server = serve(huge, "--chunked", *pair.flags)
     with strict(server) as client:
         assert client.recv(1000)
         os.truncate(huge, 1_000_000)
         with pytest.raises((ConnectionResetError, ssl.SSLEOFError)):
             drained(client)
-    assert server.await_log("GET /").endswith((" changed", " short-read"))
+    assert server.wait_for_log("GET /").endswith((" changed", " short-read"))
 
 
-def test_plain_http_to_the_port_of_https_is_told_so(huge: Path, serve: Serve, pair: Pair) -> None:
+def test_plain_http_to_the_port_of_https_is_answered_400(huge: Path, serve: Serve, pair: KeyPair) -> None:
     server = serve(huge, *pair.flags)
     with Client(server.host, server.port) as client:
         client.get("/")
-        answer = client.answer()
+        answer = client.read_response()
         assert (answer.status, answer.fields["connection"]) == (400, "close")
         assert b"speaks HTTPS" in answer.content
-        assert client.rest() == b""
-    server.await_log("- -", "400", "refused")
+        assert client.read_to_end() == b""
+    server.wait_for_log("- -", "400", "refused")
 
 
 def test_tls_to_a_port_of_plain_http_fails_and_harms_nobody(huge: Path, serve: Serve) -> None:
     server = serve(huge)
     with pytest.raises(ssl.SSLError):
-        Client(server.host, server.port, tls=trusting_all())
+        Client(server.host, server.port, tls=unverified_context())
     assert server.get("/", "Range: bytes=0-9").content == bytes(10)
 
 
 @pytest.mark.parametrize("nonsense", [b"\x16\x03\x01\xff\xff" + bytes(200), b"\0" * 500, os.urandom(300)])
 def test_nonsense_for_a_handshake_ends_that_connection_only(
-    huge: Path, serve: Serve, pair: Pair, nonsense: bytes
+    huge: Path, serve: Serve, pair: KeyPair, nonsense: bytes
 ) -> None:
     server = serve(huge, *pair.flags, "--idle-timeout", "2s")
     with socket.create_connection((server.host, server.port), 20) as plain:
@@ -152,8 +150,8 @@ def test_nonsense_for_a_handshake_ends_that_connection_only(
     assert server.get("/", "Range: bytes=0-9").content == bytes(10)
 
 
-def test_slow_handshakes_keep_nobody_out(huge: Path, serve: Serve, pair: Pair, clients: ExitStack) -> None:
-    """Many more than may shake hands at once say half a word, and are sent away for who says all of it."""
+def test_slow_handshakes_block_no_other_client(huge: Path, serve: Serve, pair: KeyPair, clients: ExitStack) -> None:
+    """Many more clients than may shake hands at once send half a message. They are evicted for one that sends all."""
     server = serve(huge, *pair.flags, admin=True)
     for _ in range(STALLED_HANDSHAKES):
         idle = clients.enter_context(socket.create_connection((server.host, server.port), 20))
@@ -162,44 +160,44 @@ def test_slow_handshakes_keep_nobody_out(huge: Path, serve: Serve, pair: Pair, c
     assert server.gate()["running"] == 0
 
 
-def test_a_handshake_that_is_not_finished_is_given_up(huge: Path, serve: Serve, pair: Pair) -> None:
+def test_a_handshake_that_is_not_finished_is_given_up(huge: Path, serve: Serve, pair: KeyPair) -> None:
     server = serve(huge, *pair.flags, "--idle-timeout", "1s")
     with socket.create_connection((server.host, server.port), 20) as idle:
         idle.settimeout(20)
         assert idle.recv(1) == b""
 
 
-def test_sighup_brings_a_new_certificate_and_who_runs_goes_on(huge: Path, serve: Serve, tmp_path: Path) -> None:
-    pair = make_pair(tmp_path, "old")
+def test_sighup_loads_a_new_certificate_and_running_downloads_go_on(huge: Path, serve: Serve, tmp_path: Path) -> None:
+    pair = make_key_pair(tmp_path, "old")
     server = serve(huge, *pair.flags)
-    with server.begin() as client:
-        first, old = client.take(100_000), fingerprint(client)
-        new = make_pair(tmp_path, "new", "rsa")
+    with server.start_download() as client:
+        first, old = client.read_exactly(100_000), fingerprint(client)
+        new = make_key_pair(tmp_path, "new", "rsa")
         new.cert.rename(pair.cert)
         new.key.rename(pair.key)
         server.signal(signal.SIGHUP)
-        server.await_log("certificate reloaded")
+        server.wait_for_log("certificate reloaded")
         with server.connect() as other:
             assert fingerprint(other) != old
-        assert first + client.take(SIZE - 100_000) == bytes(SIZE)
+        assert first + client.read_exactly(SIZE - 100_000) == bytes(SIZE)
         pair.key.write_text("nonsense")
         server.signal(signal.SIGHUP)
-        assert "has no private key in PEM" in server.await_log("certificate not reloaded")
+        assert "has no private key in PEM" in server.wait_for_log("certificate not reloaded")
         assert server.get("/", "Range: bytes=0-9").status == 206
 
 
-def test_a_certificate_that_is_a_fifo_is_refused_on_reload_and_keeps_nobody_waiting(
+def test_a_certificate_that_is_a_fifo_is_refused_on_reload_and_delays_nobody(
     huge: Path, serve: Serve, tmp_path: Path
 ) -> None:
-    """To open a FIFO waits for its writer: for ever, on the loop."""
-    pair = make_pair(tmp_path, "pair")
+    """Opening a FIFO waits for its writer, which would block the loop for ever."""
+    pair = make_key_pair(tmp_path, "pair")
     server = serve(huge, *pair.flags)
     for path in (pair.cert, pair.key):
         kept = path.read_bytes()
         path.unlink()
         os.mkfifo(path)
         server.signal(signal.SIGHUP)
-        server.await_log(str(path), "FIFO")
+        server.wait_for_log(str(path), "FIFO")
         assert server.get("/", "Range: bytes=0-9").status == 206
         path.unlink()
         path.write_bytes(kept)
@@ -207,9 +205,9 @@ def test_a_certificate_that_is_a_fifo_is_refused_on_reload_and_keeps_nobody_wait
     assert server.wait() == 0
 
 
-def test_a_pair_that_is_none_is_named_at_the_start(huge: Path, tmp_path: Path) -> None:
-    one, other = make_pair(tmp_path, "one"), make_pair(tmp_path, "other")
-    locked, late = make_pair(tmp_path, "locked", passphrase="secret"), make_pair(tmp_path, "late", late=True)
+def test_an_invalid_key_pair_is_named_at_the_start(huge: Path, tmp_path: Path) -> None:
+    one, other = make_key_pair(tmp_path, "one"), make_key_pair(tmp_path, "other")
+    locked, late = make_key_pair(tmp_path, "locked", passphrase="secret"), make_key_pair(tmp_path, "late", expired=True)
     flags = ("--tls-cert", str(one.cert), "--tls-key")
     assert f"tls-key: {other.key} is not the key of the certificate in {one.cert}" in failure(
         str(huge), *flags, str(other.key)
@@ -223,13 +221,13 @@ def test_a_pair_that_is_none_is_named_at_the_start(huge: Path, tmp_path: Path) -
     assert "--redirect-port: there is no HTTPS to redirect to" in failure(str(huge), "--redirect-port", "0")
 
 
-def test_a_certificate_of_its_own_is_told_by_its_fingerprint(huge: Path, serve: Serve) -> None:
+def test_a_self_signed_certificate_is_shown_by_its_fingerprint(huge: Path, serve: Serve) -> None:
     server = serve(huge, "--tls-self-signed")
     said = server.line_with("self-signed certificate, SHA-256 fingerprint ")
     with server.connect() as client:
         assert said.split()[-1] == fingerprint(client).hex(":").upper()
         client.get("/", "Range: bytes=0-9")
-        assert client.answer().content == bytes(10)
+        assert client.read_response().content == bytes(10)
 
 
 @pytest.mark.parametrize(
@@ -243,24 +241,24 @@ def test_a_certificate_of_its_own_is_told_by_its_fingerprint(huge: Path, serve: 
         ("/", "a b", 400, None),
     ],
 )
-def test_plain_http_is_sent_on_to_https(
-    huge: Path, serve: Serve, pair: Pair, target: str, host: str, status: int, location: str | None
+def test_plain_http_is_redirected_to_https(
+    huge: Path, serve: Serve, pair: KeyPair, target: str, host: str, status: int, location: str | None
 ) -> None:
     server = serve(huge, *pair.flags, "--redirect-port", "0")
     port = server.port_with(" from http://")
     with Client(server.host, port, named=host) as client:
         client.get(target)
-        answer = client.answer()
+        answer = client.read_response()
         assert (answer.status, answer.fields["connection"]) == (status, "close")
         assert answer.fields.get("location") == (location and location.format(port=server.port))
-        assert client.rest() == b""
+        assert client.read_to_end() == b""
 
 
-def test_a_proxy_header_comes_before_the_handshake(huge: Path, serve: Serve, pair: Pair) -> None:
+def test_a_proxy_header_comes_before_the_handshake(huge: Path, serve: Serve, pair: KeyPair) -> None:
     server = serve(huge, *pair.flags, "--proxy-protocol")
     with socket.create_connection((server.host, server.port), 20) as plain:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        spoken = trusting_all().wrap_bio(incoming, outgoing)
+        spoken = unverified_context().wrap_bio(incoming, outgoing)
         with pytest.raises(ssl.SSLWantReadError):
             spoken.do_handshake()
         plain.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.1 40000 443\r\n" + outgoing.read())  # in one packet
@@ -273,43 +271,46 @@ def test_a_proxy_header_comes_before_the_handshake(huge: Path, serve: Serve, pai
                 pass
         spoken.write(b"GET / HTTP/1.1\r\nHost: x\r\nRange: bytes=0-9\r\n\r\n")
         plain.sendall(outgoing.read())
-        server.await_log("192.0.2.7", "GET /", "206")
+        server.wait_for_log("192.0.2.7", "GET /", "206")
 
 
-def test_the_status_names_the_wire_of_a_download_and_copies_are_no_zero_copies(
-    huge: Path, serve: Serve, pair: Pair
+def test_the_status_names_the_protocol_of_a_download_and_copies_are_no_zero_copies(
+    huge: Path, serve: Serve, pair: KeyPair
 ) -> None:
     server = serve(huge, *pair.flags, admin=True)
-    with server.begin() as client:
-        client.take(100_000)
+    with server.start_download() as client:
+        client.read_exactly(100_000)
         (running,) = server.status()["transfers"]["running"]
-        assert running["wire"] == "http/1.1+tls"
+        assert running["protocol"] == "http/1.1+tls"
         assert server.status()["transfers"]["zero_copy_bytes_total"] == 0
-        client.take(SIZE - 100_000)
-    server.await_log("complete")
+        client.read_exactly(SIZE - 100_000)
+    server.wait_for_log("complete")
     transfers = server.status()["transfers"]
     assert (transfers["bytes_total"], transfers["zero_copy_bytes_total"]) == (SIZE, 0)
 
 
-def test_who_is_asked_to_stop_finishes_what_runs(huge: Path, serve: Serve, pair: Pair) -> None:
+def test_a_server_that_stops_finishes_running_downloads(huge: Path, serve: Serve, pair: KeyPair) -> None:
     server = serve(huge, *pair.flags)
-    with server.begin() as client, socket.create_connection((server.host, server.port), 20):  # and one in silence
-        client.take(100_000)
+    with (
+        server.start_download() as client,
+        socket.create_connection((server.host, server.port), 20),
+    ):  # and one in silence
+        client.read_exactly(100_000)
         server.signal()
-        assert len(client.take(SIZE - 100_000)) == SIZE - 100_000
+        assert len(client.read_exactly(SIZE - 100_000)) == SIZE - 100_000
     assert server.wait() == 0
 
 
-def test_openssl_is_loaded_only_where_it_is_needed(huge: Path, serve: Serve, pair: Pair) -> None:
+def test_openssl_is_loaded_only_where_it_is_needed(huge: Path, serve: Serve, pair: KeyPair) -> None:
     clear, sealed = serve(huge), serve(huge, *pair.flags)
     loaded = [("libssl" in Path(f"/proc/{server.pid}/maps").read_text()) for server in (clear, sealed)]
     assert loaded == [False, True]
 
 
-def test_closed_connections_leave_nothing_behind(huge: Path, serve: Serve, pair: Pair) -> None:
+def test_closed_connections_leave_nothing_behind(huge: Path, serve: Serve, pair: KeyPair) -> None:
     server = serve(huge, *pair.flags)
     idle = server.descriptors()
     for _ in range(3):
-        with server.begin() as client:
+        with server.start_download() as client:
             client.reset()
-    until(lambda: server.descriptors() == idle, "all descriptors are closed")
+    wait_until(lambda: server.descriptors() == idle, "all descriptors are closed")

@@ -1,17 +1,18 @@
-"""What the sources' tests share: descriptors counted, a pool, and both ways of opening beneath a root."""
+"""Fixtures of the sources' tests: a check for descriptor leaks, a pool, and both ways of opening beneath a root."""
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
 import pytest
 
-from freight.disk import DiskPool
+from freight.sources.disk_pool import DiskPool
 
 
 def open_descriptors() -> list[str]:
-    """What this process has open, by number and target; the listing's own descriptor is left out."""
+    """Return the open descriptors by number and target, without the one that lists them."""
     found = []
     for number in os.listdir("/proc/self/fd"):
         try:
@@ -23,7 +24,8 @@ def open_descriptors() -> list[str]:
 
 @pytest.fixture
 def no_leak() -> Iterator[None]:
-    """Fails a test that leaves a descriptor behind."""
+    """Fail a test that leaves a descriptor open."""
+    gc.collect()  # what an earlier test has left to the collector is not this one's
     before = open_descriptors()
     yield
     assert open_descriptors() == before

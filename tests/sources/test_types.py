@@ -17,11 +17,26 @@ from freight.sources.types import UNKNOWN, media_type
         ("page.html", "text/html"),
         ("notes.md", "text/markdown"),
         ("photo.JPG", "image/jpeg"),
-        # A compressed file is itself, whatever is in it.
+        # What players, package managers and download tools ask for.
+        ("live.m3u8", "application/vnd.apple.mpegurl"),
+        ("live.mpd", "application/dash+xml"),
+        ("part.ts", "video/mp2t"),
+        ("film.vtt", "text/vtt"),
+        ("film.srt", "application/x-subrip"),
+        ("photo.heic", "image/heic"),
+        ("photo.heif", "image/heif"),
+        ("font.woff", "font/woff"),
+        ("font.woff2", "font/woff2"),
+        ("map.pmtiles", "application/vnd.pmtiles"),
+        ("tool.rpm", "application/x-rpm"),
+        ("tool.apk", "application/vnd.android.package-archive"),
+        ("image.iso.torrent", "application/x-bittorrent"),
+        ("image.iso.meta4", "application/metalink4+xml"),
+        # A compressed file has its own type, whatever its content.
         ("lotsofdata.csv.gz", "application/gzip"),
         ("backup.tar.zst", "application/zstd"),
         ("backup.tar", "application/x-tar"),
-        # Without a suffix we know nothing.
+        # Without a known suffix the type is unknown.
         ("csv", UNKNOWN),
         ("README", UNKNOWN),
         ("trailing.", UNKNOWN),

@@ -1,4 +1,4 @@
-"""What the tests of pages share: Chromium, pages that tell of all that is wrong, pictures for a person to look at."""
+"""Fixtures of the page tests: Chromium, pages that record every error, and screenshots for a person to check."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from serving import PATIENCE_SECONDS, find_program
+from support.servers import TIMEOUT_SECONDS, find_program
 
 SIZES = {"wide": (1280, 900), "middle": (800, 900), "phone": (390, 844), "narrow": (360, 780)}
 
-expect.set_options(timeout=PATIENCE_SECONDS * 1000)
+expect.set_options(timeout=TIMEOUT_SECONDS * 1000)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium. Without its sandbox, as it has none for root; it sees nothing but our own pages.
+    """Start Debian's Chromium, without its sandbox, which root does not have. It loads only our own pages.
 
-    Not longer than for a module: while playwright is there its event loop runs, and no other test could run one.
+    Not for longer than a module: while playwright runs its event loop, no other test can run one.
     """
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=find_program("chromium"), args=["--no-sandbox"])
@@ -31,7 +31,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Watched:
-    """A page, and all that went wrong in it. ``breaks``: its server goes away on purpose, which the console tells."""
+    """A page, and every error in it. ``breaks``: its server ends on purpose, so network errors are expected."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -50,14 +50,14 @@ class Watched:
 
     def _request(self, request: Any) -> None:
         if urlsplit(request.url).hostname not in ("127.0.0.1", "localhost", None):
-            self.wrong.append(f"it asked {request.url}")
+            self.wrong.append(f"requested {request.url}")
 
 
 @pytest.fixture
 def look(browser: Browser) -> Iterator[Callable[..., Watched]]:
-    """Opens a page, ``dark`` or not, of a size of SIZES. Nothing may have gone wrong in it at the end.
+    """Return a function that opens a page, ``dark`` or not, in a size of SIZES. Fail if the page had an error.
 
-    ``context`` is what else playwright makes a browser of.
+    ``context``: further options of playwright's browser context.
     """
     opened: list[Watched] = []
 
@@ -71,7 +71,7 @@ def look(browser: Browser) -> Iterator[Callable[..., Watched]]:
             accept_downloads=downloads,
             **context,
         )
-        made.set_default_timeout(PATIENCE_SECONDS * 1000)
+        made.set_default_timeout(TIMEOUT_SECONDS * 1000)
         watched = Watched(made.new_page())
         opened.append(watched)
         watched.page.goto(url)
@@ -86,7 +86,7 @@ def look(browser: Browser) -> Iterator[Callable[..., Watched]]:
 
 @pytest.fixture
 def sights() -> Callable[[Page], Iterator[str]]:
-    """Turns one page into all that it may be looked at as: light and dark, of each size; gives each a name."""
+    """Return a function that shows a page in light and dark, in each size, and yields a name for each view."""
 
     def turn(page: Page) -> Iterator[str]:
         for scheme in ("light", "dark"):
@@ -100,7 +100,7 @@ def sights() -> Callable[[Page], Iterator[str]]:
 
 @pytest.fixture
 def picture() -> Callable[..., None]:
-    """Writes a picture of a page, or of what is seen of it, into $PICTURES; without it none, as each takes seconds."""
+    """Return a function that saves a screenshot into $PICTURES, or none if that is unset: each takes seconds."""
     folder = os.environ.get("PICTURES")
 
     def write(page: Page, name: str, *, whole: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""The lab's report in a browser, wide and narrow, light and dark: made from recorded results, nothing is measured."""
+"""The lab's report in a browser, wide and narrow, light and dark, made from recorded results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from freight.lab.laboratory import write
+from freight.tools.lab.runner import write
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -20,7 +20,7 @@ BUSY = "This machine was busy (load 6.9 on 2 processors): do not trust these num
 
 @pytest.fixture
 def report(tmp_path: Path) -> str:
-    """The address of a report about a busy machine."""
+    """Return the URL of a report about a busy machine."""
     results: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
     disturbed = {"load": 6.9, "others_share": 0.61, "steal_share": 0.0}
     results |= {"busy": BUSY, "load": {"before": disturbed, "during": disturbed}}

@@ -1,4 +1,4 @@
-"""The file server's own pages in a browser: the listing, and what it says when there is no file to send."""
+"""The file server's own pages in a browser: the listing, and the error pages."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from freight.sample import verify, write_sample
-from serving import Served, until
+from freight.tools.sample import verify, write_sample
+from support.servers import Serve, ServerProcess, wait_until
 
-Serve = Callable[..., Served]
 Look = Callable[..., Any]
 Picture = Callable[..., None]
 
@@ -44,7 +43,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory of three pages."""
+    """Return a directory whose listing has three pages."""
     folder = tmp_path_factory.mktemp("served") / "many"
     folder.mkdir()
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -55,7 +54,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def names(page: Page) -> list[str]:
-    """The names that are shown."""
+    """Return the visible names."""
     shown: list[str] = page.evaluate(
         """[...document.querySelectorAll("tbody tr:not(.parent) bdi")]
            .filter((name) => name.checkVisibility()).map((name) => name.textContent)"""
@@ -63,12 +62,12 @@ def names(page: Page) -> list[str]:
     return shown
 
 
-def at(server: Served, path: str = "/") -> str:
+def at(server: ServerProcess, path: str = "/") -> str:
     return f"http://127.0.0.1:{server.port}{path}"
 
 
 def take(page: Page, picture: Picture, name: str, sizes: tuple[str, ...] = ("wide", "phone")) -> None:
-    """Pictures of a page, light and dark, of each size; nothing of it may be wider than it."""
+    """Save screenshots of a page, light and dark, in each size. It must not need horizontal scrolling."""
     colours = set()
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
@@ -81,7 +80,7 @@ def take(page: Page, picture: Picture, name: str, sizes: tuple[str, ...] = ("wid
     assert len(colours) == 2
 
 
-def test_a_listing_has_no_fault_in_light_and_dark_wide_and_narrow(
+def test_a_listing_fits_in_light_and_dark_wide_and_narrow(
     root: Path, serve: Serve, look: Look, picture: Picture
 ) -> None:
     server = serve(root)
@@ -89,7 +88,7 @@ def test_a_listing_has_no_fault_in_light_and_dark_wide_and_narrow(
         page = look(at(server), java_script_enabled=script).page
         assert page.title() == (f"served \u2013 127.0.0.1:{server.port}" if script else "served")
         take(page, picture, "listing" if script else "listing-no-script", ("wide", "phone", "narrow"))
-        expect(page.get_by_role("row")).to_have_count(5)  # where it looks like no table, too
+        expect(page.get_by_role("row")).to_have_count(5)  # also where the layout is no table
 
 
 def test_all_kinds_of_names_fit(tmp_path: Path, serve: Serve, look: Look, picture: Picture) -> None:
@@ -121,7 +120,7 @@ def test_all_kinds_of_names_fit(tmp_path: Path, serve: Serve, look: Look, pictur
     }
 
 
-def test_rows_go_by_beneath_the_head_of_the_table(many: Path, serve: Serve, look: Look, picture: Picture) -> None:
+def test_rows_scroll_below_the_head_of_the_table(many: Path, serve: Serve, look: Look, picture: Picture) -> None:
     server = serve(many)
     for size in ("wide", "phone"):
         page = look(at(server), size=size).page
@@ -139,7 +138,7 @@ def test_a_listing_can_be_used_by_keyboard(root: Path, serve: Serve, look: Look)
     expect(page.get_by_role("searchbox", name="Filter by name")).to_be_focused()
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Size")).to_be_focused()
+    expect(page.get_by_role("button", name="Size")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_role("columnheader", name="Size")).to_have_attribute("aria-sort", "descending")
     page.get_by_role("link", name="readme.txt").focus()
@@ -178,7 +177,7 @@ def test_a_filter_answers_at_once_and_enter_goes_to_the_first(root: Path, serve:
 
 def test_pages_of_a_large_directory(many: Path, serve: Serve, look: Look, picture: Picture) -> None:
     server = serve(many)
-    page = look(at(server)).page  # by CSS: to look for roles among so many rows takes a browser long
+    page = look(at(server)).page  # by CSS: finding roles among many rows is slow
     assert names(page)[:11] == [f"file{number}.csv" for number in range(1, 12)]
     assert page.locator(".counts").inner_text() == "2,500 files. This page has 1\u20131,000. Other pages"
     picture(page, "many-light-wide", whole=False)
@@ -195,7 +194,7 @@ def test_pages_of_a_large_directory(many: Path, serve: Serve, look: Look, pictur
     expect(page.locator("nav a", has_text="First")).to_have_attribute("href", "./")
 
 
-def test_a_filter_says_that_there_are_more_pages_and_enter_asks_for_them(
+def test_a_filter_says_that_there_are_more_pages_and_enter_searches_them(
     many: Path, serve: Serve, look: Look, picture: Picture
 ) -> None:
     server = serve(many)
@@ -227,7 +226,7 @@ def test_without_a_script_the_server_filters_and_times_are_utc(
     page = look(at(server), timezone_id="America/New_York", java_script_enabled=False).page
     expect(page.get_by_role("columnheader", name="Modified (UTC)")).to_be_visible()
     expect(page.get_by_role("row", name="readme.txt")).to_contain_text("2026-11-29 06:33")
-    expect(page.get_by_role("button")).to_have_count(0)
+    expect(page.locator("tbody").get_by_role("button")).to_have_count(0)  # those that copy need a script
     page.get_by_role("searchbox").fill("Übung")
     page.get_by_role("searchbox").press("Enter")
     expect(page.get_by_role("link", name="übung.csv")).to_be_visible()
@@ -237,7 +236,7 @@ def test_without_a_script_the_server_filters_and_times_are_utc(
     expect(page.get_by_role("link", name="readme.txt")).to_be_visible()
 
 
-def test_times_are_the_readers_and_say_utc_when_pointed_at(root: Path, serve: Serve, look: Look) -> None:
+def test_times_are_local_and_show_utc_when_pointed_at(root: Path, serve: Serve, look: Look) -> None:
     server = serve(root)
     for size, shown in (("wide", "2026-11-29 01:33"), ("phone", "29 Nov")):
         page = look(at(server), size=size, timezone_id="America/New_York").page
@@ -251,20 +250,20 @@ def test_times_are_the_readers_and_say_utc_when_pointed_at(root: Path, serve: Se
 
 @pytest.mark.parametrize("clipboard", [True, False], ids=["clipboard", "selection"])
 def test_a_link_is_copied_by_its_button(root: Path, serve: Serve, look: Look, clipboard: bool) -> None:
-    """Where there is no clipboard, as without HTTPS, a selection does it."""
+    """Without a clipboard, as without HTTPS, a selection is copied."""
     server = serve(root)
     page = look(at(server), permissions=["clipboard-read", "clipboard-write"]).page
     if not clipboard:
         page.add_init_script("Object.defineProperty(Navigator.prototype, 'clipboard', {value: undefined})")
         page.reload()
     page.evaluate(
-        """window.said = [];
-        new MutationObserver(() => said.push(document.querySelector("#found").textContent)).observe(
+        """window.messages = [];
+        new MutationObserver(() => messages.push(document.querySelector("#found").textContent)).observe(
             document.querySelector("#found"), {childList: true})"""
     )
     page.get_by_role("row", name="übung.csv").hover()
     page.get_by_role("button", name="Copy link to übung.csv").click()
-    page.wait_for_function("said.includes('Copied.')")
+    page.wait_for_function("messages.includes('Copied.')")
     page.get_by_role("searchbox").focus()
     page.keyboard.press("Control+V")
     expect(page.get_by_role("searchbox")).to_have_value(at(server, "/%C3%BCbung.csv"))
@@ -291,7 +290,7 @@ def test_the_commands_download_the_file(tmp_path: Path, serve: Serve, look: Look
             subprocess.run(["sh", "-c", command], cwd=here, check=True, timeout=60, capture_output=True)
             (copy,) = here.iterdir()
             assert copy.read_bytes() == name.encode() * 1000
-            if command is by_wget or name != odd:  # in quotes a shell would read that name as its own words
+            if command is by_wget or name != odd:  # quoted, this name would be expanded by a shell
                 assert copy.name == name
     take(page, picture, "commands")
     page.get_by_role("button", name="Copy", exact=True).last.click()
@@ -301,21 +300,21 @@ def test_the_commands_download_the_file(tmp_path: Path, serve: Serve, look: Look
 ERRORS = [
     ("404", "/nothing/here.csv", {}, None, "There is no such file or directory on this server."),
     ("400", "/%zz", {}, None, "The address is malformed"),
-    ("405", "/readme.txt", {}, "POST", "This server only sends files"),
-    ("501", "/readme.txt", {}, "BREW", "This server does not know this method"),
+    ("405", "/readme.txt", {}, "POST", "This server only serves files"),
+    ("501", "/readme.txt", {}, "BREW", "Unknown method"),
     (
         "412",
         "/readme.txt",
         {"If-Match": '"old"'},
         None,
-        "The file is no longer the version that this request asks for.",
+        "The file is not the version that this request requires.",
     ),
     ("416", "/readme.txt", {"Range": "bytes=9000000-"}, None, "the file, which has 2,345,678 bytes (2.35 MB)"),
-    ("431", "/readme.txt", {"X-Large": "x" * 40_000}, None, "The header fields of this request are too large."),
+    ("431", "/readme.txt", {"X-Large": "x" * 40_000}, None, "too large."),
 ]
 
 
-def test_an_error_is_a_page_that_leads_to_all_files(root: Path, serve: Serve, look: Look, picture: Picture) -> None:
+def test_an_error_page_has_a_link_to_all_files(root: Path, serve: Serve, look: Look, picture: Picture) -> None:
     server = serve(root)
     watched = look(at(server))
     page = watched.page
@@ -334,50 +333,50 @@ def test_an_error_is_a_page_that_leads_to_all_files(root: Path, serve: Serve, lo
         expect(page.get_by_role("heading")).to_contain_text(status)
         expect(page.locator("body")).to_contain_text(words)
         take(page, picture, f"error-{status}")
-        expect(page.locator("link[rel=icon]")).to_have_attribute("href", re.compile("^data:"))  # it need not ask
+        expect(page.locator("link[rel=icon]")).to_have_attribute("href", re.compile("^data:"))  # no request is needed
         page.unroute("**")
-        if status != "431":  # what that request was for is not known
+        if status != "431":  # the target of that request is unknown
             page.get_by_role("link", name="All files").click()
             expect(page.get_by_role("heading")).to_have_text("served")
-    assert {each.split(": ")[0] for each in watched.wrong} == {"error"}  # the console tells of each status
+    assert {each.split(": ")[0] for each in watched.wrong} == {"error"}  # the console reports each status
     assert all("the server responded with a status of" in each for each in watched.wrong)
     watched.wrong.clear()
 
 
-def test_a_wrong_name_where_one_file_is_served_leads_to_it(
+def test_a_wrong_name_on_a_server_of_one_file_has_a_link_to_it(
     root: Path, serve: Serve, look: Look, picture: Picture
 ) -> None:
     server = serve(root / "übung.csv")
     watched = look(at(server, "/wrong/name"), downloads=True)
     watched.wrong.clear()
     page = watched.page
-    expect(page.locator("body")).to_contain_text("This server has one file: übung.csv")
+    expect(page.locator("body")).to_contain_text("This server serves one file: übung.csv")
     take(page, picture, "error-404-one-file")
     with page.expect_download() as started:
         page.get_by_role("link", name="Download übung.csv").click()
     assert started.value.suggested_filename == "übung.csv"
 
 
-def test_who_is_turned_away_waits_on_a_page_and_then_has_the_file(
+def test_a_refused_browser_waits_on_a_page_and_then_downloads_the_file(
     tmp_path: Path, serve: Serve, look: Look, picture: Picture
 ) -> None:
     write_sample(tmp_path / "huge.csv", SIZE)
-    server = serve(tmp_path / "huge.csv", "--per-client", "1", "--queue", "0", admin=True)
+    server = serve(tmp_path / "huge.csv", "--max-per-client", "1", "--queue-size", "0", admin=True)
     with server.connect(receive_bytes=4096) as client:
         client.get("/huge.csv")
-        client.head()
-        until(lambda: server.gate()["running"] == 1, "the only slot is taken")
+        client.read_head()
+        wait_until(lambda: server.gate()["running"] == 1, "the only slot is in use")
         watched = look(at(server, "/huge.csv"), dark=True, size="narrow", downloads=True)
-        watched.wrong.clear()  # the console tells of the 503
+        watched.wrong.clear()  # the console reports the 503
         page = watched.page
         expect(page.get_by_role("heading")).to_have_text("503 Service Unavailable")
         take(page, picture, "waiting", ("narrow",))
         left = page.locator("b")
         before = left.inner_text()
         expect(left).not_to_have_text(before)  # it counts down
-        watched.breaks = True  # it asks again by itself, and is told again
+        watched.breaks = True  # it retries by itself, and is refused again
         with page.expect_download(timeout=60_000) as started:
-            client.reset()  # room: the page is to find it by itself
+            client.reset()  # frees the slot; the page must retry by itself
         copy = tmp_path / "copy.csv"
         started.value.save_as(copy)
     assert copy.stat().st_size == SIZE

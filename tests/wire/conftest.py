@@ -1,4 +1,4 @@
-"""How the tests of the receiving side feed bytes and collect what comes of them."""
+"""Feed bytes to the HTTP/1 parser and collect the results."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import pytest
 
 from freight.errors import ProtocolError
-from freight.wire.http1 import Head, Inbound, Limits
+from freight.wire.http1.parser import Head, Limits, RequestParser
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What came out of a connection: its heads in order, then the refusal's status, if there was one."""
+    """The result of a connection's bytes: the heads in order, and the status of the error, if there was one."""
 
     heads: tuple[Head, ...]
     status: int | None
@@ -25,17 +25,17 @@ class Reading:
 
 
 def read_pieces(pieces: Iterable[bytes], limits: Limits | None = None, scheme: str = "http") -> Reading:
-    """Feed each piece and take every head there is before the next one."""
-    inbound = Inbound("192.0.2.1", limits or Limits(), scheme)
+    """Feed each piece, and read all heads before the next one."""
+    parser = RequestParser("192.0.2.1", limits or Limits(), scheme)
     heads: list[Head] = []
     for piece in pieces:
-        inbound.feed(piece)
+        parser.feed(piece)
         try:
-            while (head := inbound.next()) is not None:
+            while (head := parser.next()) is not None:
                 heads.append(head)
         except ProtocolError as refusal:
-            return Reading(tuple(heads), refusal.status, inbound.idle)
-    return Reading(tuple(heads), None, inbound.idle)
+            return Reading(tuple(heads), refusal.status, parser.idle)
+    return Reading(tuple(heads), None, parser.idle)
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +53,6 @@ def _bytewise(data: bytes) -> list[bytes]:
 
 @pytest.fixture(scope="session", params=[_whole, _bytewise], ids=["whole", "byte-by-byte"])
 def cut(request: pytest.FixtureRequest) -> Callable[[bytes], list[bytes]]:
-    """A way for the network to deliver bytes."""
+    """Split bytes as the network may: not at all, or after each byte."""
     chosen: Callable[[bytes], list[bytes]] = request.param
     return chosen

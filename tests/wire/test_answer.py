@@ -1,4 +1,4 @@
-"""Answers: heads by a table, bodies against an oracle and against a parser that is not ours."""
+"""HTTP/1 responses: heads by a table, content against an oracle and against another parser."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freight.model import Plan, Span
-from freight.wire.http1 import Delimitation, delimitation, encode_chunk, head, segments, will_close
+from freight.wire.http1.parser import Framing, encode_chunk, framing_of, head, segments, will_close
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 START = f"Date: {DATE}\r\nServer: freight\r\n"
 V10, V11 = (1, 0), (1, 1)
 BODY = (Span(0, None),)
 
-# name, plan, the request's version, whether it let the connection go on; status line, framing fields, how it ends
-ANSWERS: list[tuple[str, Plan, tuple[int, int], bool, str, str, Delimitation, bool]] = [
-    ("a length", Plan(200, (), (b"ab",), 2), V11, True, "200 OK", "Content-Length: 2\r\n", Delimitation.LENGTH, False),
+# name, plan, the request's version and keep_alive; status line, framing fields, framing
+ANSWERS: list[tuple[str, Plan, tuple[int, int], bool, str, str, Framing, bool]] = [
+    ("a length", Plan(200, (), (b"ab",), 2), V11, True, "200 OK", "Content-Length: 2\r\n", Framing.LENGTH, False),
     (
         "a length of nothing",
         Plan(404),
@@ -28,7 +28,7 @@ ANSWERS: list[tuple[str, Plan, tuple[int, int], bool, str, str, Delimitation, bo
         True,
         "404 Not Found",
         "Content-Length: 0\r\n",
-        Delimitation.LENGTH,
+        Framing.LENGTH,
         False,
     ),
     (
@@ -38,7 +38,7 @@ ANSWERS: list[tuple[str, Plan, tuple[int, int], bool, str, str, Delimitation, bo
         False,
         "200 OK",
         "Content-Length: 2\r\nConnection: close\r\n",
-        Delimitation.LENGTH,
+        Framing.LENGTH,
         True,
     ),
     (
@@ -48,17 +48,17 @@ ANSWERS: list[tuple[str, Plan, tuple[int, int], bool, str, str, Delimitation, bo
         True,
         "503 Service Unavailable",
         "Content-Length: 0\r\nConnection: close\r\n",
-        Delimitation.LENGTH,
+        Framing.LENGTH,
         True,
     ),
     (
-        "HTTP/1.0 is told that the connection stays (RFC 9112 C.2.2)",
+        "HTTP/1.0 gets keep-alive (RFC 9112 C.2.2)",
         Plan(206, (), (Span(0, 5),), 5),
         V10,
         True,
         "206 Partial Content",
         "Content-Length: 5\r\nConnection: keep-alive\r\n",
-        Delimitation.LENGTH,
+        Framing.LENGTH,
         False,
     ),
     (
@@ -68,7 +68,7 @@ ANSWERS: list[tuple[str, Plan, tuple[int, int], bool, str, str, Delimitation, bo
         False,
         "200 OK",
         "Content-Length: 5\r\nConnection: close\r\n",
-        Delimitation.LENGTH,
+        Framing.LENGTH,
         True,
     ),
     (
@@ -78,7 +78,7 @@ ANSWERS: list[tuple[str, Plan, tuple[int, int], bool, str, str, Delimitation, bo
         True,
         "200 OK",
         "Transfer-Encoding: chunked\r\n",
-        Delimitation.CHUNKED,
+        Framing.CHUNKED,
         False,
     ),
     (
@@ -88,7 +88,7 @@ ANSWERS: list[tuple[str, Plan, tuple[int, int], bool, str, str, Delimitation, bo
         True,
         "200 OK",
         "Connection: close\r\n",
-        Delimitation.CLOSE,
+        Framing.CLOSE,
         True,
     ),
     (
@@ -98,7 +98,7 @@ ANSWERS: list[tuple[str, Plan, tuple[int, int], bool, str, str, Delimitation, bo
         True,
         "200 OK",
         "Content-Length: 7\r\n",
-        Delimitation.LENGTH,
+        Framing.LENGTH,
         False,
     ),
     (
@@ -108,7 +108,7 @@ ANSWERS: list[tuple[str, Plan, tuple[int, int], bool, str, str, Delimitation, bo
         True,
         "200 OK",
         "Transfer-Encoding: chunked\r\n",
-        Delimitation.CHUNKED,
+        Framing.CHUNKED,
         False,
     ),
     (
@@ -118,7 +118,7 @@ ANSWERS: list[tuple[str, Plan, tuple[int, int], bool, str, str, Delimitation, bo
         True,
         "200 OK",
         "Connection: keep-alive\r\n",
-        Delimitation.NONE,
+        Framing.NONE,
         False,
     ),
     (
@@ -128,7 +128,7 @@ ANSWERS: list[tuple[str, Plan, tuple[int, int], bool, str, str, Delimitation, bo
         True,
         "204 No Content",
         "",
-        Delimitation.NONE,
+        Framing.NONE,
         False,
     ),
     (
@@ -138,10 +138,10 @@ ANSWERS: list[tuple[str, Plan, tuple[int, int], bool, str, str, Delimitation, bo
         True,
         "304 Not Modified",
         "",
-        Delimitation.NONE,
+        Framing.NONE,
         False,
     ),
-    ("1xx has no length", Plan(100, content=False), V11, True, "100 Continue", "", Delimitation.NONE, False),
+    ("1xx has no length", Plan(100, content=False), V11, True, "100 Continue", "", Framing.NONE, False),
     (
         "a status without a phrase keeps its space (RFC 9112 section 4)",
         Plan(299),
@@ -149,7 +149,7 @@ ANSWERS: list[tuple[str, Plan, tuple[int, int], bool, str, str, Delimitation, bo
         True,
         "299 ",
         "Content-Length: 0\r\n",
-        Delimitation.LENGTH,
+        Framing.LENGTH,
         False,
     ),
     (
@@ -159,7 +159,7 @@ ANSWERS: list[tuple[str, Plan, tuple[int, int], bool, str, str, Delimitation, bo
         True,
         "416 Range Not Satisfiable",
         "Content-Length: 0\r\n",
-        Delimitation.LENGTH,
+        Framing.LENGTH,
         False,
     ),
 ]
@@ -174,20 +174,20 @@ def joined(pieces: list[bytes | Span], data: bytes) -> bytes:
 
 
 class Stream(io.BytesIO):
-    """A socket's reading side that the parser may close while we still look at what it left."""
+    """A readable socket that stays open when the parser closes it, so that the rest can be read."""
 
     def makefile(self, _mode: str) -> Stream:
         return self
 
     def close(self) -> None:
-        """Stay open: the parser closes its side at the end of the content."""
+        """Stay open."""
 
     def rest(self) -> bytes:
         return self.read()
 
 
 def parsed(wire: bytes, method: str = "GET") -> tuple[HTTPResponse, bytes, bytes]:
-    """The standard library's reading of an answer: itself, its content, and what is left over."""
+    """Parse a response with the standard library: the response, its content, and the bytes left over."""
 
     stream = Stream(wire)
     response = HTTPResponse(stream, method=method)  # type: ignore[arg-type]
@@ -200,14 +200,14 @@ def parsed(wire: bytes, method: str = "GET") -> tuple[HTTPResponse, bytes, bytes
     [row[1:] for row in ANSWERS],
     ids=[row[0] for row in ANSWERS],
 )
-def test_a_head_says_how_its_answer_ends(plan, version, keep_alive, status, framing, how, closes):
+def test_a_head_has_the_framing_of_its_response(plan, version, keep_alive, status, framing, how, closes):
     made = head(plan, date=DATE, version=version, keep_alive=keep_alive)
     assert made.decode() == f"HTTP/1.1 {status}\r\n{START}{framing}\r\n"
-    assert delimitation(plan, version) is how
+    assert framing_of(plan, version) is how
     assert will_close(plan, version, keep_alive) == closes
 
 
-def test_the_fields_of_the_plan_stand_in_its_order_as_latin_1():
+def test_the_fields_of_the_plan_are_sent_in_order_as_latin_1():
     plan = Plan(200, (("B", "2"), ("A", "\xe9"), ("B", "")))
     made = head(plan, date=DATE, version=V11, keep_alive=True)
     assert made == b"HTTP/1.1 200 OK\r\n" + START.encode() + b"B: 2\r\nA: \xe9\r\nB: \r\nContent-Length: 0\r\n\r\n"
@@ -216,7 +216,7 @@ def test_the_fields_of_the_plan_stand_in_its_order_as_latin_1():
 @pytest.mark.parametrize(
     "field", [("A", "b\r\nC: d"), ("A", "b\n"), ("A", "\r"), ("A", "\0"), ("A\r\nB", "c"), ("A", "\u0394")]
 )
-def test_a_field_that_would_split_the_answer_is_never_sent(field):
+def test_a_field_that_would_split_the_response_is_never_sent(field):
     with pytest.raises(ValueError, match=r"line break|latin-1"):
         head(Plan(200, (field,)), date=DATE, version=V11, keep_alive=True)
 
@@ -227,18 +227,18 @@ def test_head_and_the_statuses_without_content_send_none(status):
     assert answer(plan, None) == [head(plan, date=DATE, version=V11, keep_alive=True)]
 
 
-def test_neighbouring_literals_are_one_and_the_first_travels_with_the_head():
+def test_neighbouring_literals_are_joined_and_the_first_is_sent_with_the_head():
     plan = Plan(206, (), (b"--a\r\n\r\n", Span(2, 4), b"\r\n", b"--a--", Span(5, 5)), 7 + 2 + 7)
     start = head(plan, date=DATE, version=V11, keep_alive=True)
     assert answer(plan, 10) == [start + b"--a\r\n\r\n", Span(2, 4), b"\r\n--a--"]
 
 
-def test_a_span_without_a_stop_ends_where_the_reader_does():
+def test_a_span_without_a_stop_ends_at_the_size():
     plan = Plan(200, (), BODY, 10)
     assert answer(plan, 10)[1:] == [Span(0, 10)]
 
 
-def test_an_answer_without_a_length_to_http_1_0_is_the_bare_representation():
+def test_a_response_without_a_length_to_http_1_0_is_the_bare_representation():
     plan = Plan(200, (), BODY, None)
     assert answer(plan, 10, V10)[1:] == [Span(0, 10)]
     assert answer(plan, None, V10)[1:] == [Span(0, None)]
@@ -247,8 +247,8 @@ def test_an_answer_without_a_length_to_http_1_0_is_the_bare_representation():
 @pytest.mark.parametrize(
     ("parts", "length"), [((b"abc",), 2), ((Span(0, 3),), 4), ((Span(0, None),), 9), ((b"a", Span(0, 2)), 2), ((), 1)]
 )
-def test_parts_that_do_not_add_up_to_the_promise_are_never_sent(parts, length):
-    """Neither a byte beyond the promised length nor a body that looks complete and is not."""
+def test_parts_that_do_not_add_up_to_the_length_are_never_sent(parts, length):
+    """Neither a byte beyond the declared length nor an incomplete body that looks complete."""
     with pytest.raises(ValueError, match="add up"):
         next(segments(Plan(200, (), parts, length), 10, date=DATE, version=V11, keep_alive=True))
 
@@ -263,13 +263,13 @@ def test_a_producer_is_framed_by_the_caller_between_the_head_and_the_last_chunk(
             continue
         assert segment == Span(0, None)
         for piece in (b"one\n", b"", b"two\n"):
-            wire += encode_chunk(piece) if delimitation(plan, version) is Delimitation.CHUNKED else piece
+            wire += encode_chunk(piece) if framing_of(plan, version) is Framing.CHUNKED else piece
     _, content, rest = parsed(wire)
     assert (content, rest) == (b"title\none\ntwo\nend\n", b"")
 
 
-def test_chunks_of_a_file_join_their_ends_to_the_next_beginning():
-    """One literal between two spans: one send, then one sendfile."""
+def test_the_end_of_a_chunk_is_joined_to_the_next_chunk_size():
+    """One literal between two spans: one send(2), then one sendfile(2)."""
     plan = Plan(200, (), BODY, None)
     start = head(plan, date=DATE, version=V11, keep_alive=True)
     assert answer(plan, 33, chunk=16) == [
@@ -298,7 +298,7 @@ def bodies(draw: st.DrawFn) -> tuple[bytes, tuple[bytes | Span, ...]]:
 
 
 @given(bodies(), st.sampled_from([V10, V11]), st.booleans(), st.booleans(), st.integers(1, 50))
-def test_any_body_reads_back_whole_with_an_independent_parser(body, version, sized, keep_alive, chunk):
+def test_another_parser_reads_any_body_back(body, version, sized, keep_alive, chunk):
     data, parts = body
     content = joined(list(parts), data)
     plan = Plan(200, (("ETag", '"a"'),), parts, len(content) if sized else None)
@@ -309,7 +309,7 @@ def test_any_body_reads_back_whole_with_an_independent_parser(body, version, siz
     assert not any(isinstance(one, bytes) and isinstance(two, bytes) for one, two in itertools.pairwise(pieces))
 
 
-def test_a_terabyte_is_described_a_chunk_at_a_time():
+def test_the_segments_of_a_terabyte_are_made_lazily():
     plan = Plan(200, (), BODY, None)
     lazily = segments(plan, 1 << 40, date=DATE, version=V11, keep_alive=True)
     first = list(itertools.islice(lazily, 4))

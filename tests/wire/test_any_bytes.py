@@ -1,4 +1,4 @@
-"""What holds of the receiving side for all bytes, not only for those in a table."""
+"""Properties of the HTTP/1 parser for all bytes, not only for those in a table."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from freight.wire import syntax
-from freight.wire.http1 import Inbound, Limits
+from freight.wire.http1 import grammar
+from freight.wire.http1.parser import Limits, RequestParser
 
 PIECES = [
     b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -34,7 +34,7 @@ SMALL = Limits(line=64, head=144, fields=6, content=48)
 
 SPECIAL = {"host", "content-length", "transfer-encoding", "connection", "expect"}  # those the framing depends on
 
-# Text that nearly is a request, for the machine to get wrong; and any bytes at all.
+# Bytes that are nearly a request, and random bytes.
 streams = st.one_of(st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join), st.binary(max_size=300))
 tokens = st.text(string.ascii_letters + string.digits + "!#$%&'*+-.^_`|~", min_size=1, max_size=20)
 methods = tokens.filter(lambda token: token != "CONNECT")  # its target has another form
@@ -57,12 +57,12 @@ def cut_at(data: bytes, places: list[int]) -> list[bytes]:
 @given(streams, st.lists(st.integers(min_value=0), max_size=10))
 @example(b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 6 + b"\n", [30])
 @example(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a" * 200 + b"\n", [30])
-def test_how_the_network_cuts_the_bytes_changes_nothing(read, data, places):
+def test_the_result_does_not_depend_on_how_the_bytes_are_split(read, data, places):
     assert read(cut_at(data, places), SMALL) == read([data], SMALL)
 
 
 @given(streams)
-def test_any_bytes_give_heads_or_one_refusal_and_nothing_else(read, data):
+def test_any_bytes_give_heads_or_one_refusal(read, data):
     reading = read([data], SMALL)
     assert reading.status in {None, 400, 413, 414, 421, 431, 501, 505}
 
@@ -77,7 +77,7 @@ def test_a_valid_head_comes_back_as_it_was_written(read, method, target, fields)
 
 
 class CountedBuffer(bytearray):
-    """A buffer that counts the bytes that searches go through."""
+    """A buffer that counts the bytes that are searched."""
 
     seen = 0
 
@@ -92,7 +92,7 @@ class CountedBuffer(bytearray):
 
 
 class CountedPattern:
-    """A pattern that counts the bytes it could have gone through."""
+    """A pattern that counts the bytes that it may have matched."""
 
     def __init__(self, pattern: re.Pattern[bytes]) -> None:
         self.pattern = pattern
@@ -115,12 +115,12 @@ class CountedPattern:
 )
 @pytest.mark.parametrize("step", [1, 2, 3, 50, 100_000])
 def test_the_work_is_linear_in_the_bytes_however_slowly_they_come(monkeypatch, data, step):
-    """No search begins again at the front of what has been searched."""
-    pattern = CountedPattern(syntax.FIELD_LINES)
-    monkeypatch.setattr(syntax, "FIELD_LINES", pattern)
-    inbound = Inbound("c", Limits())
-    buffer = inbound._buffer = CountedBuffer()
+    """No search restarts at the front of the buffer."""
+    pattern = CountedPattern(grammar.FIELD_LINES)
+    monkeypatch.setattr(grammar, "FIELD_LINES", pattern)
+    parser = RequestParser("c", Limits())
+    buffer = parser._buffer = CountedBuffer()
     for start in range(0, len(data), step):
-        inbound.feed(data[start : start + step])
-        assert inbound.next() is None
+        parser.feed(data[start : start + step])
+        assert parser.next() is None
     assert buffer.seen + pattern.seen <= 6 * len(data)

@@ -1,4 +1,4 @@
-"""Requests that are taken: each message whole, byte by byte, and with the beginning of another behind it."""
+"""Accepted requests: each message whole, byte by byte, and with the start of another after it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from freight.errors import ProtocolError
 from freight.model import Fields, Request
-from freight.wire.http1 import Head, Inbound, Limits
+from freight.wire.http1.parser import Head, Limits, RequestParser
 
 HOST: Fields = (("host", "x"),)
 LIMITS = Limits()
@@ -67,7 +67,7 @@ MESSAGES: list[tuple[str, bytes, list[Head]]] = [
         [expected("/1"), expected("/2")],
     ),
     (
-        "nothing is read behind a request that ends the connection",
+        "nothing is parsed after a request that ends the connection",
         b"GET /1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\n",
         [expected("/1", (*HOST, ("connection", "close")), keep_alive=False)],
     ),
@@ -102,7 +102,7 @@ MESSAGES: list[tuple[str, bytes, list[Head]]] = [
         [expected()],
     ),
     (
-        "a method nobody knows is the core's to answer",
+        "an unknown method is accepted: decide answers it",
         b"BREW /pot HTTP/1.1\r\nHost: x\r\n\r\n",
         [expected("/pot", method="BREW")],
     ),
@@ -143,7 +143,7 @@ MESSAGES: list[tuple[str, bytes, list[Head]]] = [
         [expected("//y/a")],
     ),
     (
-        "CONNECT goes up as it is, and nothing behind it is read",
+        "CONNECT is reported, and nothing after it is parsed",
         b"CONNECT y:443 HTTP/1.1\r\nHost: y:443\r\n\r\n\x16\x03\x01",
         [expected("y:443", (("host", "y:443"),), method="CONNECT", keep_alive=False)],
     ),
@@ -153,7 +153,7 @@ MESSAGES: list[tuple[str, bytes, list[Head]]] = [
         [expected(fields=(*HOST, ("connection", "Upgrade"), ("upgrade", "h2c")))],
     ),
     (
-        "content of a length is passed over, whatever it looks like",
+        "content of a length is discarded, whatever it looks like",
         (
             b"POST /1 HTTP/1.1\r\nHost: x\r\nContent-Length: 24\r\n\r\nGET /no HTTP/1.1\r\nA: b\r\n"
             b"GET /2 HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -217,6 +217,8 @@ HOSTS = [
     "x.example:8080",
     "127.0.0.1",
     "[::1]:80",
+    "[fe80::1%25eth0]:80",
+    "[fe80::1%eth0]",
     "[v1.a:b]",
     "a_b-c~d.e",
     "a%41",
@@ -234,51 +236,51 @@ def test_a_message_gives_the_same_heads_however_it_arrives(read, cut, data, head
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_every_valid_host_is_taken(read, host):
-    """RFC 9112 section 3.2: uri-host [ ":" port ], and the empty one."""
+def test_every_valid_host_is_accepted(read, host):
+    """RFC 9112 section 3.2: uri-host [ ":" port ], or empty."""
     reading = read([b"GET / HTTP/1.1\r\nHost: " + host.encode() + b"\r\n\r\n"])
     assert reading.heads[0].request.field("host") == host
 
 
-def test_https_is_the_scheme_of_a_secured_connection(read):
+def test_https_is_the_scheme_of_a_tls_connection(read):
     data = b"GET https://y/ HTTP/1.1\r\nHost: x\r\n\r\n"
     assert read([data], None, "https").heads == (expected(fields=(("host", "y"),)),)
     assert read([data], None, "http").status == 421
 
 
-def test_idle_tells_between_requests_from_half_a_head_and_half_a_content():
-    inbound = Inbound("c", LIMITS)
-    states = [inbound.idle]
+def test_a_parser_is_idle_between_requests_and_not_within_one():
+    parser = RequestParser("c", LIMITS)
+    states = [parser.idle]
     for piece in (b"GET / HTT", b"P/1.1\r\n", b"Host: x\r\nContent-Length: 2\r\n\r\n", b"a", b"b"):
-        inbound.feed(piece)
-        inbound.next()
-        states.append(inbound.idle)
+        parser.feed(piece)
+        parser.next()
+        states.append(parser.idle)
     assert states == [True, False, False, False, False, True]
 
 
-def test_content_is_dropped_as_it_is_fed_and_no_head_comes_before_its_end():
-    inbound = Inbound("c", LIMITS)
-    inbound.feed(b"PUT /1 HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n")
-    assert inbound.next() is not None
+def test_content_is_discarded_as_it_comes_and_the_next_head_follows_its_end():
+    parser = RequestParser("c", LIMITS)
+    parser.feed(b"PUT /1 HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n")
+    assert parser.next() is not None
     for _ in range(60):
-        assert inbound.skipping
-        assert inbound.next() is None
-        inbound.feed(b"x" * 1000)
-    assert not inbound.skipping
-    assert inbound.idle
+        assert parser.skipping
+        assert parser.next() is None
+        parser.feed(b"x" * 1000)
+    assert not parser.skipping
+    assert parser.idle
 
 
-def test_a_refusal_is_repeated_and_nothing_is_taken_after_it():
-    inbound = Inbound("c", LIMITS)
-    inbound.feed(b"GET / HTTP/1.1\r\nHost : x\r\n\r\n")
+def test_a_refusal_is_repeated_and_later_input_is_ignored():
+    parser = RequestParser("c", LIMITS)
+    parser.feed(b"GET / HTTP/1.1\r\nHost : x\r\n\r\n")
     for _ in range(2):
         with pytest.raises(ProtocolError) as refused:
-            inbound.next()
+            parser.next()
         assert (refused.value.status, str(refused.value)) == (400, "malformed header field")
-        inbound.feed(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        parser.feed(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 
 
-def test_empty_lines_are_counted_for_each_request_anew(read, cut):
+def test_empty_lines_are_counted_for_each_request(read, cut):
     reading = read(cut(b"\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n" * 5))
     assert (len(reading.heads), reading.status) == (5, None)
 
@@ -289,14 +291,14 @@ def test_common_field_names_are_one_string_for_all_requests(read):
     assert all(one[0] is other[0] for one, other in zip(first, second, strict=True))
 
 
-def test_a_refusal_may_take_the_form_that_the_refused_head_accepts() -> None:
-    """Whether the head was refused for what it says together, or for a line that is no field."""
+def test_a_refused_head_gives_its_accept() -> None:
+    """Both for a complete head and for a malformed field line."""
     for head in (
         b"GET / HTTP/1.1\r\nAccept: application/json\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\naccept:application/json\r\nbad line\r\n",
     ):
-        inbound = Inbound("", Limits())
-        inbound.feed(head)
+        parser = RequestParser("", Limits())
+        parser.feed(head)
         with pytest.raises(ProtocolError):
-            inbound.next()
-        assert inbound.accept == "application/json"
+            parser.next()
+        assert parser.accept == "application/json"

@@ -1,4 +1,4 @@
-"""The PROXY protocol, receiving: tables by HAProxy's proxy-protocol.txt, then what holds of all bytes."""
+"""PROXY headers: tables by HAProxy's proxy-protocol.txt, then properties for all bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from freight.errors import ProtocolError
-from freight.wire.proxy import Inbound
+from freight.wire.proxy import ProxyHeaderParser
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -22,21 +22,21 @@ UNIX = b"/run/a".ljust(108, b"\0") * 2
 
 
 def block(command: int, transport: int, addresses: bytes, length: int | None = None) -> bytes:
-    """A header of version 2; ``length`` where it is not that of what follows."""
+    """Return a header of version 2; ``length`` replaces the real one."""
     announced = len(addresses) if length is None else length
     return SIGNATURE + bytes((command, transport)) + announced.to_bytes(2, "big") + addresses
 
 
 def read(pieces: Iterable[bytes]) -> tuple[str | None, bytes] | str:
-    """The source and all bytes behind the header; "more" while it is not whole, or "refused"."""
-    inbound, found, rest = Inbound(), None, b""
+    """Return the source and all bytes after the header, or "more" while it is incomplete, or "refused"."""
+    parser, found, rest = ProxyHeaderParser(), None, b""
     for piece in pieces:
         if found is not None:
             rest += piece
             continue
-        inbound.feed(piece)
+        parser.feed(piece)
         try:
-            found = inbound.next()
+            found = parser.next()
         except ProtocolError as refusal:
             return "refused" if refusal.status == 400 else f"refused as {refusal.status}"
     return "more" if found is None else (found.source, found.rest + rest)
@@ -150,39 +150,39 @@ TAKEN = LINES + BLOCKS
 
 @pytest.mark.parametrize(("header", "source"), [row[1:] for row in TAKEN], ids=[row[0] for row in TAKEN])
 @pytest.mark.parametrize("trailing", [b"", REQUEST, SIGNATURE, b"\r\n"], ids=["alone", "request", "signature", "CRLF"])
-def test_a_header_says_whose_the_connection_is_and_takes_its_own_bytes_only(cut, header, source, trailing):
+def test_a_header_gives_the_source_and_consumes_only_its_own_bytes(cut, header, source, trailing):
     assert read(cut(header + trailing)) == (source, trailing)
 
 
 @pytest.mark.parametrize("data", [row[1] for row in REFUSED], ids=[row[0] for row in REFUSED])
 @pytest.mark.parametrize("trailing", [b"", REQUEST, b"\r\n"], ids=["alone", "request", "CRLF"])
-def test_what_is_no_header_is_refused(cut, data, trailing):
+def test_other_bytes_than_a_header_are_refused(cut, data, trailing):
     assert read(cut(data + trailing)) == "refused"
 
 
 @pytest.mark.parametrize("header", [row[1] for row in TAKEN], ids=[row[0] for row in TAKEN])
-def test_a_header_that_is_not_whole_is_waited_for(header):
-    """Section 2: no service before it is complete."""
+def test_an_incomplete_header_gives_no_result(header):
+    """Section 2: no service before the header is complete."""
     for stop in range(len(header)) if len(header) < 300 else (0, 1, 12, 15, 16, 28, len(header) - 1):
         assert read([header[:stop]]) == "more"
 
 
 @pytest.mark.parametrize("data", [b"G", b"\x16", b"p", b"PROXI", b"PROXY\r", b"\n", b"\r\r", b"\r\n\r\n\x01"])
-def test_what_can_never_become_a_header_is_refused_at_once(data):
+def test_bytes_that_cannot_become_a_header_are_refused_at_once(data):
     """Section 2.1: as soon as possible, so that the sender notices."""
     assert read([data]) == "refused"
 
 
-def test_a_refusal_stays_one_and_keeps_nothing():
-    inbound = Inbound()
-    assert inbound.idle
-    inbound.feed(b"GET / HTTP/1.1\r\n" * 100)
+def test_a_refusal_is_repeated_and_keeps_no_bytes():
+    parser = ProxyHeaderParser()
+    assert parser.idle
+    parser.feed(b"GET / HTTP/1.1\r\n" * 100)
     for _ in range(2):
-        with pytest.raises(ProtocolError, match="does not begin with a PROXY header"):
-            inbound.next()
-        assert not inbound.idle
-        inbound.feed(b"PROXY UNKNOWN\r\n")
-    assert not inbound._buffer
+        with pytest.raises(ProtocolError, match="does not start with a PROXY header"):
+            parser.next()
+        assert not parser.idle
+        parser.feed(b"PROXY UNKNOWN\r\n")
+    assert not parser._buffer
 
 
 addresses = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6))
@@ -210,8 +210,8 @@ streams = st.one_of(
 @given(streams, st.lists(st.integers(0), max_size=6))
 @example(b"PROXY UNKNOWN ".ljust(106, b"f") + b"\r\n", [106])
 @example(b"PROXY UNKNOWN ".ljust(105, b"f") + b"\r\n", [106])
-def test_any_bytes_give_one_answer_however_they_are_cut(data, places):
-    """And no exception but ProtocolError."""
+def test_the_result_does_not_depend_on_how_the_bytes_are_split(data, places):
+    """Only ProtocolError is raised."""
     edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
     whole = read([data])
     assert read(data[start:stop] for start, stop in pairwise(edges)) == whole
@@ -219,7 +219,7 @@ def test_any_bytes_give_one_answer_however_they_are_cut(data, places):
 
 
 @given(addresses, addresses, ports, ports, st.binary(max_size=50))
-def test_what_a_proxy_writes_is_read_back(source, destination, source_port, port, rest):
+def test_a_written_header_parses_back(source, destination, source_port, port, rest):
     same = source.version == destination.version
     line = f"PROXY TCP{source.version} {source} {destination} {source_port} {port}\r\n".encode()
     assert read([line + rest]) == ((str(source), rest) if same else "refused")
@@ -229,14 +229,14 @@ def test_what_a_proxy_writes_is_read_back(source, destination, source_port, port
         assert read([header + rest]) == (str(source), rest)
 
 
-def test_an_endless_header_is_never_gathered():
-    inbound = Inbound()
-    inbound.feed(block(0x21, 0x11, b"", length=4080))
-    assert inbound.next() is None
+def test_an_endless_header_is_never_buffered():
+    parser = ProxyHeaderParser()
+    parser.feed(block(0x21, 0x11, b"", length=4080))
+    assert parser.next() is None
     for _ in range(16):
-        inbound.feed(bytes(250))
-        assert inbound.next() is None
-    inbound.feed(bytes(80))
-    found = inbound.next()
+        parser.feed(bytes(250))
+        assert parser.next() is None
+    parser.feed(bytes(80))
+    found = parser.next()
     assert found is not None
     assert (found.source, found.rest) == ("0.0.0.0", b"")

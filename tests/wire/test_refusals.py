@@ -1,11 +1,11 @@
-"""Requests that are refused, each with the rule it breaks and the status it gets, however its bytes arrive."""
+"""Refused requests, each with the rule it violates and its status, however the bytes are split."""
 
 from __future__ import annotations
 
 import pytest
 
 from freight.errors import ProtocolError
-from freight.wire.http1 import Inbound, Limits
+from freight.wire.http1.parser import Limits, RequestParser
 
 GET = b"GET / HTTP/1.1\r\n"
 HOST = b"Host: x\r\n"
@@ -109,11 +109,11 @@ CONTENTS: list[tuple[str, bytes, int]] = [
     ("9112-7.1 a size with a sign", b"+5\r\nhello\r\n", 400),
     ("9112-7.1 a negative size", b"-1\r\n", 400),
     ("9112-7.1 a space before the size", b" 5\r\nhello\r\n", 400),
-    ("9112-7.1 a space behind the size", b"5 \r\nhello\r\n", 400),
+    ("9112-7.1 a space after the size", b"5 \r\nhello\r\n", 400),
     ("9112-7.1 a size of 17 digits", b"00000000000000005\r\nhello\r\n", 400),
     ("9112-7.1 a size with an underscore", b"1_0\r\n", 400),
-    ("9112-2.2 a bare LF behind the size", b"5\nhello\r\n", 400),
-    ("9112-2.2 a bare CR behind the size", b"5\rhello\r\n", 400),
+    ("9112-2.2 a bare LF after the size", b"5\nhello\r\n", 400),
+    ("9112-2.2 a bare CR after the size", b"5\rhello\r\n", 400),
     ("9112-2.2 a bare CR in an extension", b"5;a\rb\r\nhello\r\n", 400),
     ("9112-7.1.1 a bare LF in an extension", b"5;a\nhello\r\n", 400),
     ("9112-7.1.1 an endless extension", b"5;" + b"a" * 1024, 400),
@@ -153,21 +153,21 @@ REFUSED = (
 
 @pytest.mark.parametrize(("data", "status"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 @pytest.mark.parametrize("trailing", [b"", GET + HOST + b"\r\n"], ids=["alone", "with trailing bytes"])
-def test_a_head_that_breaks_a_rule_is_refused(read, cut, data, status, trailing):
+def test_a_head_that_violates_a_rule_is_refused(read, cut, data, status, trailing):
     reading = read(cut(data + trailing))
     assert (reading.heads, reading.status) == ((), status)
 
 
 @pytest.mark.parametrize(("data", "status"), [row[1:] for row in CONTENTS], ids=[row[0] for row in CONTENTS])
-def test_chunked_content_that_breaks_a_rule_is_refused_and_hides_no_request(read, cut, data, status):
+def test_chunked_content_that_violates_a_rule_is_refused_and_hides_no_request(read, cut, data, status):
     start = b"POST /1 HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
     reading = read(cut(start + data + b"\r\n0\r\n\r\nGET /2 HTTP/1.1\r\n" + HOST + b"\r\n"))
     assert (reading.targets, reading.status) == (["/1"], status)
 
 
 @pytest.mark.parametrize(("data", "status"), [row[1:] for row in LIMITED], ids=[row[0] for row in LIMITED])
-def test_a_limit_is_the_last_size_that_is_taken(read, cut, data, status):
-    """Rows without an end show that a limit is noticed before the terminator has come."""
+def test_a_limit_is_the_largest_accepted_size(read, cut, data, status):
+    """Rows without an end show that a limit is enforced before the terminator has come."""
     reading = read(cut(data if status else data + b"\r\n"), SMALL)
     assert (len(reading.heads), reading.status) == (0 if status else 1, status)
 
@@ -176,14 +176,14 @@ def test_a_limit_is_the_last_size_that_is_taken(read, cut, data, status):
     ("data", "status"),
     [(b"\x16", 400), (b"\xff", 400), (b"\n", 400), (b"GET / HTTP/1.1\n", 400), (GET + b"Host: x\n", 400)],
 )
-def test_what_can_never_become_a_request_is_refused_at_once(read, data, status):
-    """No wait for an end that another protocol, or a hand-made client, never sends."""
+def test_bytes_that_cannot_become_a_request_are_refused_at_once(read, data, status):
+    """The parser does not wait for a line end that another protocol never sends."""
     assert read([data]).status == status
 
 
-def test_a_refusal_never_repeats_the_bytes_of_the_peer():
-    inbound = Inbound("c", Limits())
-    inbound.feed(GET + b"Host: <script>\r\n\r\n")
+def test_a_refusal_never_echoes_the_bytes_of_the_client():
+    parser = RequestParser("c", Limits())
+    parser.feed(GET + b"Host: <script>\r\n\r\n")
     with pytest.raises(ProtocolError) as refused:
-        inbound.next()
+        parser.next()
     assert "script" not in str(refused.value)

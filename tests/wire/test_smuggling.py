@@ -1,6 +1,6 @@
-"""Request smuggling: framing that two parsers could read in two ways is refused, so that we are never the second one.
+"""Request smuggling: ambiguous framing, which another parser may read differently, is refused.
 
-Each row is the field section of a POST. Behind it come bytes that are content in one reading and another request, for
+Each row is the field section of a POST. The bytes after it are content in one reading and another request, for
 ``/smuggled``, in the other.
 """
 
@@ -33,28 +33,28 @@ SECTIONS: list[tuple[str, bytes, int]] = [
     ("TE identity, chunked", b"Transfer-Encoding: identity, chunked\r\n", 501),
     ("TE gzip, chunked", b"Transfer-Encoding: gzip, chunked\r\n", 501),
     ("TE chunked, chunked", b"Transfer-Encoding: chunked, chunked\r\n", 400),
-    ("TE chunked with a comma behind", b"Transfer-Encoding: chunked,\r\n", 400),
+    ("TE chunked with a comma after it", b"Transfer-Encoding: chunked,\r\n", 400),
     ("TE chunked with a comma before", b"Transfer-Encoding: ,chunked\r\n", 400),
     ("TE chunked with a parameter", b"Transfer-Encoding: chunked;q=1\r\n", 400),
     ("TE chunked with a semicolon", b"Transfer-Encoding: chunked;\r\n", 400),
     ("TE chunked in quotes", b'Transfer-Encoding: "chunked"\r\n', 400),
     ("TE chunked in other quotes", b"Transfer-Encoding: 'chunked'\r\n", 400),
     ("TE two words", b"Transfer-Encoding: chunked cow\r\n", 400),
-    ("TE behind a vertical tab", b"Transfer-Encoding: \x0bchunked\r\n", 400),
-    ("TE behind a form feed", b"Transfer-Encoding:\x0cchunked\r\n", 400),
+    ("TE after a vertical tab", b"Transfer-Encoding: \x0bchunked\r\n", 400),
+    ("TE after a form feed", b"Transfer-Encoding:\x0cchunked\r\n", 400),
     ("TE before a vertical tab", b"Transfer-Encoding: chunked\x0b\r\n", 400),
     ("TE with a NUL", b"Transfer-Encoding: chunked\x00\r\n", 400),
     ("TE with a no-break space", b"Transfer-Encoding: \xa0chunked\r\n", 400),
     ("TE with a Kelvin sign", b"Transfer-Encoding: chun\xe2\x84\xaaed\r\n", 400),
-    ("TE behind a bare CR", b"Transfer-Encoding: \rchunked\r\n", 400),
+    ("TE after a bare CR", b"Transfer-Encoding: \rchunked\r\n", 400),
     ("TE on a folded line", b"Transfer-Encoding:\r\n chunked\r\n", 400),
     ("TE half on a folded line", b"Transfer-Encoding: x,\r\n\tchunked\r\n", 400),
     ("TE with a space before the colon", CL + b"Transfer-Encoding : chunked\r\n", 400),
     ("TE with a tab before the colon", CL + b"Transfer-Encoding\t: chunked\r\n", 400),
     ("TE with a space before the name", CL + b" Transfer-Encoding: chunked\r\n", 400),
     ("TE with a NUL in the name", CL + b"Transfer\x00-Encoding: chunked\r\n", 400),
-    ("TE behind a bare LF", b"A: b\nTransfer-Encoding: chunked\r\n", 400),
-    ("TE behind a bare CR in another value", b"A: b\rTransfer-Encoding: chunked\r\n", 400),
+    ("TE after a bare LF", b"A: b\nTransfer-Encoding: chunked\r\n", 400),
+    ("TE after a bare CR in another value", b"A: b\rTransfer-Encoding: chunked\r\n", 400),
     ("TE ended by LF", b"Transfer-Encoding: chunked\n", 400),
     ("CL.CL that differ", CL + b"Content-Length: 6\r\n", 400),
     ("CL.CL that agree", CL + CL, 400),
@@ -89,7 +89,7 @@ def test_ambiguous_framing_is_refused(read, cut, section, status, host_first):
 
 @pytest.mark.parametrize("value", [b"chunked", b"gzip, chunked", b"identity", b""])
 def test_transfer_encoding_on_http_1_0_is_refused(read, cut, value):
-    """RFC 9112 section 6.1: framing that is faulty, whatever the coding."""
+    """RFC 9112 section 6.1: faulty framing, whatever the coding."""
     data = (
         b"POST / HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nTransfer-Encoding: " + value + b"\r\n\r\n" + CONTENT
     )
@@ -105,19 +105,19 @@ def test_transfer_encoding_on_http_1_0_is_refused(read, cut, value):
         b"Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n",
     ],
 )
-def test_nothing_is_read_behind_content_that_may_never_come(read, cut, section):
+def test_nothing_is_parsed_after_content_that_may_never_come(read, cut, section):
     reading = read(cut(b"POST / HTTP/1.1\r\n" + HOST + section + b"\r\n" + CONTENT))
     assert (reading.targets, reading.status) == (["/"], None)
 
 
 @pytest.mark.parametrize("section", [b"Content-Length: 5\r\n", b"Transfer-Encoding:\tCHUNKED\r\n"])
-def test_framing_that_is_plain_is_read_in_the_one_way_there_is(read, cut, section):
-    """The other direction: the table above is not refused because everything is."""
+def test_unambiguous_framing_is_accepted(read, cut, section):
+    """A check of the table above: not every framing is refused."""
     reading = read(cut(b"POST / HTTP/1.1\r\n" + HOST + section + b"\r\n" + CONTENT))
     assert (reading.targets, reading.status) == (["/", "/smuggled"], None)
 
 
-def test_a_body_of_get_is_framed_like_any_other(read, cut):
-    """RFC 9112 section 6: the method has no say in the framing."""
+def test_the_content_of_get_is_framed_like_any_other(read, cut):
+    """RFC 9112 section 6: framing does not depend on the method."""
     reading = read(cut(b"GET / HTTP/1.1\r\n" + HOST + b"Content-Length: 40\r\n\r\n" + CONTENT))
     assert (reading.targets, reading.idle) == (["/"], True)

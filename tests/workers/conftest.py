@@ -1,4 +1,4 @@
-"""What the tests of several workers share: a file, and downloads of it that stand still."""
+"""Fixtures for several workers: a file, and downloads of it that stall."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from crew_looks import FILE_BYTES
-from freight.sample import write_sample
-from serving import Client, Served
+from freight.tools.sample import write_sample
+from support.servers import Client, ServerProcess
+from support.worker_snapshots import FILE_BYTES
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A file that is more than the kernel takes by itself, and of which every line is another."""
+    """A file that is larger than what the kernel buffers, with no two equal lines."""
     made = tmp_path / "huge.csv"
     write_sample(made, FILE_BYTES)
     return made
 
 
 @pytest.fixture
-def begun(clients: ExitStack) -> Callable[[Served], Client]:
-    """Begins a download that stands still behind its head."""
-    return lambda server: clients.enter_context(server.begin())
+def start_stalled(clients: ExitStack) -> Callable[[ServerProcess], Client]:
+    """Starts a download that stalls after the head."""
+    return lambda server: clients.enter_context(server.start_download())
