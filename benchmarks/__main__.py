@@ -1,4 +1,4 @@
-"""The command line behind ``./scripts/bench``: run scenarios, then regenerate the tables and check the bars."""
+"""The command line of ``./scripts/bench``: run scenarios, regenerate the tables, and check the bars."""
 
 from __future__ import annotations
 
@@ -6,10 +6,25 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from . import bound, fields, hostile, latency, multiplexed, report, sharing, siege, space, speed, wan
+from freight.tools.loadgen.child_process import raise_descriptor_limit
+
+from . import (
+    bound,
+    fields,
+    hostile,
+    latency,
+    listings,
+    multiplexed,
+    report,
+    sharing,
+    siege,
+    small_windows,
+    space,
+    speed,
+    wan,
+)
 from .attacks import ATTACKS
-from .drive import RESULTS, Run, say
-from .launch import raise_descriptor_limit
+from .drive import RESULTS, Run, log
 from .results import load
 
 SCENARIOS: dict[str, Callable[[Run], None]] = {
@@ -23,19 +38,21 @@ SCENARIOS: dict[str, Callable[[Run], None]] = {
     "stalled": space.stalled,
     "cold": latency.cold,
     "start": latency.start,
+    "listings": listings.listings,
     "budget": bound.budget,
     "many": bound.many,
     "oversold": sharing.oversold,
     "fairness": sharing.fairness,
     "rates": sharing.rates,
     "h2": multiplexed.h2,
+    "windows": small_windows.windows,
     "express": siege.express,
     "siege": siege.siege,
     "attack": hostile.attack,
     "fields": fields.fields,
 }
 
-ROUNDS = {"attack": 1}  # it has some 150 cases
+ROUNDS = {"attack": 1}  # it has about 150 cases
 
 
 def main() -> int:
@@ -43,19 +60,19 @@ def main() -> int:
     known = [*SCENARIOS, "report", "bars"]
     parser.add_argument("scenario", nargs="*", help=f"any of {', '.join(known)} (default: every scenario)")
     parser.add_argument("--rounds", type=int, help="rounds of each scenario (default 5, of attack 1)")
-    parser.add_argument("--quick", action="store_true", help="a rehearsal: one short round, results/quick, no tables")
+    parser.add_argument("--quick", action="store_true", help="one short round into results/quick, without tables")
     parser.add_argument(
         "--only",
         action="append",
         default=[],
         metavar="NAME",
         choices=sorted(ATTACKS),
-        help="of attack: this one (may be repeated); changes no table",
+        help="run only this attack (may be repeated); changes no table",
     )
     parser.add_argument(
         "--peers",
         metavar="NAME[,NAME]",
-        help=f"of attack: these servers of {', '.join(peer.name for peer in hostile.PEERS)}; changes no table",
+        help=f"attack only these servers: {', '.join(peer.name for peer in hostile.PEERS)}; changes no table",
     )
     options = parser.parse_args()
     if unknown := set(options.scenario) - set(known):
@@ -69,7 +86,7 @@ def main() -> int:
     for name in (name for name in wanted if name in SCENARIOS):
         rounds = 1 if options.quick else options.rounds or ROUNDS.get(name, 5)
         run = Run(name, rounds, options.quick, frozenset(options.only), beside)
-        say(f"{name}: {SCENARIOS[name].__doc__}")
+        log(f"{name}: {SCENARIOS[name].__doc__}")
         SCENARIOS[name](run)
         run.save()
         if name == "attack":

@@ -1,4 +1,4 @@
-"""Clients that mean harm: many connections, each as slow as it can be."""
+"""Clients of the scenario ``siege``: many connections, each as slow as possible."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import sys
 import time
 from contextlib import suppress
 
-from .client import Spec, opened, request, tell
+from .client import Spec, make_socket, request, send_event
 
 ENDLESS = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Fill: "
 TICK = 0.02
 
 
 class Attacker:
-    """One connection; made anew when the server has ended it. None of its calls waits: others have their turns."""
+    """One connection, which is made again when the server has closed it. No call blocks."""
 
     __slots__ = ("ended", "number", "rest", "sock", "spec")
 
@@ -25,20 +25,20 @@ class Attacker:
 
     def connect(self) -> None:
         head = ENDLESS if self.spec.mode == "drip" else request(self.spec, self.spec.names[0])
-        self.rest = head  # of the head, what has not been sent
-        self.sock: socket.socket | None = opened(self.spec, self.number)
+        self.rest = head  # the part of the head that is not sent yet
+        self.sock: socket.socket | None = make_socket(self.spec, self.number)
         self.sock.setblocking(False)
-        with suppress(OSError):  # it goes on by itself; how it ends is seen at the next turn
+        with suppress(OSError):  # it continues by itself, and the next turn sees how it ended
             self.sock.connect((self.spec.address, self.spec.port))
 
     def act(self) -> None:
-        """Send a byte, or take one."""
+        """Send or read one byte."""
         if self.sock is None:
             self.connect()
             return
         try:
             alive = self.drip(self.sock) if self.spec.mode == "drip" else self.sip(self.sock)
-        except BlockingIOError:  # not connected yet, or nothing there
+        except BlockingIOError:  # it is not connected yet, or has nothing to read
             return
         except OSError:
             alive = False
@@ -59,17 +59,17 @@ class Attacker:
         return bool(sock.recv(1))
 
     @property
-    def standing(self) -> bool:
-        """Whether it is connected, as far as it knows."""
+    def is_connected(self) -> bool:
+        """Return whether it is connected, as far as this end knows."""
         with suppress(OSError):
             return self.sock is not None and bool(self.sock.getpeername())
         return False
 
 
 def attack(spec: Spec) -> None:
-    """Each connection acts once a second, evenly over the second, until a line comes; tell how many stand then.
+    """Let each connection act once per second, spread evenly, until a line of input. Report how many are connected.
 
-    The attack has begun when each has had a turn: those that are not connected then, the server keeps outside.
+    The attack has begun when each has had a turn. The server has not accepted those that are not connected by then.
     """
     attackers = [Attacker(spec, number) for number in range(spec.clients)]
     share = max(1, round(spec.clients * TICK))
@@ -80,10 +80,10 @@ def attack(spec: Spec) -> None:
         for number in range(at, at + share):
             attackers[number % spec.clients].act()
         if at < spec.clients <= at + share:
-            tell(event="begin")
+            send_event(event="begin")
         at += share
         due += share / spec.clients
-    # One whose connection the server has ended, and whose next turn has not come, is not counted.
-    standing = sum(attacker.standing for attacker in attackers)
+    # A connection that the server has closed does not count, although its client has not noticed yet.
+    standing = sum(attacker.is_connected for attacker in attackers)
     ended = sum(attacker.ended for attacker in attackers)
-    tell(event="end", standing=standing, ended=ended, cpu_seconds=time.process_time() - spent)
+    send_event(event="end", standing=standing, ended=ended, cpu_seconds=time.process_time() - spent)

@@ -1,11 +1,11 @@
-"""The figures that freight holds itself to, each with what was measured."""
+"""The requirements for freight, each with the measured figure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from .results import Result, middle
+from .results import Result, median_of
 
 Results = Mapping[str, Result]
 Figure = Callable[[Results], float | None]
@@ -13,7 +13,7 @@ Figure = Callable[[Results], float | None]
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One requirement. ``least`` tells a floor from a ceiling; ``unit`` is appended to both figures."""
+    """One requirement. ``least``: the limit is a minimum. ``unit`` is appended to both figures."""
 
     what: str
     limit: float
@@ -22,7 +22,7 @@ class Bar:
     figure: Figure
 
     def holds(self, results: Results) -> bool | None:
-        """Whether it is kept; None where it was not measured."""
+        """Return whether it is met; None if it was not measured."""
         value = self.figure(results)
         if value is None:
             return None
@@ -31,21 +31,21 @@ class Bar:
 
 def ratio(scenario: str, peer: str, against: str, case: str, key: str = "gb_per_cpu_second") -> Figure:
     def figure(results: Results) -> float | None:
-        return middle(results[scenario].paired(peer, against, case, key)) if scenario in results else None
+        return median_of(results[scenario].paired(peer, against, case, key)) if scenario in results else None
 
     return figure
 
 
 def plain(scenario: str, peer: str, case: str, key: str, scale: float = 1) -> Figure:
     def figure(results: Results) -> float | None:
-        value = middle(results[scenario].values(peer, case, key)) if scenario in results else None
+        value = median_of(results[scenario].values(peer, case, key)) if scenario in results else None
         return None if value is None else value / scale
 
     return figure
 
 
 def least(scenario: str, peer: str, case: str, key: str) -> Figure:
-    """The least of all rounds, 0 if one failed: what must hold each time is not a matter of medians."""
+    """Return the minimum of all rounds, 0 if one failed: a median does not show that a limit holds each time."""
 
     def figure(results: Results) -> float | None:
         if scenario not in results:
@@ -58,7 +58,7 @@ def least(scenario: str, peer: str, case: str, key: str) -> Figure:
 
 
 def largest(scenario: str, peer: str, case: str, key: str, scale: float = 1) -> Figure:
-    """The largest of all rounds."""
+    """Return the maximum of all rounds."""
 
     def figure(results: Results) -> float | None:
         values = results[scenario].values(peer, case, key) if scenario in results else []
@@ -68,7 +68,7 @@ def largest(scenario: str, peer: str, case: str, key: str, scale: float = 1) -> 
 
 
 def worst(scenario: str, key: str, of: Callable[[list[float]], float | None] = max, scale: float = 1) -> Figure:
-    """The largest, over all servers and cases that have this figure, of their rounds' largest (or ``of`` them)."""
+    """Return the maximum, over all servers and cases with this figure, of ``of`` their rounds."""
 
     def figure(results: Results) -> float | None:
         if scenario not in results:
@@ -82,7 +82,7 @@ def worst(scenario: str, key: str, of: Callable[[list[float]], float | None] = m
 
 
 def of_all(scenario: str, peer: str, key: str, of: Callable[[list[float]], float], scale: float = 1) -> Figure:
-    """The largest or least of all cases and rounds of one server."""
+    """Return the maximum or minimum of all cases and rounds of one server."""
 
     def figure(results: Results) -> float | None:
         if scenario not in results:
@@ -103,7 +103,7 @@ def ceiling(what: str, limit: float, unit: str, figure: Figure) -> Bar:
 
 
 def held(network: str) -> tuple[Bar, ...]:
-    """What 500 clients that stop in mid-download may cost beside ``--memory 20MB``, and what they must get."""
+    """Return the limits for 500 clients that stop during a download with ``--memory 20MB``."""
     where = ("budget", "freight 20MB", network)
     what = f"500 stalled, `--memory 20MB`, {network}"
     return (
@@ -238,7 +238,7 @@ BARS = (
         " of an equal share",
         plain("fairness", "freight scarce", "9", "least_share"),
     ),
-    ceiling("Rates: the largest difference from what was set", 10, "%", worst("rates", "off", middle, 0.01)),
+    ceiling("Rates: the largest difference from what was set", 10, "%", worst("rates", "off", median_of, 0.01)),
     ceiling(
         "p99 of 10 KB while stalled downloads have every slot",
         50,

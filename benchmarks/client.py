@@ -1,4 +1,8 @@
-"""What every kind of client is made of: what it is told to do, its connection, and how it tells what happened."""
+"""What all kinds of clients share: their specification, a connection, and the events that they report.
+
+:mod:`freight.tools.loadgen` has the clients of the lab and of the tests. These differ where figures depend on it: they
+count bytes on the wire, speak TLS, and begin a window while they run.
+"""
 
 from __future__ import annotations
 
@@ -12,28 +16,34 @@ from typing import Any, Self
 
 from .launch import HOT
 
-TRASH = bytearray(4 << 20)
+DISCARDED = bytearray(4 << 20)
 GET = "GET /{name} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n"
 CLOSE = "Connection: close\r\n"
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-PATIENCE_SECONDS = 30
+TIMEOUT_SECONDS = 30
 IP_BIND_ADDRESS_NO_PORT = 24  # ip(7): the port is chosen when it connects, so that only whole addresses must differ
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What a crowd does. Times are seconds, sizes bytes.
+    """What the clients of a process do. Times are in seconds, sizes in bytes.
 
-    ``mode``: flood (all take what they can, or ``rate`` bytes a second together), slow (``step`` bytes a second each),
-    stall (``step`` bytes, then nothing), hold (``step`` bytes, then nothing until told to go on; every byte is compared
-    with the file ``content``), fetch (each one file, and how long it waited), ranges (random ranges of ``step`` bytes
-    on kept-alive connections), steady (the same on one connection, ``pace`` a second, timed), knock (a whole file each
-    on a new connection, ``pace`` a second, timed), visit (the same, every second one on a kept connection; failures
-    are counted), drip (a byte of a head a second, without end), sip (a byte of a body a second). ``names`` are asked
-    for in turn, from ``sources`` in turn; ``once`` ends a flood when each client has its file. ``mss`` makes the
-    loopback behave like Ethernet, ``receive`` is each client's SO_RCVBUF; 0 leaves them. ``tls``: what comes is
-    counted as it is on the wire, encrypted; each answer is the whole file, of ``size``. ``streams``: for speak (slow
-    by HTTP/2), the requests on each connection.
+    ``mode`` is one of:
+
+    - flood: all read as fast as they can, or ``rate`` bytes per second together. ``once``: each reads one file.
+    - slow: each reads ``step`` bytes per second. speak: the same over HTTP/2, with ``streams`` per connection.
+    - stall: each reads ``step`` bytes, and then nothing.
+    - hold: the same, until a line of input lets them continue. Every byte is compared with the file ``content``.
+    - fetch: each reads one file, and the wait for its first byte is measured.
+    - ranges: random ranges of ``step`` bytes on persistent connections. steady: the same on one connection, ``pace``
+      per second, timed.
+    - knock: a whole file on a new connection, ``pace`` per second, timed. visit: the same, every second time on a
+      persistent connection; failures are counted.
+    - drip: one byte of a head per second, without end. sip: one byte of a body per second.
+
+    ``names`` are requested in turn, from ``sources`` in turn. ``mss`` makes the loopback behave like Ethernet, and
+    ``receive`` is the SO_RCVBUF of each client; 0 leaves the default. ``tls``: bytes are counted as they are on the
+    wire, encrypted; each response is the whole file, of ``size`` bytes.
     """
 
     mode: str
@@ -67,19 +77,19 @@ class Spec:
         return cls(**own)
 
 
-def source(spec: Spec, number: int) -> str:
-    """Where the ``number``-th connection of a crowd comes from; "" where nothing is said."""
+def source_of(spec: Spec, number: int) -> str:
+    """Return the source address of the ``number``-th connection; "" leaves it to the kernel."""
     return spec.sources[number % len(spec.sources)] if spec.sources else ""
 
 
-def opened(spec: Spec, number: int) -> socket.socket:
-    """The ``number``-th socket of a crowd, which has not connected yet."""
+def make_socket(spec: Spec, number: int) -> socket.socket:
+    """Return the socket of the ``number``-th client, which has not connected yet."""
     sock = socket.socket()
     if spec.mss:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, spec.mss)
     if spec.receive:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, spec.receive)
-    if own := source(spec, number):
+    if own := source_of(spec, number):
         sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
         sock.bind((own, 0))
     return sock
@@ -90,8 +100,8 @@ def request(spec: Spec, name: str, more: str = CLOSE) -> bytes:
 
 
 @cache
-def trusting(h2: bool = False) -> ssl.SSLContext:
-    """What takes any certificate: a benchmark's is signed by nobody. ``h2``: it would speak HTTP/2."""
+def insecure_context(h2: bool = False) -> ssl.SSLContext:
+    """Return a context that accepts any certificate, because the benchmark's is self-signed. ``h2``: offer HTTP/2."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if h2:
@@ -100,10 +110,10 @@ def trusting(h2: bool = False) -> ssl.SSLContext:
 
 
 class Client:
-    """One connection, the ``number``-th of its crowd: what it has had of the answer it waits for.
+    """The connection of the ``number``-th client, and the state of its response.
 
-    ``taken`` counts the bytes of head and body; ``whole`` is how many there will be, 0 where that was not stated.
-    ``cipher`` is the version of TLS and the suite that were agreed on.
+    ``taken`` counts the bytes of head and body that were read. ``whole`` is how many there will be, 0 if the response
+    does not tell. ``cipher`` is the agreed version of TLS and cipher suite.
     """
 
     __slots__ = ("cipher", "name", "number", "sealed", "sock", "source", "taken", "whole")
@@ -112,14 +122,14 @@ class Client:
         self.number, self.taken, self.whole, self.sealed = number, 0, 0, spec.tls
         self.cipher = ""
         self.name = spec.names[number % len(spec.names)]
-        self.source = source(spec, number)
-        self.sock = opened(spec, number)
-        self.sock.settimeout(PATIENCE_SECONDS)
+        self.source = source_of(spec, number)
+        self.sock = make_socket(spec, number)
+        self.sock.settimeout(TIMEOUT_SECONDS)
         try:
             self.sock.connect((spec.address, spec.port))
         except TimeoutError:
             self.sock.close()
-            raise TimeoutError(f"nobody could connect for {PATIENCE_SECONDS} s") from None
+            raise TimeoutError(f"no connection within {TIMEOUT_SECONDS} s") from None
 
     def __enter__(self) -> Self:
         return self
@@ -127,28 +137,28 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.sock.close()
 
-    def ask(self, spec: Spec, more: str = CLOSE) -> None:
+    def request(self, spec: Spec, more: str = CLOSE) -> None:
         self.taken = self.whole = 0
         if self.sealed:
             self.whole = spec.size
-            with trusting().wrap_socket(self.sock) as stream:
+            with insecure_context().wrap_socket(self.sock) as stream:
                 stream.sendall(request(spec, self.name, more))
                 self.cipher = f"{stream.version()} {(stream.cipher() or ('none',))[0]}"
                 self.sock = socket.socket(fileno=stream.detach())
         else:
             self.sock.sendall(request(spec, self.name, more))
 
-    def take(self, limit: int = len(TRASH)) -> int | None:
-        """Take what is there, up to ``limit`` bytes: how many; 0 at the end, -1 if wrong, None for not yet.
+    def read(self, limit: int = len(DISCARDED)) -> int | None:
+        """Read what has arrived, up to ``limit`` bytes. Return the count: 0 at the end, -1 if the response is wrong.
 
-        Raises TimeoutError where the socket waits, and nothing came for PATIENCE_SECONDS.
+        Return None if nothing has arrived. Raises TimeoutError if the socket blocks for TIMEOUT_SECONDS.
         """
         try:
             if self.taken or self.sealed:
-                count = self.sock.recv_into(TRASH, limit, socket.MSG_TRUNC)
+                count = self.sock.recv_into(DISCARDED, limit, socket.MSG_TRUNC)
             else:
                 head = self.sock.recv(min(limit, 4096))
-                count = self._begin(head)
+                count = self._read_head(head)
         except BlockingIOError:
             return None
         except TimeoutError:
@@ -158,7 +168,7 @@ class Client:
         self.taken += max(count, 0)
         return count
 
-    def _begin(self, head: bytes) -> int:
+    def _read_head(self, head: bytes) -> int:
         if head and not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 206")):
             return -1
         if length := LENGTH.search(head):
@@ -166,13 +176,13 @@ class Client:
         return len(head)
 
 
-def joined(spec: Spec, number: int) -> Client:
-    """A client that has connected and asked, and waits for nothing."""
+def connect(spec: Spec, number: int) -> Client:
+    """Return a client that has sent its request, and whose socket does not block."""
     client = Client(spec, number)
-    client.ask(spec)
+    client.request(spec)
     client.sock.setblocking(False)
     return client
 
 
-def tell(**event: Any) -> None:
+def send_event(**event: Any) -> None:
     print(json.dumps(event), flush=True)

@@ -1,4 +1,4 @@
-"""The columns of each scenario's table: a new figure to show is a row here."""
+"""The columns of each scenario's table. To show another figure, add a row here."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from . import wan
-from .network import Line
-from .results import Result, middle
+from .results import Result, median_of
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table: a figure of one case, divided by ``scale``; or its ratio to ``against``, which is what
-    the one of ``kinds`` is that a name ends with.
+    """One column of a table: a figure of one case, divided by ``scale``, or its ratio to the peer ``against``.
+
+    If a peer's name ends with one of ``kinds``, so does the name of the peer it is compared with.
     """
 
     title: str
@@ -25,7 +25,7 @@ class Column:
     kinds: Sequence[str] = ("",)
 
     def cell(self, result: Result, peer: str) -> str:
-        """Median and spread, ``9.1 (8.0-9.9)``."""
+        """Return median and spread: ``9.1 (8.0-9.9)``."""
         against = self.against + next((kind for kind in self.kinds if peer.endswith(kind)), "")
         if self.against and against == peer:
             return "1"
@@ -34,7 +34,7 @@ class Column:
             if self.against
             else [value / self.scale for value in result.values(peer, self.case, self.key)]
         )
-        mid = middle(values)
+        mid = median_of(values)
         if mid is None:
             return "-"
         return f"{mid:,.{self.digits}f} ({min(values):,.{self.digits}f}-{max(values):,.{self.digits}f})"
@@ -46,7 +46,7 @@ def per_cpu(case: str, kinds: Sequence[str] = ("",)) -> Iterable[Column]:
 
 
 def fast(case: str, against: str = "nginx") -> Iterable[Column]:
-    """Throughput first, then what it costs the machine, and last what of that the server is charged for."""
+    """Yield throughput, its cost to the machine, and the part of the cost that the server is charged for."""
     for title, key in (
         ("GB/s", "gb_per_second"),
         ("GB per CPU-s of the machine", "gb_per_cpu_second_of_the_machine"),
@@ -71,12 +71,19 @@ def held(case: str) -> Iterable[Column]:
     yield Column("process after, above before, MiB", case, "left_bytes", 1, 1 << 20)
 
 
-def far(line: Line) -> Iterable[Column]:
+def far(line: wan.LongLink) -> Iterable[Column]:
     for clients in wan.CLIENTS:
-        where = wan.case(line, clients)
+        where = wan.case_name(line, clients)
         yield Column(f"MB/s, {clients}", where, "mb_per_second", 1)
         yield Column("x nginx", where, "mb_per_second", 2, against="nginx")
         yield Column("kernel, MB", where, "most_kernel_bytes", 1, 1e6)
+
+
+def small(case: str) -> Iterable[Column]:
+    yield Column("GB per CPU-s of the server", case, "gb_per_cpu_second", 2)
+    yield Column("x nginx", case, "gb_per_cpu_second", 2, against="nginx", kinds=(" h2",))
+    yield Column("GB/s", case, "gb_per_second", 2)
+    yield Column("x nginx", case, "gb_per_second", 2, against="nginx", kinds=(" h2",))
 
 
 COLUMNS: Mapping[str, Sequence[Column]] = {
@@ -90,6 +97,7 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         *(column for case in ("1", "16", "100") for column in per_cpu(case, (" h2c", " https", " h2"))),
         Column("KiB per stream, 1,000", "1000", "bytes_per_download", 1, 1024),
     ),
+    "windows": tuple(small("1")),
     **{f"wan-{number}": tuple(far(line)) for number, line in enumerate(wan.LINES, 1)},
     "ranges": (
         Column("requests per CPU-s", "16", "requests_per_cpu_second", 0),
@@ -119,6 +127,12 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
     "start": (
         Column("first byte, ms", "1", "first_byte_seconds", 0, 0.001),
         Column("idle, MiB", "1", "idle_bytes", 1, 1 << 20),
+    ),
+    "listings": (
+        *(Column(f"{order}, s", order, "seconds", 2) for order in ("name", "name desc", "size", "date desc")),
+        *(Column(f"{order}, x nginx", order, "seconds", 1, against="nginx") for order in ("name", "size", "date")),
+        Column("CPU s by size", "size", "cpu_seconds", 2),
+        Column("MB", "name", "bytes", 1, 1e6),
     ),
     "budget": tuple(held("loopback")),
     "budget-veth": tuple(held("veth")),

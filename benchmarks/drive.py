@@ -1,9 +1,10 @@
-"""Runs crowds against peers, turn by turn, and gathers the samples."""
+"""Run clients against peers, turn by turn, and collect the samples."""
 
 from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -15,10 +16,11 @@ from pathlib import Path
 from subprocess import PIPE
 from typing import IO, Any
 
+from freight.tools.loadgen.gauge import machine
+from freight.tools.loadgen.network import LOOPBACK, Network, inside
+
 from .client import Spec
-from .gauge import machine
-from .launch import Site, Unfit
-from .network import LOOPBACK, Network, inside
+from .launch import PeerFailed, Site
 from .peers import Peer
 from .proof import check
 
@@ -29,9 +31,9 @@ Sample = dict[str, Any]
 
 @dataclass(slots=True)
 class Run:
-    """One scenario being run: its rounds, what it leaves out and why, and the samples so far.
+    """A scenario that runs: its rounds, its samples so far, and the excluded peers with the reasons.
 
-    ``only``: the attacks that are wanted, and ``beside`` the servers, of the scenario that has these; empty: all.
+    ``only`` and ``beside`` select attacks and servers of the scenario ``attack``; empty: all.
     """
 
     scenario: str
@@ -44,23 +46,23 @@ class Run:
     excluded: dict[str, str] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
 
-    def fit(self, peers: Iterable[Peer], site: Site) -> list[Peer]:
-        """Those that are installed and have proved equal work; the rest are excluded by name."""
+    def suitable(self, peers: Iterable[Peer], site: Site) -> list[Peer]:
+        """Return the peers that are installed and send the right bytes. Exclude the others by name."""
         fit = []
         for peer in peers:
-            why = peer.missing()
+            why = peer.missing_requirement()
             try:
                 if not why:
                     check(peer, site)
-            except Unfit as unfit:
+            except PeerFailed as unfit:
                 why = str(unfit)
             if why:
                 self.excluded[peer.name] = why
-                say(f"{self.scenario}: without {peer.name}: {why}")
+                log(f"{self.scenario}: without {peer.name}: {why}")
                 continue
             fit.append(peer)
             self.peers[peer.name] = {
-                **{"version": peer.release(), "command": " ".join(peer.command)},
+                **{"version": peer.installed_version(), "command": " ".join(peer.command)},
                 **{"files": dict(peer.files), "environment": dict(peer.env)},
             }
         return fit
@@ -68,9 +70,9 @@ class Run:
     def turns(
         self, order: Sequence[Peer], case: str, measure: Callable[[Peer], Sample], rounds: int | None = None
     ) -> None:
-        """Measure each peer of ``order`` once a round; every second round goes backwards, so that a drift cancels.
+        """Measure each peer of ``order`` once per round. Every second round is reversed, so that a drift cancels out.
 
-        ``rounds`` are given where they differ from the run's: what hardly varies needs no more than one.
+        ``rounds``: another number than the run's, such as one for figures that hardly vary.
         """
         rounds = self.rounds if rounds is None else rounds
         for number in range(rounds):
@@ -78,20 +80,21 @@ class Run:
                 base = {"round": number, "turn": turn, "case": case, "peer": peer.name}
                 try:
                     sample = measure(peer)
-                except (Unfit, EventLost) as error:
+                except (PeerFailed, TurnFailed) as error:
                     sample = {"error": str(error)}
                 self.samples.append(base | sample)
                 figures = " ".join(
                     f"{key}={value:.4g}" for key, value in sample.items() if isinstance(value, (int, float))
                 )
-                say(f"{self.scenario} {number + 1}/{rounds} {case} {peer.name}: {figures or sample.get('error')}")
+                log(f"{self.scenario} {number + 1}/{rounds} {case} {peer.name}: {figures or sample.get('error')}")
 
     def save(self) -> None:
-        """Write ``results/<scenario>.json``; a rehearsal, or a part, goes to ``results/quick`` instead."""
+        """Write ``results/<scenario>.json``; a quick or partial run goes to ``results/quick`` instead."""
         folder = RESULTS / "quick" if self.quick or self.only or self.beside else RESULTS
         folder.mkdir(parents=True, exist_ok=True)
+        about = machine() | {"python": platform.python_version()}
         content = {
-            **{"scenario": self.scenario, "rounds": self.rounds, "settings": self.settings, "machine": machine()},
+            **{"scenario": self.scenario, "rounds": self.rounds, "settings": self.settings, "machine": about},
             **{"peers": self.peers, "excluded": self.excluded},
         }
         head = json.dumps(content, indent=1)[:-2]
@@ -99,18 +102,19 @@ class Run:
         (folder / f"{self.scenario}.json").write_text(f'{head},\n "samples": [\n{lines}\n ]\n}}\n')
 
 
-class EventLost(Exception):
-    """A crowd ended without telling what was awaited."""
+class TurnFailed(Exception):
+    """A turn has no result; the text is the reason."""
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 def interleave(reference: Peer, fit: Sequence[Peer], close: Container[str]) -> list[Peer]:
-    """The reference first and last, and before and after every peer named in ``close``; without it, all as they are.
+    """Return the peers with the reference first, last, and before and after each peer in ``close``.
 
-    Those are compared by a few per cent, so each has the reference as its neighbour in time; the rest differ by more.
+    Those differ from the reference by a few per cent, so each is measured next to it. Return ``fit`` if it does not
+    have the reference.
     """
     if reference not in fit:
         return list(fit)
@@ -120,58 +124,58 @@ def interleave(reference: Peer, fit: Sequence[Peer], close: Container[str]) -> l
     return order if order[-1] == reference else [*order, reference]
 
 
-class Crowd:
-    """A crowd process whose events are awaited in order. ``output`` has what it says beside them."""
+class ClientProcess:
+    """A process of clients, whose events arrive in order. ``output`` has what it prints beside them."""
 
     def __init__(self, process: subprocess.Popen[str], output: IO[str]) -> None:
         self.process, self.output = process, output
 
     def wait(self, event: str) -> dict[str, Any]:
-        """The next event, which must be this one; the crowd's own end of time bounds the wait."""
+        """Return the next event, which must be this one. The wait ends when the clients do, by their own time limit."""
         assert self.process.stdout
         line = self.process.stdout.readline()
         if not line:
-            raise EventLost(f"a crowd broke off before its {event}: {self.why()}")
-        told: dict[str, Any] = json.loads(line)
-        if told.get("event") != event:
-            raise EventLost(f"a crowd told {line.strip()[:80]!r} instead of {event}")
-        return told
+            raise TurnFailed(f"the clients ended before their {event}: {self.failure()}")
+        report: dict[str, Any] = json.loads(line)
+        if report.get("event") != event:
+            raise TurnFailed(f"the clients reported {line.strip()[:80]!r} instead of {event}")
+        return report
 
-    def why(self) -> str:
-        """Why it has broken off: the last line it wrote, or its exit status."""
+    def failure(self) -> str:
+        """Return why it has ended: the last line it wrote, or its exit status."""
         status = self.process.wait()
         self.output.seek(0)
         lines = self.output.read().strip().splitlines()
-        return lines[-1][-200:] if lines else f"it said nothing, and ended with {status}"
+        return lines[-1][-200:] if lines else f"no output, exit status {status}"
 
-    def give_word(self) -> None:
-        """Say what is waited for: those that hold take the rest, those that attack stop."""
+    def send_go_ahead(self) -> None:
+        """Let stalled clients read the rest, or attackers stop."""
         assert self.process.stdin
-        with suppress(BrokenPipeError):  # it has ended already: the event that is awaited next says how
+        with suppress(BrokenPipeError):  # it has ended already, and the next wait() reports how
             self.process.stdin.write("\n")
             self.process.stdin.flush()
 
 
 @contextmanager
-def crowd(spec: Spec, network: Network = LOOPBACK) -> Iterator[Crowd]:
-    """Start a crowd, at its end of the network; end it when the block ends."""
-    command = [sys.executable, "-m", "benchmarks.crowd", replace(spec, address=network.address).json()]
+def run_clients(spec: Spec, network: Network = LOOPBACK) -> Iterator[ClientProcess]:
+    """Run clients at their end of the network until the block ends."""
+    command = [sys.executable, "-m", "benchmarks.load_process", replace(spec, address=network.server.host).json()]
     # Python's ssl has no other way to choose among the suites of TLS 1.3.
     env = {**os.environ, "OPENSSL_CONF": str(HERE / "openssl.cnf")}
     with tempfile.TemporaryFile("w+") as output:
-        with inside(network.clients):
+        with inside(network.client.namespace):
             process = subprocess.Popen(
                 command, env=env, stdin=PIPE, stdout=PIPE, stderr=output, text=True, cwd=HERE.parent
             )
         try:
-            yield Crowd(process, output)
+            yield ClientProcess(process, output)
         finally:
             process.kill()
             process.communicate()
 
 
-def wait_still(value: Callable[[], float], limit: float, pause: float = 0.5) -> float:
-    """Read ``value`` until three readings in a row agree within 1%, at most ``limit`` seconds; the last reading."""
+def wait_settled(value: Callable[[], float], limit: float, pause: float = 0.5) -> float:
+    """Read ``value`` until three consecutive readings agree within 1%, or for ``limit`` seconds. Return the last."""
     seen: list[float] = []
     until = time.monotonic() + limit
     while time.monotonic() < until:

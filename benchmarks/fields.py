@@ -1,6 +1,6 @@
-"""Scenario: what each header field costs to read, by the worst that can be written into it. No server, no socket.
+"""Scenario: the parsing time of each header field with its worst values, without a server or a socket.
 
-``tests/test_work.py`` counts the steps of the same parsers on the same inputs, where this takes the time.
+``tests/test_work.py`` counts the steps of the same parsers with the same inputs.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from freight.core import accept, conditions, etags, priority, ranges, target
-from freight.core.client import Networks, true_client
-from freight.core.decide import MAX_RANGES, decide
 from freight.errors import ProtocolError
-from freight.model import Absence, Missing, Request, Resource
-from freight.wire.http1 import Inbound, Limits
-from freight.wire.section import read_section, section_bytes
+from freight.http import accept, conditions, content_coding, etags, priority, ranges, target
+from freight.http.client_address import Networks, true_client
+from freight.http.decide import MAX_RANGES, plan_response
+from freight.model import NotFound, NotFoundReason, Request, Resource
+from freight.wire.http1.parser import Limits, RequestParser
+from freight.wire.http2.request_head import read_head, section_bytes
 
-from .drive import Run, say
+from .drive import Run, log
 
 KIB = 1024
 FIELD_BYTES = Limits().head
-WHOLE = Limits(line=1 << 20, head=1 << 20)  # so that the fields are read, and not their size refused
+WHOLE = Limits(line=1 << 20, head=1 << 20)  # so that the fields are parsed, and not rejected for their size
 BEST_OF = 5
 
 # fmt: off
@@ -32,7 +32,7 @@ HOSTILE = (
     "a/b;q=1,", "*/*;", "+", "\xe9", "[", ":", "a", ", ", " ,", "100-continue,", "close,", "chunked,",
 )
 # fmt: on
-"""What a field is filled with, again and again: separators, quotes, escapes, and the shortest of members."""
+"""Pieces that fill a field by repetition: separators, quotes, escapes, and the shortest members."""
 
 Parser = Callable[[str], object]
 
@@ -41,15 +41,15 @@ _FILE = Resource("x", 1000, 5 * 10**9, ("text/html", "application/json"))
 _NOW = 1e9
 
 
-def answered(name: str, value: str) -> object:
-    """The answers to a request with this field: with a file at its target, and without."""
+def plan_both(name: str, value: str) -> object:
+    """Plan the responses to a request with this field, with a file at its target and without."""
     request = Request("GET", "/", ((name, value),))
-    return decide(request, _FILE, _NOW), decide(request, Absence(Missing.ABSENT), _NOW)
+    return plan_response(request, _FILE, _NOW), plan_response(request, NotFound(NotFoundReason.ABSENT), _NOW)
 
 
-def received(name: str, value: str) -> object:
-    """The head of HTTP/1 that has this field."""
-    inbound = Inbound("", WHOLE)
+def parse_http1(name: str, value: str) -> object:
+    """Parse a head of HTTP/1 with this field."""
+    inbound = RequestParser("", WHOLE)
     inbound.feed(f"GET / HTTP/1.1\r\nHost: x\r\n{name}: {value}\r\n\r\n".encode("latin-1"))
     try:
         return inbound.next()
@@ -57,18 +57,18 @@ def received(name: str, value: str) -> object:
         return error
 
 
-def decoded(name: str, value: str) -> object:
-    """The section of HTTP/2 that has this field; hpack has decoded it."""
+def parse_http2(name: str, value: str) -> object:
+    """Read a field section of HTTP/2 with this field, as hpack decodes it."""
     pseudo = {b":method": b"GET", b":scheme": b"http", b":authority": b"x", b":path": b"/"}
     lines = {**pseudo, name.encode(): value.encode("latin-1")}
     try:
-        return read_section(list(lines.items()), section_bytes(lines.items()), True, "", WHOLE)
+        return read_head(list(lines.items()), section_bytes(lines.items()), True, "", WHOLE)
     except ProtocolError as error:
         return error
 
 
-def forwarded(name: str, value: str) -> object:
-    """The client of a request that a trusted proxy has sent on with this field."""
+def find_client(name: str, value: str) -> object:
+    """Find the client of a request that a trusted proxy forwards with this field."""
     return true_client("127.0.0.1", ((name, value),), _PROXY)
 
 
@@ -81,21 +81,22 @@ PARSERS: dict[str, Parser] = {
     "a tag": etags.is_tag,
     "Range": lambda value: ranges.parse(f"bytes={value}", 1000, max_ranges=MAX_RANGES),
     "Accept": lambda value: accept.choose(value, ("text/html", "application/json")),
+    "Accept-Encoding": content_coding.accepted.__wrapped__,
     "Priority": priority.parse,
     "a path": lambda value: target.parse(f"/{value}"),
     "a query": lambda value: target.parse(f"/?{value}"),
-    "Forwarded": partial(forwarded, "forwarded"),
-    "X-Forwarded-For": partial(forwarded, "x-forwarded-for"),
+    "Forwarded": partial(find_client, "forwarded"),
+    "X-Forwarded-For": partial(find_client, "x-forwarded-for"),
     "If-Range": lambda value: conditions.if_range(value, '"x"', 5, _NOW),
-    **{f"an answer to {name}": partial(answered, name) for name in _ANSWERED},
-    **{f"HTTP/1 with {name}": partial(received, name) for name in _RECEIVED},
-    **{f"HTTP/2 with {name}": partial(decoded, name) for name in _DECODED},
+    **{f"an answer to {name}": partial(plan_both, name) for name in _ANSWERED},
+    **{f"HTTP/1 with {name}": partial(parse_http1, name) for name in _RECEIVED},
+    **{f"HTTP/2 with {name}": partial(parse_http2, name) for name in _DECODED},
 }
-"""Everything that reads a field, by what it is for."""
+"""Everything that parses a field, by its purpose."""
 
 
 def microseconds(call: Callable[[], object]) -> float:
-    """The least time of some, on the processor."""
+    """Return the smallest CPU time of BEST_OF calls."""
     taken = []
     for _ in range(BEST_OF):
         began = time.process_time_ns()
@@ -105,7 +106,7 @@ def microseconds(call: Callable[[], object]) -> float:
 
 
 def fields(run: Run) -> None:
-    """Microseconds a KiB of each field, 16 KiB of it, filled with what is worst for it."""
+    """Microseconds per KiB of each field, for 16 KiB of its worst value."""
     run.settings = {"field_bytes": FIELD_BYTES, "inputs": len(HOSTILE), "best_of": BEST_OF}
     for number in range(run.rounds):
         for name, parser in PARSERS.items():
@@ -114,7 +115,7 @@ def fields(run: Run) -> None:
                 taken = microseconds(partial(parser, value))
                 sample = {"round": number, "turn": 0, "case": name, "peer": "freight", "input": piece}
                 run.samples.append({**sample, "microseconds_per_kib": taken * KIB / len(value)})
-    say(f"{'field':32} {'us/KiB':>8}  worst input")
+    log(f"{'field':32} {'us/KiB':>8}  worst input")
     for name in PARSERS:
         found = [(each["microseconds_per_kib"], each["input"]) for each in run.samples if each["case"] == name]
         best: dict[str, float] = {}

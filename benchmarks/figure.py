@@ -1,10 +1,10 @@
-"""Draws the price of the bound: throughput and its cost to the machine by budget, for dark pages and light ones."""
+"""Draw throughput and its cost to the machine by budget, for light and dark pages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from .results import Result, middle
+from .results import Result, median_of
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 300, 60, 20, 50, 30
 HEAD, FOOT, PAD = 24, 40, 24
@@ -18,14 +18,14 @@ PANELS = (
 
 
 def price_of_the_bound(result: Result) -> str:
-    """One panel a figure, one line a number of clients; a dot is the median over the rounds, its bar the spread."""
+    """Return an SVG: a panel for each figure, a line for each number of clients, dots for medians, bars for spreads."""
     budgets = [name for name in result.peers if name.startswith("freight ")]
     whole = HEAD + HEIGHT * len(PANELS) + FOOT
     parts, x = [], float(LEFT)
     for number, case in enumerate(result.cases()):
         words = f"{case} clients"
         parts.append(text(x, HEAD - 6, words, "start", COLOURS[number % len(COLOURS)]))
-        x += 7 * len(words) + 30  # about as wide as it is drawn, and a gap
+        x += 7 * len(words) + 30  # the approximate width of the text, and a gap
     for number, (title, key) in enumerate(PANELS):
         parts += [f'<g transform="translate(0 {HEAD + HEIGHT * number})">', *panel(result, budgets, title, key), "</g>"]
     parts.append(text(WIDTH / 2, whole - 14, "--memory", "middle"))
@@ -35,7 +35,7 @@ def price_of_the_bound(result: Result) -> str:
 
 
 def panel(result: Result, budgets: list[str], title: str, key: str) -> list[str]:
-    """The scale, the budgets below it, and the lines of one figure."""
+    """Return the scale, the budgets below it, and the lines of one figure."""
     lines = [[result.paired(name, "nginx", case, key) for name in budgets] for case in result.cases()]
     top = max([1.2, *(value for line in lines for ratios in line for value in ratios)])
     step = (WIDTH - LEFT - RIGHT - 2 * PAD) / max(len(budgets) - 1, 1)
@@ -62,11 +62,11 @@ def text(x: float, y: float, words: str, anchor: str, colour: str = GREY) -> str
 def drawn(
     line: list[list[float]], colour: str, shift: float, step: float, height: Callable[[float], float]
 ) -> list[str]:
-    """A line through the medians; ``shift`` keeps the spreads of two lines apart. A budget without ratios is a gap."""
+    """Return a line through the medians. ``shift`` separates the spreads of lines. A budget without ratios is a gap."""
     dots = [
         (LEFT + PAD + place * step + shift, height(mid), height(max(ratios)), height(min(ratios)))
         for place, ratios in enumerate(line)
-        if (mid := middle(ratios)) is not None
+        if (mid := median_of(ratios)) is not None
     ]
     if not dots:
         return []

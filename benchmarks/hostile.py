@@ -1,9 +1,8 @@
-"""Each known attack, and what it does to honest clients of the same address: the scenario ``attack``, and its table.
+"""The scenario ``attack`` and its table: what each known attack does to honest clients of the same address.
 
-The attackers of :mod:`benchmarks.attacks` are a process of their own. The honest clients are two: one takes small files
-at a steady pace, by new connections and by a kept one in turn; two others download a large file, as fast as a link of
-4 Gbit/s lets them. All come from one address, so that a server that slows clients by their address slows the honest
-ones with the attackers.
+The attackers of :mod:`benchmarks.attacks` have their own process. One honest client reads small files at a steady pace,
+on new connections and on a persistent one in turn. Two others download a large file as fast as a link of 4 Gbit/s
+allows. All have one address, so that a server that slows clients by address slows the honest ones too.
 """
 
 from __future__ import annotations
@@ -22,23 +21,24 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from freight.tools.loadgen.gauge import memory_of_tree, send_queues
+
 from . import peers
 from .attacks import ATTACKS, Reconnect, http2, tls
 from .client import Spec
-from .drive import HERE, EventLost, Run, Sample, crowd
-from .gauge import send_queues, uss_bytes
+from .drive import HERE, Run, Sample, TurnFailed, run_clients
 from .latency import quantile
-from .launch import HOT, MIB, Running, Site, running, site
+from .launch import HOT, MIB, RunningPeer, Site, make_site, run_peer
 from .peers import NGINX_BOTH, Peer, freight, https
 from .results import Result
-from .watch import watched
+from .watch import monitor_peaks
 
 SMALL, SMALL_BYTES = "small.bin", 10_000
 PACE = 100.0
 DOWNLOADS = 2
 RATE = 500_000_000
-"""Bytes a second that they take together: as by a link of 4 Gbit/s. Clients without a link take all of the machine, and
-every attacker costs them what it takes of that itself.
+"""Bytes per second of the downloads together, as over a link of 4 Gbit/s. Without a limit they would use the whole
+machine, and each attacker would cost them its own CPU time.
 """
 
 BUDGET, BUDGET_BYTES = "64MB", 64_000_000
@@ -47,7 +47,7 @@ CASES: Mapping[str, tuple[int, Reconnect]] = {
     "10": (10, Reconnect.WHEN_ENDED),
     "10, again and again": (10, Reconnect.AFTER_EACH),
 }
-"""How many connections attack, and when each begins again."""
+"""How many connections attack, and when each reconnects."""
 
 LARGE = frozenset(
     (
@@ -55,7 +55,7 @@ LARGE = frozenset(
         *("window-of-a-stream", "slow-streams", "slow-readers"),
     )
 )
-"""Attacks on an answer that is under way, so that it must be larger than a window."""
+"""Attacks on a running response, which must be larger than a window."""
 
 KNOWN = frozenset(
     (
@@ -65,36 +65,36 @@ KNOWN = frozenset(
         *("slow-heads", "slow-bodies", "slow-readers", "connections", "connect-and-close", "half-handshakes"),
     )
 )
-"""What is tried unless others are named: the others are variants of these."""
+"""The default attacks; the others are variants of these."""
 
 H2C = frozenset(script.__name__.replace("_", "-") for script in http2.SCRIPTS)
 TLS = frozenset(script.__name__.replace("_", "-") for script in tls.SCRIPTS)
 P99_MS, KEPT = 50.0, 0.8
-"""What is asked for: the p99 of small files, and the throughput over that without an attack."""
+"""The limits: the p99 of small files, and throughput divided by that without an attack."""
 
 
-def honest(server: Running, place: Site, seconds: float) -> Sample:
-    """Small files and downloads side by side: milliseconds, bytes a second, and what failed."""
+def measure_honest(server: RunningPeer, place: Site, seconds: float) -> Sample:
+    """Measure small files and downloads side by side: milliseconds, bytes per second, and failures."""
     every = Spec("visit", server.port, warm=0.3, seconds=seconds, tls=server.tls)
     flood = replace(every, mode="flood", clients=DOWNLOADS, size=place.size, rate=RATE)
     visit = replace(every, pace=PACE, names=(SMALL,))
-    with crowd(flood) as load, crowd(visit) as visitors:
+    with run_clients(flood) as load, run_clients(visit) as visitors:
         load.wait("begin")
-        told, seen = load.wait("end"), visitors.wait("end")
+        report, seen = load.wait("end"), visitors.wait("end")
     taken = [1000 * each for _, each in seen["latencies"]]
     failures = dict(seen["failures"])
-    if told["failures"]:
-        failures["downloads"] = told["failures"]
+    if report["failures"]:
+        failures["downloads"] = report["failures"]
     return {
         **{"p50_ms": quantile(taken, 0.5), "p99_ms": quantile(taken, 0.99), "requests": len(taken)},
-        **{"gb_per_second": told["bytes"] / told["seconds"] / 1e9, "errors": sum(failures.values())},
+        **{"gb_per_second": report["bytes"] / report["seconds"] / 1e9, "errors": sum(failures.values())},
         **{"failures": failures},
     }
 
 
 @contextmanager
-def attacking(name: str, server: Running, case: str, seconds: float) -> Iterator[Callable[[], dict[str, Any]]]:
-    """Attack for so many seconds; what is given says how it went, when it is over."""
+def run_attack(name: str, server: RunningPeer, case: str, seconds: float) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Attack for ``seconds``. Yield a function that waits for the end and returns the attackers' report."""
     connections, reconnect = CASES[case]
     port = server.h2c_port if name in H2C else server.port
     options = ("--connections", str(connections), "--seconds", f"{seconds:g}", "--reconnect", reconnect.name.lower())
@@ -103,42 +103,42 @@ def attacking(name: str, server: Running, case: str, seconds: float) -> Iterator
     with subprocess.Popen(command, cwd=HERE.parent, stdout=subprocess.PIPE, text=True) as process:
         try:
 
-            def told() -> dict[str, Any]:
+            def report() -> dict[str, Any]:
                 said = process.communicate(timeout=seconds + 30)[0]
                 if process.returncode:
-                    raise EventLost(f"the attackers ended with {process.returncode}")
+                    raise TurnFailed(f"the attackers ended with {process.returncode}")
                 return dict(json.loads(said))
 
-            yield told
+            yield report
         finally:
             process.kill()
 
 
-def attacked(
+def measure_attack(
     peer: Peer, place: Site, name: str, case: str, seconds: float, calms: dict[tuple[str, bool], Sample]
 ) -> Sample:
-    """The same honest work calm, and under attack, of one server; and what that holds meanwhile.
+    """Measure honest clients of one server without and under attack, and the server's memory meanwhile.
 
-    ``calms`` are those measured already: a server is calm once for the cases of an attack.
+    ``calms`` has the measurements without an attack, one per server for all cases of an attack.
     """
-    with running(peer, place) as server, ExitStack() as stack:
+    with run_peer(peer, place) as server, ExitStack() as stack:
         key = (peer.name, peer.tls)
         if key not in calms:
-            calms[key] = honest(server, place, seconds)
+            calms[key] = measure_honest(server, place, seconds)
         else:
-            honest(server, place, 0.2)  # what is allocated once and for all is not the attack's
+            measure_honest(server, place, 0.2)  # what the server allocates once is not the attack's
         calm = calms[key]
-        before = uss_bytes(server.pid, ("Private_Dirty",))
+        before = memory_of_tree(server.pid).private_dirty
 
         def held() -> Mapping[str, float]:
-            process = uss_bytes(server.pid, ("Private_Dirty",))
+            process = memory_of_tree(server.pid).private_dirty
             kernel = sum(send_queues(server.port))
             return {"private_bytes": process, "kernel_bytes": kernel, "growth_bytes": process - before + kernel}
 
-        watch = stack.enter_context(watched(held, 0.1))
-        told = stack.enter_context(attacking(name, server, case, seconds + 1.3))
-        beset = honest(server, place, seconds)
-        attackers = told()
+        watch = stack.enter_context(monitor_peaks(held, 0.1))
+        report = stack.enter_context(run_attack(name, server, case, seconds + 1.3))
+        beset = measure_honest(server, place, seconds)
+        attackers = report()
         watch.end()
     return {
         **{f"calm_{key}": value for key, value in calm.items()},
@@ -150,7 +150,7 @@ def attacked(
 
 
 def attack(run: Run) -> None:
-    """The known attacks from 1 and 10 connections, and by 10 that connect again; honest clients of the same address."""
+    """The known attacks from 1 and 10 connections, and from 10 that reconnect; honest clients of the same address."""
     seconds = 1.0 if run.quick else 1.5
     names = [name for name in ATTACKS if name in (run.only or KNOWN)]
     run.settings = {
@@ -159,26 +159,26 @@ def attack(run: Run) -> None:
         **{"budget_bytes": BUDGET_BYTES, "attacks": {name: (ATTACKS[name].__doc__ or "").strip() for name in names}},
     }
     wanted = [peer for peer in PEERS if not run.beside or peer.name in run.beside]
-    with site(64 * MIB) as place:
+    with make_site(64 * MIB) as place:
         (place.root / SMALL).write_bytes(os.urandom(SMALL_BYTES))
-        fit = run.fit(wanted, place)
+        fit = run.suitable(wanted, place)
         for name in names:
             order = [https(peer) for peer in fit] if name in TLS else fit
             calms: dict[tuple[str, bool], Sample] = {}
             for case in CASES:
-                measure = partial(attacked, place=place, name=name, case=case, seconds=seconds, calms=calms)
+                measure = partial(measure_attack, place=place, name=name, case=case, seconds=seconds, calms=calms)
                 run.turns(order, f"{name} {case}", measure)
 
 
 PEERS = (freight(BUDGET, name="freight"), NGINX_BOTH, peers.http2(peers.CADDY))
-"""Who is attacked. The command of the last keeps its name, though it speaks HTTP/2 without TLS too."""
+"""The attacked servers. The last one speaks HTTP/2 without TLS too."""
 
 
 # The table
 
 
 def figures(sample: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """One server's cells: the p99 of small files, the throughput over that without an attack, errors, memory."""
+    """Return one server's cells: p99 of small files, throughput divided by that without an attack, errors, memory."""
     if sample is None or "error" in sample:
         return ("-" if sample is None else "failed", "-", "-", "-")
     return (
@@ -193,7 +193,7 @@ COLUMNS = ("p50 / p99, ms", "x calm", "errors", "MB")
 
 
 def rows(result: Result) -> Iterator[tuple[str, list[Mapping[str, Any] | None]]]:
-    """Each case, with the worst round of each server: the one with the largest p99."""
+    """Yield each case with the worst round of each server, which has the largest p99."""
     for case in result.cases():
         found: list[Mapping[str, Any] | None] = []
         for peer in result.peers:
@@ -213,12 +213,12 @@ def titles(result: Result) -> Sequence[str]:
 
 
 def cells(result: Result) -> list[list[str]]:
-    """The whole table as text."""
+    """Return the whole table as text."""
     return [[*split(case), *(cell for sample in found for cell in figures(sample))] for case, found in rows(result)]
 
 
 def kept(sample: Mapping[str, Any] | None) -> bool:
-    """Whether a server keeps what is asked for."""
+    """Return whether a server keeps the limits."""
     if sample is None or "error" in sample:
         return sample is None
     return bool(
@@ -227,7 +227,7 @@ def kept(sample: Mapping[str, Any] | None) -> bool:
 
 
 def show(result: Result, console: Console | None = None) -> None:
-    """Print the table. What misses the bars is red."""
+    """Print the table. Figures beyond the limits are red."""
     table = Table(
         title="Honest clients under attack", caption=f"Left out: {left_out(result)}" if result.excluded else None
     )
@@ -248,5 +248,5 @@ def show(result: Result, console: Console | None = None) -> None:
 
 
 def left_out(result: Result) -> str:
-    """Who was not measured, and why."""
+    """Return the servers that were not measured, with the reasons."""
     return "; ".join(f"{peer} ({why})" for peer, why in result.excluded.items())

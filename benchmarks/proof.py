@@ -1,4 +1,4 @@
-"""Proves equal work: what a peer answers is the file, whatever it speaks."""
+"""Verify that a peer sends the bytes of the file, whatever protocol it speaks."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from hashlib import sha256
 
 from h2.exceptions import ProtocolError
 
-from .client import trusting
-from .launch import HOT, MIB, Running, Site, Unfit, running
-from .network import inside
+from freight.tools.loadgen.network import inside
+
+from .client import insecure_context
+from .http2_clients import Http2Client, Response
+from .launch import HOT, MIB, PeerFailed, RunningPeer, Site, run_peer
 from .peers import Peer
-from .speakers import Answer, Speaker
 
 
 def check(peer: Peer, site: Site) -> None:
-    """Compare the first MiB, and a MiB from the middle where ranges are known, by SHA-256; and the length.
+    """Compare the length, the first MiB and, if the peer supports ranges, a MiB from the middle, by SHA-256.
 
     Raises Unfit.
     """
-    with running(peer, site) as server:
+    with run_peer(peer, site) as server:
         body = get(server, {}, lambda head: peer.ranges and head.length != str(site.size))
         compare(body, site, 0)
         if peer.ranges:
@@ -31,38 +32,38 @@ def check(peer: Peer, site: Site) -> None:
             compare(get(server, part, lambda head: head.status != 206), site, start)
 
 
-def get(server: Running, fields: Mapping[str, str], wrong: Callable[[Answer], bool] = lambda _: False) -> bytes:
-    """The first MiB of an answer. Raises Unfit where there is none, or its head is ``wrong``."""
+def get(server: RunningPeer, fields: Mapping[str, str], wrong: Callable[[Response], bool] = lambda _: False) -> bytes:
+    """Return the first MiB of a response. Raises PeerFailed if there is none, or its head is ``wrong``."""
     try:
-        with inside(server.network.clients):
-            sock: socket.socket = socket.create_connection((server.network.address, server.port), 10)
-        with trusting(h2=server.h2).wrap_socket(sock) if server.tls else sock as link:
+        with inside(server.network.client.namespace):
+            sock: socket.socket = socket.create_connection((server.network.server.host, server.port), 10)
+        with insecure_context(h2=server.h2).wrap_socket(sock) if server.tls else sock as link:
             if server.h2 and isinstance(link, ssl.SSLSocket) and link.selected_alpn_protocol() != "h2":
-                raise Unfit("it does not speak HTTP/2 over TLS")
+                raise PeerFailed("it does not speak HTTP/2 over TLS")
             answer = by_http2(link, fields) if server.h2 else by_http1(link, fields)
     except (OSError, http.client.HTTPException, ProtocolError) as error:
         spoken = "by HTTP/2 with prior knowledge" if server.h2 and not server.tls else ""
-        raise Unfit(" ".join(("it did not answer", spoken)).strip() + f": {error!r}") from error
+        raise PeerFailed(" ".join(("it did not answer", spoken)).strip() + f": {error!r}") from error
     if answer.status not in (200, 206) or wrong(answer):
-        raise Unfit(f"it answered {answer.status} with Content-Length {answer.length}")
+        raise PeerFailed(f"it answered {answer.status} with Content-Length {answer.length}")
     return bytes(answer.content)
 
 
-def by_http1(link: socket.socket, fields: Mapping[str, str]) -> Answer:
-    """Ask for the hot file, on a connection that is there."""
+def by_http1(link: socket.socket, fields: Mapping[str, str]) -> Response:
+    """Request the hot file on an existing connection."""
     exchange = http.client.HTTPConnection("localhost")
     exchange.sock = link
     exchange.request("GET", f"/{HOT}", headers=fields)
     head = exchange.getresponse()
-    return Answer(head.status, head.getheader("Content-Length"), bytearray(head.read(MIB)))
+    return Response(head.status, head.getheader("Content-Length"), bytearray(head.read(MIB)))
 
 
-def by_http2(link: socket.socket, fields: Mapping[str, str]) -> Answer:
-    """The same, by a stream of its own."""
-    speaker = Speaker(link, keep=MIB)
-    answer = speaker.ask(HOT, fields)
+def by_http2(link: socket.socket, fields: Mapping[str, str]) -> Response:
+    """Request the hot file on a stream of HTTP/2."""
+    speaker = Http2Client(link, keep=MIB)
+    answer = speaker.request(HOT, fields)
     while not answer.ended and len(answer.content) < MIB:
-        speaker.take()
+        speaker.read()
     return answer
 
 
@@ -70,4 +71,4 @@ def compare(body: bytes, site: Site, start: int) -> None:
     with (site.root / HOT).open("rb") as file:
         file.seek(start)
         if sha256(body).digest() != sha256(file.read(MIB)).digest():
-            raise Unfit(f"its bytes at {start} are not the file's")
+            raise PeerFailed(f"its bytes at {start} are not the file's")

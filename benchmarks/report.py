@@ -1,4 +1,4 @@
-"""Regenerates every figure in the READMEs from ``results/*.json``, so that none is typed by hand."""
+"""Regenerate every figure in the READMEs from ``results/*.json``, so that none is typed by hand."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ NOT_MEASURED = "Not measured yet.\n"
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """A Markdown table; all but the first ``left`` columns are aligned to the right."""
+    """Return a Markdown table. All but the first ``left`` columns are aligned to the right."""
     rule = ["---"] * left + ["--:"] * (len(titles) - left)
     return "".join("| " + " | ".join(row) + " |\n" for row in (titles, rule, *rows))
 
 
 def scenario(name: str, results: Mapping[str, Result]) -> str:
-    """One scenario's table: a row a server, and below it who is missing and why."""
+    """Return a scenario's table with a row for each server, and the missing servers with the reasons."""
     source = name.partition("-")[0]
     if source not in results:
         return NOT_MEASURED
@@ -42,7 +42,7 @@ def scenario(name: str, results: Mapping[str, Result]) -> str:
 
 
 def suites(result: Result) -> str:
-    """With what TLS it was measured, and who spoke another than most; nothing where it was without."""
+    """Return the usual TLS suite and the servers that used another; "" for a scenario without TLS."""
     spoken = Counter((sample["cipher"], sample["peer"]) for sample in result.samples if "cipher" in sample)
     if not spoken:
         return ""
@@ -52,12 +52,12 @@ def suites(result: Result) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits, or all of a larger number: ``0.909``, ``10,000``."""
+    """Return three digits, or all digits of a larger number: ``0.909``, ``10,000``."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def bars(results: Mapping[str, Result]) -> str:
-    """Each bar, what it asks, what was measured, and yes or no."""
+    """Return the table of requirements: the limit, the measured figure, and yes or no."""
     rows = []
     for bar in BARS:
         value, holds = bar.figure(results), bar.holds(results)
@@ -68,7 +68,7 @@ def bars(results: Mapping[str, Result]) -> str:
 
 
 def peers(results: Mapping[str, Result]) -> str:
-    """Every server's version and exact command, once."""
+    """Return the table of the servers' versions and exact commands."""
     known = {name: peer for result in results.values() for name, peer in result.peers.items()}
     rows = [[name, peer["version"], f"`{peer['command']}`"] for name, peer in known.items()]
     return table(["server", "version", "command"], rows, left=3) if rows else NOT_MEASURED
@@ -84,7 +84,7 @@ def machine(results: Mapping[str, Result]) -> str:
 
 
 def attack(results: Mapping[str, Result]) -> str:
-    """What each attack does to honest clients, server by server."""
+    """Return the table of what each attack does to honest clients of each server."""
     if "attack" not in results:
         return NOT_MEASURED
     result = results["attack"]
@@ -106,24 +106,24 @@ BLOCKS: Mapping[str, Block] = {
 
 
 def block(name: str, results: Mapping[str, Result]) -> str | None:
-    """What belongs between the markers of this name; None for a name nobody knows."""
+    """Return the text between the markers of this name; None for an unknown name."""
     if name in BLOCKS:
         return BLOCKS[name](results)
     return scenario(name, results) if name in COLUMNS else None
 
 
 def rewrite(page: str, results: Mapping[str, Result]) -> str:
-    """The page with every block between ``<!-- bench:NAME -->`` and ``<!-- /bench:NAME -->`` made anew."""
+    """Return the page with each block between ``<!-- bench:NAME -->`` and ``<!-- /bench:NAME -->`` regenerated."""
 
-    def anew(match: re.Match[str]) -> str:
+    def regenerated(match: re.Match[str]) -> str:
         text = block(match["name"], results)
         return match[0] if text is None else f"{match[1]}{text}{match[3]}"
 
-    return BLOCK.sub(anew, page)
+    return BLOCK.sub(regenerated, page)
 
 
 def regenerate(folder: Path = RESULTS) -> None:
-    """Rewrite the pages and the figure from what was measured."""
+    """Rewrite the pages and the figure from the results."""
     results = load(folder)
     for page in PAGES:
         if page.exists():
@@ -134,11 +134,11 @@ def regenerate(folder: Path = RESULTS) -> None:
 
 
 SPEED = ("throughput", "tls", "workers", "price")
-"""The scenarios that show what a byte costs the machine and, beside it, the server."""
+"""The scenarios that show what a byte costs the machine and the server."""
 
 
 def show(folder: Path, measured: Iterable[str] = ()) -> int:
-    """Print the tables of speed that were ``measured``, and the bars; 1 when one of them is not kept."""
+    """Print the ``measured`` tables of speed, and the requirements. Return 1 if one is not met."""
     results = load(folder)
     wanted = {name for name in measured if name in SPEED and name in results}
     if wanted:

@@ -1,4 +1,4 @@
-"""Reads what was measured, and the arithmetic on it: medians, spreads, ratios paired in time."""
+"""Read results, and compute medians, spreads, and ratios that are paired in time."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ class Result:
         return list(dict.fromkeys(sample["case"] for sample in self.samples))
 
     def values(self, peer: str, case: str, key: str) -> list[float]:
-        """Every sample of one figure, in time order; turns that failed have none."""
+        """Return every sample of one figure in time order. Failed turns have none."""
         return [s[key] for s in self.samples if s["peer"] == peer and s["case"] == case and key in s]
 
     def failed(self, peer: str, case: str) -> bool:
-        """Whether a turn of these came to nothing."""
+        """Return whether a turn of this peer and case failed."""
         return any("error" in s for s in self.samples if s["peer"] == peer and s["case"] == case)
 
     def paired(self, peer: str, against: str, case: str, key: str) -> list[float]:
-        """``peer`` over ``against``, one ratio a round.
+        """Return the ratios of ``peer`` to ``against``, one per round.
 
-        Each is taken over the mean of the nearest turns of ``against`` before and after it in the same round, so that
-        what else the machine does at the time weighs on both.
+        The divisor is the mean of the nearest turns of ``against`` before and after it in the same round, so that other
+        load of the machine at that time affects both.
         """
         return [
             sample[key] / fmean(rivals)
@@ -64,9 +64,9 @@ class Result:
 
 
 def load(folder: Path) -> dict[str, Result]:
-    """What was measured, by scenario."""
+    """Return the results of a folder by scenario."""
     return {path.stem: Result.read(path) for path in sorted(folder.glob("*.json"))}
 
 
-def middle(values: list[float]) -> float | None:
+def median_of(values: list[float]) -> float | None:
     return median(values) if values else None

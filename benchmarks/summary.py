@@ -1,13 +1,13 @@
-"""The few figures that the front page shows: why freight is there, one table, and where it loses."""
+"""The figures of the front page: why freight exists, one table, and where it loses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from freight.quantities import brief_size
+from freight.units import brief_size
 
-from .results import Result, middle
+from .results import Result, median_of
 
 Results = Mapping[str, Result]
 SERVERS = {"freight": "freight", "nginx": "nginx", "caddy": "Caddy", "go-ServeFile": "Go `ServeFile`"}
@@ -16,7 +16,7 @@ NOT_MEASURED = "-"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the table: a figure of one case, the median of its rounds, written by ``write``."""
+    """One row of the table: the median of one figure and case, formatted by ``write``."""
 
     title: str
     scenario: str
@@ -27,7 +27,7 @@ class Row:
     def figure(self, results: Results, peer: str) -> float | None:
         if self.scenario not in results:
             return None
-        return middle(results[self.scenario].values(peer, self.case, self.key))
+        return median_of(results[self.scenario].values(peer, self.case, self.key))
 
     def cell(self, results: Results, peer: str) -> str:
         value = self.figure(results, peer)
@@ -35,7 +35,7 @@ class Row:
 
 
 def size(size_bytes: float) -> str:
-    """``14.0 MB``, of three digits."""
+    """Return a size with three digits: ``14.0 MB``."""
     text = brief_size(size_bytes)
     number = text.rstrip("kMGTB")
     return f"{number} {text[len(number) :]}"
@@ -67,7 +67,7 @@ ROWS: Sequence[Row] = (
 
 
 def why(results: Results) -> str:
-    """What the kernel holds for clients that stop reading, behind another server and behind freight."""
+    """Return what the kernel holds for clients that stop reading, with nginx and with freight."""
     others, ours = STALLED.cell(results, "nginx"), STALLED.cell(results, "freight 20MB")
     return (
         "A client that stops reading keeps megabytes of the kernel's memory.\n"
@@ -76,14 +76,14 @@ def why(results: Results) -> str:
 
 
 def compared(results: Results) -> str:
-    """The table."""
+    """Return the table."""
     lines = ["| | " + " | ".join(SERVERS.values()) + " |", "|---|" + "--:|" * len(SERVERS)]
     lines += [f"| {row.title} | {' | '.join(row.cell(results, peer) for peer in SERVERS)} |" for row in ROWS]
     return "\n".join(lines) + "\n"
 
 
 def metric(results: Results) -> str:
-    """Why the machine's CPU time is what counts, in two sentences, with the part that two servers are charged for."""
+    """Return why the machine's CPU time counts, with the parts that two servers are charged for."""
     shares = [(name, share) for name in ("nginx", "freight") if (share := _charged(results, name)) is not None]
     example = " and ".join(f"{name} is charged {share:.0%}" for name, share in shares)
     return (
@@ -96,9 +96,9 @@ def metric(results: Results) -> str:
 
 
 def _charged(results: Results, peer: str) -> float | None:
-    """The part of the machine's CPU time that a server is charged for, with 500 clients."""
+    """Return the part of the machine's CPU time that a server is charged for, with 500 clients."""
     samples = results["throughput"].samples if "throughput" in results else ()
-    return middle(
+    return median_of(
         [
             sample[OF_MACHINE] / sample[OF_SERVER]
             for sample in samples
@@ -108,7 +108,7 @@ def _charged(results: Results, peer: str) -> float | None:
 
 
 def lost(results: Results) -> str:
-    """Where nginx is better, in words."""
+    """Return where nginx is better, in words."""
     said = [
         _lost(results, FAST, "sends {times} times as fast to 500 fast clients"),
         _lost(results, FRUGAL, "sends them {times} times as much per CPU-second of the machine"),

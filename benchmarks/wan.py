@@ -1,45 +1,62 @@
-"""Long lines: how fast downloads are where the round trip limits them, and what that takes of the budget."""
+"""Scenario of long links: the speed of downloads that the round trip limits, and how much budget it needs."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
+
+from freight.tools.loadgen.gauge import send_queues
+from freight.tools.loadgen.network import Network, Unsupported, inside, long_link
 
 from . import peers
 from .client import Spec
-from .drive import EventLost, Run, Sample, crowd, interleave, say
-from .gauge import send_queues
-from .launch import MIB, Site, running, site
-from .network import Line, Network, NoNamespaces, connected
+from .drive import Run, Sample, TurnFailed, interleave, log, run_clients
+from .launch import MIB, Site, make_site, run_peer
 from .peers import NGINX, Peer, freight
-from .watch import watched
+from .watch import monitor_peaks
 
-LINES = (Line(20, 1000), Line(20, 100), Line(100, 100), Line(100, 400), Line(100, 400, 0.001))
+
+@dataclass(frozen=True, slots=True)
+class LongLink:
+    """A long link: its round trip in milliseconds, its rate in Mbit/s, and the fraction of lost packets."""
+
+    round_trip_ms: float
+    mbit: float
+    loss: float = 0.0
+
+    def __str__(self) -> str:
+        lost = f", {self.loss:.1%} lost" if self.loss else ""
+        return f"{self.round_trip_ms:g} ms, {self.mbit:g} Mbit/s{lost}"
+
+
+LINES = (LongLink(20, 1000), LongLink(20, 100), LongLink(100, 100), LongLink(100, 400), LongLink(100, 400, 0.001))
 CLIENTS = (1, 20, 100)
 BUDGETS = ("20MB", "64MiB", "4GiB")
 ROUNDS = 2
 
 
-def case(line: Line, clients: int) -> str:
-    """What a line with so many clients is called in the results."""
+def case_name(line: LongLink, clients: int) -> str:
+    """Return the case's name in the results."""
     return f"{clients} over {line}"
 
 
-def crossed(peer: Peer, place: Site, network: Network, clients: int, seconds: float) -> Sample:
-    """One turn: ``clients`` take a hot file as fast as they can, from their first packet on."""
-    with running(peer, place, network=network) as server:
+def measure_over_link(peer: Peer, place: Site, network: Network, clients: int, seconds: float) -> Sample:
+    """Measure one turn: ``clients`` read a hot file as fast as they can, from their first packet on."""
+    with run_peer(peer, place, network=network) as server:
 
         def kernel() -> dict[str, float]:
-            return {"kernel_bytes": sum(send_queues(server.port, network.server))}
+            with inside(network.server.namespace):
+                return {"kernel_bytes": sum(send_queues(server.port))}
 
         spec = Spec("flood", server.port, clients, warm=0.0, seconds=seconds)
-        with watched(kernel) as watch, crowd(spec, network) as load:
+        with monitor_peaks(kernel) as watch, run_clients(spec, network) as load:
             load.wait("begin")
-            told = load.wait("end")
-    if told["failures"]:
-        raise EventLost(f"{told['failures']} wrong answers")
+            report = load.wait("end")
+    if report["failures"]:
+        raise TurnFailed(f"{report['failures']} wrong responses")
     return {
-        **{"mb_per_second": told["bytes"] / 1e6 / told["seconds"], "bytes": told["bytes"]},
-        **{"seconds": told["seconds"], **watch.figures()},
+        **{"mb_per_second": report["bytes"] / 1e6 / report["seconds"], "bytes": report["bytes"]},
+        **{"seconds": report["seconds"], **watch.figures()},
     }
 
 
@@ -48,16 +65,16 @@ def wan(run: Run) -> None:
     seconds = 3.0 if run.quick else 10.0
     clients, lines = (CLIENTS[:2], LINES[3:4]) if run.quick else (CLIENTS, LINES)
     run.settings = {"window_seconds": seconds, "file_bytes": 1024 * MIB}
-    with site(1024 * MIB) as place:
-        fit = run.fit([NGINX, *(freight(budget) for budget in BUDGETS), peers.CADDY], place)
+    with make_site(1024 * MIB) as place:
+        fit = run.suitable([NGINX, *(freight(budget) for budget in BUDGETS), peers.CADDY], place)
         order = interleave(NGINX, fit, ())
         for line in lines:
             try:
-                with connected(line) as network:
+                with long_link(line.round_trip_ms, line.mbit, line.loss) as network:
                     for count in clients:
-                        turn = partial(crossed, place=place, network=network, clients=count, seconds=seconds)
-                        run.turns(order, case(line, count), turn, rounds=min(run.rounds, ROUNDS))
-            except NoNamespaces as why:
+                        turn = partial(measure_over_link, place=place, network=network, clients=count, seconds=seconds)
+                        run.turns(order, case_name(line, count), turn, rounds=min(run.rounds, ROUNDS))
+            except Unsupported as why:
                 run.excluded["long lines"] = str(why)
-                say(f"{run.scenario}: without long lines: {why}")
+                log(f"{run.scenario}: without long lines: {why}")
                 return

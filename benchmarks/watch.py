@@ -1,4 +1,4 @@
-"""Reads figures many times a second and keeps the largest: a bound must hold at every instant."""
+"""Read figures many times per second and keep the largest, because a limit must hold at every instant."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from threading import Event, Thread
 INTERVAL = 0.05
 
 
-class Watch:
-    """The largest reading of each figure so far, and how often all were read."""
+class PeakMonitor:
+    """The largest reading of each figure so far, and the number of readings."""
 
     def __init__(self, read: Callable[[], Mapping[str, float]], interval: float) -> None:
         self.most: dict[str, float] = {}
@@ -32,15 +32,15 @@ class Watch:
         self._done.set()
 
     def figures(self) -> dict[str, float]:
-        """``most_NAME`` of each figure, and readings a second; when it has ended."""
+        """Return ``most_NAME`` of each figure, and readings per second. Call it after the end."""
         most = {f"most_{name}": value for name, value in self.most.items()}
         return {**most, "readings_per_second": self._count / self._spent}
 
 
 @contextmanager
-def watched(read: Callable[[], Mapping[str, float]], interval: float = INTERVAL) -> Iterator[Watch]:
-    """Watch from a thread until the block ends."""
-    watch = Watch(read, interval)
+def monitor_peaks(read: Callable[[], Mapping[str, float]], interval: float = INTERVAL) -> Iterator[PeakMonitor]:
+    """Read from a thread until the block ends."""
+    watch = PeakMonitor(read, interval)
     thread = Thread(target=watch.run)
     thread.start()
     try:

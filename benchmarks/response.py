@@ -1,4 +1,4 @@
-"""One answer as it comes in, compared with the file it should be, byte by byte."""
+"""One response, compared byte by byte with the file while it arrives."""
 
 from __future__ import annotations
 
@@ -10,53 +10,53 @@ CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 LINE = 4096
 
 
-class Wrong(Exception):
-    """An answer that is not the file; the text says from where on."""
+class WrongResponse(Exception):
+    """A response differs from the file; the text says where."""
 
 
-class Answer:
-    """What has come of one answer, whose body is stated by length or in chunks (RFC 9112, sections 6 and 7.1).
+class ComparedResponse:
+    """The received part of one response, with a length or in chunks (RFC 9112 sections 6 and 7.1).
 
-    ``taken`` counts bytes of the body, all of them equal to those of ``content``.
+    ``taken`` counts bytes of the body; all of them equal those of ``content``.
     """
 
     __slots__ = ("_body", "_ended", "_left", "_text", "content", "taken")
 
     def __init__(self, content: bytes) -> None:
         self.content, self.taken = content, 0
-        self._text = b""  # of a head or a chunk's line that has not come to its end
-        self._body = ""  # how its end is known: nothing before the head has come
-        self._left = 0  # of the chunk that comes
+        self._text = b""  # an incomplete head or chunk line
+        self._body = ""  # how it is framed; empty before the head has arrived
+        self._left = 0  # of the current chunk
         self._ended = False
 
     @property
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         return self._ended and self.taken == len(self.content)
 
     def feed(self, data: bytes) -> None:
-        """Compare what came; Wrong where it is something else."""
+        """Compare the next bytes of the stream. Raises WrongResponse."""
         if not self._body:
             head, end, data = (self._text + data).partition(b"\r\n\r\n")
             if not end:
                 self._text = head
                 return
             self._text = b""
-            self._begin(head)
+            self._read_head(head)
         if self._body == "chunks":
-            self._unwrap(data)
+            self._read_chunks(data)
         elif data:
             self._compare(data)
             self._ended = self.taken == len(self.content)
 
-    def _begin(self, head: bytes) -> None:
+    def _read_head(self, head: bytes) -> None:
         if not head.startswith(b"HTTP/1.1 200"):
-            raise Wrong(f"the answer was {head[:60]!r}")
+            raise WrongResponse(f"the response was {head[:60]!r}")
         self._body = "chunks" if CHUNKED.search(head) else "length"
         length = LENGTH.search(head)
         if self._body == "length" and (not length or int(length[1]) != len(self.content)):
-            raise Wrong("the stated length is not the file's")
+            raise WrongResponse("the stated length is not the file's")
 
-    def _unwrap(self, data: bytes) -> None:
+    def _read_chunks(self, data: bytes) -> None:
         while data:
             if self._left:
                 piece, data = data[: self._left], data[self._left :]
@@ -66,7 +66,7 @@ class Answer:
             self._text += data
             if not (line := CHUNK.match(self._text)):
                 if len(self._text) > LINE:
-                    raise Wrong("a chunk without a size")
+                    raise WrongResponse("a chunk without a size")
                 return
             data, self._text = self._text[line.end() :], b""
             self._left = int(line[1], 16)
@@ -76,5 +76,5 @@ class Answer:
 
     def _compare(self, piece: bytes) -> None:
         if not self.content.startswith(piece, self.taken):
-            raise Wrong(f"the bytes from {self.taken} on are not the file's")
+            raise WrongResponse(f"the bytes from {self.taken} on are not the file's")
         self.taken += len(piece)

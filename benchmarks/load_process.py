@@ -1,20 +1,21 @@
-"""The clients, as a process of their own, with one loop.
+"""The process of the clients, with one loop.
 
-Takes a :class:`Spec` as JSON in its only argument; tells what happens as JSON, a line an event, on its output. Every
-mode ends by itself after ``warm + seconds``; a line on its input lets hold go on, and ends an attack.
+Its only argument is a :class:`Spec` as JSON. It prints each event as a line of JSON. Every mode ends by itself after
+``warm + seconds``. A line on its input lets ``hold`` continue, and ends an attack.
 """
 
 from __future__ import annotations
 
 import sys
 
-from .askers import knock, ranges, steady, visit
+from freight.tools.loadgen.child_process import raise_descriptor_limit
+
 from .attackers import attack
 from .client import Spec
-from .holders import hold
-from .launch import raise_descriptor_limit
-from .speakers import speak
-from .takers import fetch, flood, linger
+from .downloading import fetch, flood, linger
+from .http2_clients import speak
+from .requesting import knock, ranges, steady, visit
+from .stalling import hold
 
 MODES = {
     **{"flood": flood, "fetch": fetch, "slow": linger, "stall": linger, "hold": hold, "speak": speak},

@@ -1,4 +1,8 @@
-"""Clients that take whole bodies and do not look at them: they are discarded in the kernel (MSG_TRUNC, tcp(7))."""
+"""Clients whose kernel discards the bodies (MSG_TRUNC, tcp(7)).
+
+They do not use :mod:`freight.tools.loadgen`: their CPU time is one of the figures, and over TLS they count the bytes on
+the wire.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,14 @@ import select
 import time
 from collections import Counter
 
-from .client import Client, Spec, joined, tell
+from .client import Client, Spec, connect, send_event
 
 PACE_SECONDS = 0.001
-PACED_BYTES = 256 * 1024  # at a time, by those that do not take all they can
+PACED_BYTES = 256 * 1024  # most that one read takes if ``rate`` limits the clients
 
 
-class Ready:
-    """The clients that wait for bytes, by descriptor, and the epoll that says which have some."""
+class ReadyClients:
+    """The clients by descriptor, and the epoll(7) that tells which of them have bytes to read."""
 
     def __init__(self, spec: Spec) -> None:
         self.spec, self.poll = spec, select.epoll()
@@ -21,23 +25,23 @@ class Ready:
         self.ciphers: set[str] = set()
 
     def join(self, number: int) -> None:
-        client = joined(self.spec, number)
+        client = connect(self.spec, number)
         self.clients[client.sock.fileno()] = client
         self.ciphers |= {client.cipher} - {""}
         self.poll.register(client.sock, select.EPOLLIN)
 
-    def leave(self, client: Client) -> None:
+    def close(self, client: Client) -> None:
         del self.clients[client.sock.fileno()]
         client.sock.close()
 
     def wait(self) -> list[Client]:
-        """Those with something to take, within a tenth of a second."""
+        """Return the clients with bytes to read, after at most 0.1 s."""
         return [self.clients[fd] for fd, _ in self.poll.poll(0.1)]
 
 
 def flood(spec: Spec) -> None:
-    """Count the bytes that come between the end of the warm-up and the end of the window, also by source address."""
-    ready = Ready(spec)
+    """Count the bytes that arrive between the end of the warm-up and the end of the window, by source address too."""
+    ready = ReadyClients(spec)
     for number in range(spec.clients):
         ready.join(number)
     total: Counter[str] = Counter()
@@ -50,12 +54,12 @@ def flood(spec: Spec) -> None:
         if not begun and now >= begin:
             begun, begin, spent = True, now, time.process_time()
             total.clear()
-            tell(event="begin")
+            send_event(event="begin")
         if spec.rate and taken > (now - start) * spec.rate:
             time.sleep(PACE_SECONDS)
             continue
         for client in ready.wait():
-            count = client.take(PACED_BYTES) if spec.rate else client.take()
+            count = client.read(PACED_BYTES) if spec.rate else client.read()
             if count is None:
                 continue
             taken += max(count, 0)
@@ -63,30 +67,30 @@ def flood(spec: Spec) -> None:
             if count <= 0:
                 failures += count < 0 or client.taken < max(client.whole, 1)
                 finished += 1
-                ready.leave(client)
+                ready.close(client)
                 if not spec.once:
                     ready.join(client.number)
     counts = {"bytes": total.total(), "seconds": now - begin, "failures": failures, "finished": finished}
     spent = time.process_time() - spent
-    told = {"by_source": dict(total), "cipher": ", ".join(sorted(ready.ciphers))}
-    tell(event="end", begin=begin, end=now, cpu_seconds=spent, **told, **counts)
+    details = {"by_source": dict(total), "cipher": ", ".join(sorted(ready.ciphers))}
+    send_event(event="end", begin=begin, end=now, cpu_seconds=spent, **details, **counts)
 
 
 def fetch(spec: Spec) -> None:
-    """All at once, each one file: how long each waited for its first byte, and how many came out whole."""
-    ready, asked = Ready(spec), {}
+    """Start all at once, with one file each. Report the waits for the first byte, and how many files are complete."""
+    ready, asked = ReadyClients(spec), {}
     begin = time.monotonic()
     for number in range(spec.clients):
         asked[number] = time.monotonic()
         ready.join(number)
-    tell(event="begin")
+    send_event(event="begin")
     waits: list[float] = []
     total = whole = refused = 0
     now, end = begin, begin + spec.seconds
     while now < end and ready.clients:
         for client in ready.wait():
             first = not client.taken
-            count = client.take()
+            count = client.read()
             if count is None:
                 continue
             if first and count > 0:
@@ -95,24 +99,24 @@ def fetch(spec: Spec) -> None:
             if count <= 0:
                 refused += count < 0
                 whole += 0 < client.whole == client.taken
-                ready.leave(client)
+                ready.close(client)
         now = time.monotonic()
-    tell(event="end", seconds=now - begin, bytes=total, whole=whole, refused=refused, waits=waits)
+    send_event(event="end", seconds=now - begin, bytes=total, whole=whole, refused=refused, waits=waits)
 
 
 def linger(spec: Spec) -> None:
-    """Slow and stalled clients: tell when every one's body has begun (and, stalled, has come as far as it should)."""
-    clients = [joined(spec, number) for number in range(spec.clients)]
+    """Run slow or stalled clients. Report when every body has begun, or has reached ``step`` bytes if they stall."""
+    clients = [connect(spec, number) for number in range(spec.clients)]
     end = time.monotonic() + spec.warm + spec.seconds
-    told = failures = 0
+    has_begun, failures = False, 0
     while (now := time.monotonic()) < end:
         for client in clients:
             if spec.mode == "slow" or client.taken < spec.step:
-                failures += client.take(spec.step if spec.mode == "slow" else spec.step - client.taken) == -1
+                failures += client.read(spec.step if spec.mode == "slow" else spec.step - client.taken) == -1
         goal = 1 if spec.mode == "slow" else spec.step
         begun = sum(client.taken >= goal for client in clients)
-        if not told and begun + failures >= spec.clients:
-            told = 1
-            tell(event="begin", begun=begun, failures=failures)
-        time.sleep(max(0.0, now + (1.0 if told else 0.05) - time.monotonic()))
-    tell(event="end")
+        if not has_begun and begun + failures >= spec.clients:
+            has_begun = True
+            send_event(event="begin", begun=begun, failures=failures)
+        time.sleep(max(0.0, now + (1.0 if has_begun else 0.05) - time.monotonic()))
+    send_event(event="end")

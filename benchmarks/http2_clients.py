@@ -1,4 +1,4 @@
-"""Clients of HTTP/2: many requests on a connection."""
+"""Clients of HTTP/2, with many requests on a connection."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset
 from h2.settings import SettingCodes, Settings
 
-from .client import PATIENCE_SECONDS, Spec, opened, tell, trusting
+from .client import TIMEOUT_SECONDS, Spec, insecure_context, make_socket, send_event
 
-WIDE = 2**30
-"""A window that is never what a server waits for."""
+UNLIMITED_WINDOW = 2**30
+"""A flow-control window that never limits a server."""
 
-WINDOW = 65535
-"""A stream's own, where a client says nothing (RFC 9113, 6.5.2)."""
+DEFAULT_WINDOW = 65535
+"""The initial window of a stream (RFC 9113 section 6.5.2)."""
 
-PIECE = 1 << 16
+READ_BYTES = 1 << 16
 
 
 @dataclass(slots=True)
-class Answer:
-    """What has come of an answer: the head, where it has, and as much of the content as is kept."""
+class Response:
+    """The received part of a response. ``content`` has the first bytes, as many as the connection keeps."""
 
     status: int = 0
     length: str | None = None
@@ -34,31 +34,31 @@ class Answer:
     ended: bool = False
 
 
-class Speaker:
-    """One connection, over ``link``. Of each answer ``window`` bytes may come unasked; ``keep`` are not thrown away."""
+class Http2Client:
+    """A connection, over ``link``. ``window``: the initial window of each stream. ``keep``: kept bytes of each body."""
 
-    def __init__(self, link: socket.socket, window: int = WIDE, keep: int = 0) -> None:
+    def __init__(self, link: socket.socket, window: int = UNLIMITED_WINDOW, keep: int = 0) -> None:
         self.link, self.keep = link, keep
-        self.answers: dict[int, Answer] = {}
+        self.answers: dict[int, Response] = {}
         self.h2 = H2Connection(H2Configuration(client_side=True))
         own = {SettingCodes.INITIAL_WINDOW_SIZE: window, SettingCodes.ENABLE_PUSH: 0}
         self.h2.local_settings = Settings(client=True, initial_values=own)
         self.h2.initiate_connection()
-        self.h2.increment_flow_control_window(WIDE)
+        self.h2.increment_flow_control_window(UNLIMITED_WINDOW)
 
-    def ask(self, name: str, fields: Mapping[str, str]) -> Answer:
-        """Send one request; its answer, which fills as bytes are taken."""
+    def request(self, name: str, fields: Mapping[str, str]) -> Response:
+        """Send one request. Return its response, which :meth:`read` fills."""
         stream = self.h2.get_next_available_stream_id()
         scheme = "https" if isinstance(self.link, ssl.SSLSocket) else "http"
         head = {":method": "GET", ":scheme": scheme, ":authority": "localhost", ":path": f"/{name}"}
         self.h2.send_headers(stream, [*head.items(), *fields.items()], end_stream=True)
         self.link.sendall(self.h2.data_to_send())
-        self.answers[stream] = Answer()
+        self.answers[stream] = Response()
         return self.answers[stream]
 
-    def take(self) -> None:
-        """Take some of what has come, or wait for it. Raises OSError, or h2's ProtocolError."""
-        data = self.link.recv(PIECE)
+    def read(self) -> None:
+        """Read some of what has arrived, or wait for it. Raises OSError, or h2's ProtocolError."""
+        data = self.link.recv(READ_BYTES)
         if not data:
             raise ConnectionError("the connection has ended")
         for event in self.h2.receive_data(data):
@@ -74,49 +74,49 @@ class Speaker:
                     self.answers[stream].ended = True
         self.link.sendall(self.h2.data_to_send())
 
-    def open(self, count: int) -> None:
-        """Let so many more bytes of each answer come."""
+    def open_windows(self, count: int) -> None:
+        """Let the server send ``count`` more bytes of each response."""
         for stream in (stream for stream, answer in self.answers.items() if not answer.ended):
             self.h2.increment_flow_control_window(count, stream)
         self.link.sendall(self.h2.data_to_send())
 
 
-def joined(spec: Spec, number: int) -> Speaker:
-    """The ``number``-th connection of a crowd, which has asked for all that it wants."""
-    link = opened(spec, number)
-    link.settimeout(PATIENCE_SECONDS)
+def connect(spec: Spec, number: int) -> Http2Client:
+    """Return the ``number``-th connection, which has sent all its requests."""
+    link = make_socket(spec, number)
+    link.settimeout(TIMEOUT_SECONDS)
     link.connect((spec.address, spec.port))
-    speaker = Speaker(trusting(h2=True).wrap_socket(link) if spec.tls else link, WINDOW)
+    speaker = Http2Client(insecure_context(h2=True).wrap_socket(link) if spec.tls else link, DEFAULT_WINDOW)
     for request in range(spec.streams):
-        speaker.ask(spec.names[request % len(spec.names)], {})
+        speaker.request(spec.names[request % len(spec.names)], {})
     return speaker
 
 
 def speak(spec: Spec) -> None:
-    """Each stream takes its window at once, and ``step`` bytes a second then; tell when every answer has begun."""
-    speakers = [joined(spec, number) for number in range(spec.clients)]
+    """Let each stream receive its window at once, and then ``step`` bytes per second. Report when all have begun."""
+    speakers = [connect(spec, number) for number in range(spec.clients)]
     for speaker in speakers:
         speaker.link.setblocking(False)
     end = time.monotonic() + spec.warm + spec.seconds
-    told = False
+    has_begun = False
     while (now := time.monotonic()) < end:
         for speaker in speakers:
             drain(speaker)
-            if told:
-                speaker.open(spec.step)
+            if has_begun:
+                speaker.open_windows(spec.step)
         answers = [answer for speaker in speakers for answer in speaker.answers.values()]
-        if not told and all(answer.status for answer in answers):
-            told = True
+        if not has_begun and all(answer.status for answer in answers):
+            has_begun = True
             begun = sum(answer.status == 200 and not answer.ended for answer in answers)
-            tell(event="begin", begun=begun, failures=len(answers) - begun)
-        time.sleep(max(0.0, now + (1.0 if told else 0.05) - time.monotonic()))
-    tell(event="end")
+            send_event(event="begin", begun=begun, failures=len(answers) - begun)
+        time.sleep(max(0.0, now + (1.0 if has_begun else 0.05) - time.monotonic()))
+    send_event(event="end")
 
 
-def drain(speaker: Speaker) -> None:
-    """Take all that is there."""
+def drain(speaker: Http2Client) -> None:
+    """Read everything that has arrived."""
     try:
         while True:
-            speaker.take()
+            speaker.read()
     except (BlockingIOError, ssl.SSLWantReadError):
         pass

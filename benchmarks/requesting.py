@@ -1,4 +1,4 @@
-"""Clients that ask for little, often: ranges as fast as they are answered, or something at a steady pace, timed."""
+"""Clients with many small requests: ranges one after another, or timed requests at a steady pace."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
-from .client import CLOSE, LENGTH, TRASH, Client, Spec, opened, request, tell, trusting
+from .client import CLOSE, DISCARDED, LENGTH, Client, Spec, insecure_context, make_socket, request, send_event
 
 VISIT_SECONDS = 5.0
 
 
-class Closed(Exception):
-    """The server closed a kept-alive connection between two answers, as it may (nginx does after 1,000)."""
+class ConnectionClosed(Exception):
+    """The server closed a persistent connection between two responses, as it may (nginx does after 1,000)."""
 
 
-def ask(client: Client, spec: Spec, dice: random.Random) -> None:
+def request_range(client: Client, spec: Spec, dice: random.Random) -> None:
     start = dice.randrange(spec.size - spec.step)
-    client.ask(spec, f"Range: bytes={start}-{start + spec.step - 1}\r\n")
+    client.request(spec, f"Range: bytes={start}-{start + spec.step - 1}\r\n")
 
 
-def answered(client: Client, spec: Spec) -> bool:
-    """Take what is there of one answer; whether it is whole. ``taken`` counts the body once the head has come."""
+def read_range(client: Client, spec: Spec) -> bool:
+    """Read what has arrived of one response. Return whether it is complete. ``taken`` counts bytes of the body."""
     if not client.taken:
         head, _, rest = client.sock.recv(4096).partition(b"\r\n\r\n")
         if not head:
-            raise Closed
+            raise ConnectionClosed
         if not head.startswith(b"HTTP/1.1 206"):
-            raise SystemExit(f"wrong answer to a range: {head[:60]!r}")
+            raise SystemExit(f"wrong response to a range: {head[:60]!r}")
         client.taken = len(rest)
         if rest:
             return client.taken >= spec.step
-    count = client.sock.recv_into(TRASH, spec.step - client.taken, socket.MSG_TRUNC)
+    count = client.sock.recv_into(DISCARDED, spec.step - client.taken, socket.MSG_TRUNC)
     if not count:
         raise SystemExit("the connection ended within a range")
     client.taken += count
@@ -44,14 +44,14 @@ def answered(client: Client, spec: Spec) -> bool:
 
 
 def ranges(spec: Spec) -> None:
-    """Count the ranges that are answered in the window, each client asking again as soon as it has one."""
+    """Count the ranges of the window. Each client requests the next range when it has one."""
     dice, poll, clients = random.Random(1), select.epoll(), {}
 
     def join() -> None:
         client = Client(spec)
         clients[client.sock.fileno()] = client
         poll.register(client.sock, select.EPOLLIN)
-        ask(client, spec, dice)
+        request_range(client, spec, dice)
 
     for _ in range(spec.clients):
         join()
@@ -61,36 +61,36 @@ def ranges(spec: Spec) -> None:
     while (now := time.monotonic()) < end:
         if not begun and now >= begin:
             begun, done, begin = True, 0, now
-            tell(event="begin")
+            send_event(event="begin")
         for fd, _ in poll.poll(0.1):
             try:
-                if answered(clients[fd], spec):
+                if read_range(clients[fd], spec):
                     done += 1
-                    ask(clients[fd], spec, dice)
-            except (Closed, OSError):
+                    request_range(clients[fd], spec, dice)
+            except (ConnectionClosed, OSError):
                 clients.pop(fd).sock.close()
                 join()
-    tell(event="end", requests=done, seconds=time.monotonic() - begin)
+    send_event(event="end", requests=done, seconds=time.monotonic() - begin)
 
 
-def timed(client: Client, spec: Spec, dice: random.Random) -> Client:
-    """One range, whole; on a new connection where the old one had been closed."""
+def fetch_range(client: Client, spec: Spec, dice: random.Random) -> Client:
+    """Read one range completely, on a new connection if the old one was closed. Return the client."""
     try:
-        ask(client, spec, dice)
-        while not answered(client, spec):
+        request_range(client, spec, dice)
+        while not read_range(client, spec):
             pass
-    except (Closed, OSError):
+    except (ConnectionClosed, OSError):
         client.sock.close()
-        return timed(Client(spec), spec, dice)
+        return fetch_range(Client(spec), spec, dice)
     return client
 
 
-def paced(spec: Spec, once: Callable[[], object], failures: Counter[str] | None = None) -> None:
-    """Do ``once`` at a pace, and time it; what was due while its predecessor still ran counts from when it was due.
+def run_at_pace(spec: Spec, once: Callable[[], object], failures: Counter[str] | None = None) -> None:
+    """Call ``once`` at a pace, and time it. A call that was due while its predecessor ran counts from when it was due.
 
-    Nothing is begun after the end. What was due and could not be begun is counted too: it has waited as long, at least.
+    No call starts after the end. A call that was due by then and could not start counts with the time it has waited.
     """
-    # What the answer takes to come is the server's; what this process waits for a core is not.
+    # The response time is the server's; the time that this process waits for a core is not.
     with suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     times = []
@@ -99,7 +99,7 @@ def paced(spec: Spec, once: Callable[[], object], failures: Counter[str] | None 
     free = due
     while due < end:
         time.sleep(max(0.0, due - time.monotonic()))
-        # A late wake-up of this process is not the server's; a late answer is.
+        # A late wake-up of this process is not the server's fault; a late response is.
         since = due if free > due else time.monotonic()
         if since < end > free:
             once()
@@ -107,7 +107,7 @@ def paced(spec: Spec, once: Callable[[], object], failures: Counter[str] | None 
         if due >= start:
             times.append((since, free - since))
         due += 1 / spec.pace
-    tell(event="end", latencies=times, failures=dict(failures or {}))
+    send_event(event="end", latencies=times, failures=dict(failures or {}))
 
 
 def steady(spec: Spec) -> None:
@@ -116,50 +116,50 @@ def steady(spec: Spec) -> None:
 
     def once() -> None:
         nonlocal client
-        client = timed(client, spec, dice)
+        client = fetch_range(client, spec, dice)
 
-    paced(spec, once)
+    run_at_pace(spec, once)
 
 
 def knock(spec: Spec) -> None:
-    """Time whole small files, each from before its own connection is made until the server has closed that.
+    """Time whole small files, each from before its connection is made until the server has closed it.
 
-    One that gets nothing for 30 s gives up, and counts with what it has waited.
+    A request without a byte for 30 s is given up, and counts with the time it has waited.
     """
 
     def once() -> None:
         with suppress(TimeoutError), Client(spec) as client:
-            client.ask(spec)
-            while count := client.take():
+            client.request(spec)
+            while count := client.read():
                 if count < 0:
                     raise SystemExit("a small file was refused")
             if not 0 < client.whole == client.taken:
                 raise SystemExit(f"a small file ended after {client.taken} bytes")
 
-    paced(spec, once)
+    run_at_pace(spec, once)
 
 
-def connect(spec: Spec) -> socket.socket:
-    """A connection for :func:`visit`, over TLS where that is spoken. Raises OSError."""
-    sock = opened(spec, 0)
+def connect_visitor(spec: Spec) -> socket.socket:
+    """Return a connection for :func:`visit`, over TLS if the spec says so. Raises OSError."""
+    sock = make_socket(spec, 0)
     sock.settimeout(VISIT_SECONDS)
     try:
         sock.connect((spec.address, spec.port))
-        return trusting().wrap_socket(sock) if spec.tls else sock
+        return insecure_context().wrap_socket(sock) if spec.tls else sock
     except OSError:
         sock.close()
         raise
 
 
 def fetch_small(sock: socket.socket, spec: Spec, more: str) -> int:
-    """The status of one whole answer. Raises Closed where nothing came, OSError where it is not whole."""
+    """Return the status of one response. Raises ConnectionClosed if none came, OSError if it is not complete."""
     sock.sendall(request(spec, spec.names[0], more))
     data = b""
     while b"\r\n\r\n" not in data:
         if not (came := sock.recv(65536)):
             if data:
                 raise ConnectionResetError
-            raise Closed
+            raise ConnectionClosed
         data += came
     head, _, rest = data.partition(b"\r\n\r\n")
     length = LENGTH.search(head)
@@ -172,7 +172,7 @@ def fetch_small(sock: socket.socket, spec: Spec, more: str) -> int:
 
 
 def visit(spec: Spec) -> None:
-    """Time whole small files, by a new connection and by one that is kept, in turn. What fails is counted by its kind.
+    """Time whole small files, on a new connection and on a persistent one in turn. Count failures by their kind.
 
     A failure counts with the time that it took, ``VISIT_SECONDS`` at most.
     """
@@ -185,17 +185,21 @@ def visit(spec: Spec) -> None:
         visits += 1
         try:
             if visits % 2:
-                with connect(spec) as fresh:
+                with connect_visitor(spec) as fresh:
                     status = fetch_small(fresh, spec, CLOSE)
             else:
-                kept = kept or connect(spec)
+                kept = kept or connect_visitor(spec)
                 try:
                     status = fetch_small(kept, spec, "")
-                except (Closed, ConnectionResetError, BrokenPipeError):  # a server may close one between two answers
+                except (
+                    ConnectionClosed,
+                    ConnectionResetError,
+                    BrokenPipeError,
+                ):  # closed between two responses
                     kept.close()
-                    kept = connect(spec)
+                    kept = connect_visitor(spec)
                     status = fetch_small(kept, spec, "")
-        except (OSError, Closed) as error:
+        except (OSError, ConnectionClosed) as error:
             if kept is not None and not visits % 2:
                 kept.close()
                 kept = None
@@ -204,4 +208,4 @@ def visit(spec: Spec) -> None:
         if status != 200:
             failures[str(status)] += 1
 
-    paced(spec, once, failures)
+    run_at_pace(spec, once, failures)
