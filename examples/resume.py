@@ -18,7 +18,7 @@ PIECE_BYTES = 1 << 20
 
 
 def fetch(url: str, path: Path) -> int:
-    """Download ``url`` to ``path``, or the rest of it; return the bytes received. Raises OSError if it is cut."""
+    """Download ``url`` to ``path``, or the rest of it. Return the bytes received. Raise OSError if it is cut."""
     parts = urlsplit(url)
     stored = path.with_name(path.name + ".etag")
     have = path.stat().st_size if path.exists() and stored.exists() else 0
@@ -26,26 +26,26 @@ def fetch(url: str, path: Path) -> int:
     connection = http.client.HTTPConnection(parts.netloc, timeout=60)
     try:
         connection.request("GET", parts.path or "/", headers=fields)
-        answer = connection.getresponse()
-        if answer.status == 416 and answer.headers["Content-Range"] == f"bytes */{have}":
+        response = connection.getresponse()
+        if response.status == 416 and response.headers["Content-Range"] == f"bytes */{have}":
             return 0  # the file is complete
-        if answer.status not in (200, 206):
-            raise OSError(f"{url}: {answer.status} {answer.reason}")
-        stored.write_text(answer.headers["ETag"] or "")
-        return save(answer, path, append=answer.status == 206)
+        if response.status not in (200, 206):
+            raise OSError(f"{url}: {response.status} {response.reason}")
+        stored.write_text(response.headers["ETag"] or "")
+        return save(response, path, append=response.status == 206)
     finally:
         connection.close()
 
 
-def save(answer: http.client.HTTPResponse, path: Path, append: bool) -> int:
-    """Write the body of an answer; return its bytes. Raises OSError if fewer came than Content-Length said."""
-    promised, came = answer.length, 0
+def save(response: http.client.HTTPResponse, path: Path, append: bool) -> int:
+    """Write the body of a response. Return its length. Raise OSError if it is shorter than Content-Length."""
+    promised, received = response.length, 0
     with path.open("ab" if append else "wb") as file:
-        while piece := answer.read(PIECE_BYTES):
-            came += file.write(piece)
-    if promised is not None and came < promised:
-        raise OSError(f"{path}: cut after {came} of {promised} bytes; run it again")
-    return came
+        while piece := response.read(PIECE_BYTES):
+            received += file.write(piece)
+    if promised is not None and received < promised:
+        raise OSError(f"{path}: cut after {received} of {promised} bytes; run it again")
+    return received
 
 
 if __name__ == "__main__":

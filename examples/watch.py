@@ -14,24 +14,24 @@ import time
 from typing import Any
 from urllib.request import urlopen
 
-SHOWN = 20
+MAX_DOWNLOADS = 20
 
 
-def look(base: str) -> dict[str, Any]:
+def read_status(base: str) -> dict[str, Any]:
     """Read /status: docs/reference/admin.md explains the fields."""
-    with urlopen(f"{base}/status", timeout=10) as answer:
-        status: dict[str, Any] = json.load(answer)
+    with urlopen(f"{base}/status", timeout=10) as response:
+        status: dict[str, Any] = json.load(response)
     return status
 
 
 def lines(status: dict[str, Any]) -> list[str]:
     """Format a status for people."""
-    gate, memory = status["gate"], status["memory"]
+    gate, memory = status["admission"], status["memory"]
     used = memory["process_bytes"] - memory["baseline_bytes"] + memory["kernel_send_bytes"]
     share = 100 * used / memory["budget_bytes"]
     shown = [f"{gate['running']} run, {gate['waiting']} wait, {share:.0f}% of the budget is in use"]
-    for each in sorted(status["transfers"]["running"], key=lambda each: each["rate"])[:SHOWN]:
-        part = "" if each["of"] is None else f" {100 * each['sent'] / max(1, each['of']):.0f}%"
+    for each in sorted(status["transfers"]["running"], key=lambda each: each["rate"])[:MAX_DOWNLOADS]:
+        part = "" if each["total_bytes"] is None else f" {100 * each['sent'] / max(1, each['total_bytes']):.0f}%"
         rate = f"{each['rate'] / 1e6:.1f} MB/s"
         shown.append(f"  {each['client']} {each['target']}{part} {rate}, waits for the {each['blocked_on']}")
     return shown
@@ -40,7 +40,7 @@ def lines(status: dict[str, Any]) -> list[str]:
 def main(base: str, seconds: float) -> None:
     until = time.monotonic() + seconds
     while True:
-        print("\n".join(lines(look(base))), flush=True)
+        print("\n".join(lines(read_status(base))), flush=True)
         if time.monotonic() >= until:
             return
         time.sleep(1)
@@ -55,5 +55,5 @@ if __name__ == "__main__":
         main(given.url.rstrip("/"), given.seconds)
     except KeyboardInterrupt:
         pass
-    except (OSError, ValueError) as error:  # no server, or an answer that is no status
+    except (OSError, ValueError) as error:  # no server, or a response without a status
         sys.exit(f"{parser.prog}: {given.url}: {error}")
