@@ -1,7 +1,7 @@
 # docker build -t freight:0.1.0 .
 # docker run --rm -p 8080:8080 -p 127.0.0.1:9080:9080 -v "$PWD:/data:ro" freight:0.1.0
 # Options follow the name of the command: freight:0.1.0 serve --memory 256MiB
-# Running downloads have 30 s to end (--drain), so give them that time: docker stop --timeout 40 NAME
+# Running downloads have 30 s to end (--shutdown-timeout), so give them that time: docker stop --timeout 40 NAME
 FROM python:3.13-slim
 
 COPY pyproject.toml README.md LICENSE /src/

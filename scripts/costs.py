@@ -1,7 +1,7 @@
-"""Writes the numbers of the memory budget into the pages. usage: costs.py [--check]
+"""Write the numbers of the memory budget into the pages. usage: costs.py [--check]
 
-A number stands between ``<!-- budget:NAME -->`` and ``<!-- /budget -->``; :func:`facts` has the names. With ``--check``
-nothing is written, and pages that are not up to date are named.
+A number is between ``<!-- budget:NAME -->`` and ``<!-- /budget -->``; :func:`facts` has the names. With ``--check``,
+print which pages are not up to date, and write nothing.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import re
 import sys
 from pathlib import Path
 
-from freight.fleet.simulate.room import room_of
-from freight.flow import budget, costs, transfer
-from freight.flow.budget import Budget
-from freight.plan.reckon import KINDS
-from freight.quantities import parse_size
+from freight.flow import transfers
+from freight.memory import budget, costs
+from freight.memory.budget import Budget
+from freight.tools.fleet.simulate.slots import slots_by_waiting
+from freight.tools.plan.capacity import KINDS
+from freight.units import parse_size
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "ARCHITECTURE.md", ROOT / "THREAT_MODEL.md", *sorted((ROOT / "docs").rglob("*.md")))
@@ -26,7 +27,7 @@ WAITING = 1000
 
 
 def facts() -> dict[str, str]:
-    """Each number by its name, as it is read."""
+    """Return the text of each number, by its name."""
     connection, waiting = costs.CONNECTION_COST, costs.WAITING_COST
     bytes_of = {
         "connection": connection,
@@ -35,50 +36,50 @@ def facts() -> dict[str, str]:
         "waiting": waiting,
         "tls": costs.TLS_COST,
         "handshake": costs.HANDSHAKE_COST,
-        "multiplexed": costs.MULTIPLEX_COST,
+        "multiplexed": costs.HTTP2_COST,
         "stream": costs.STREAM_COST,
         "window": budget.WINDOW_MIN,
         "fast": budget.FAST_WINDOW,
         "call": budget.FAST_WINDOW - budget.WINDOW_MIN,
         "slot": budget.WINDOW_MIN + connection,
         "least": budget.LEAST_MEMORY,
-        **{f"kind.{kind}": besides for kind, besides in KINDS.items()},
+        **{f"kind.{kind}": cost for kind, cost in KINDS.items()},
     }
-    shares = {
-        "call.most": budget._CALL_SHARE,
-        "small": budget.DOOR_SHARE,
-        "handshakes": budget.HANDSHAKE_SHARE,
-        "listing": budget.PRODUCER_SHARE,
-        "listings": budget.PRODUCERS_SHARE,
-        "ungrown": budget.UNGROWN_SHARE,
+    divisors = {
+        "call.most": budget.CALL_DIVISOR,
+        "small": budget.RESERVE_DIVISOR,
+        "handshakes": budget.HANDSHAKES_DIVISOR,
+        "listing": budget.LISTING_DIVISOR,
+        "listings": budget.LISTINGS_DIVISOR,
+        "ungrown": budget.UNCOUNTED_GROWTH_DIVISOR,
     }
-    told = {name: f"{count / 1024:g} KiB" for name, count in bytes_of.items()}
-    told |= {name: f"1/{share}" for name, share in shares.items()}
-    told |= {f"slots.{size}": f"{Budget(parse_size(size), LARGEST).slots:,}" for size in SIZES}
-    return told | {
-        "far": f"{budget.FAR_SECONDS * 1000:g} ms",
-        "patience": f"{transfer._LENT_SECONDS:g} s",
+    texts = {name: f"{count / 1024:g} KiB" for name, count in bytes_of.items()}
+    texts |= {name: f"1/{divisor}" for name, divisor in divisors.items()}
+    texts |= {f"slots.{size}": f"{Budget(parse_size(size), LARGEST).slots:,}" for size in SIZES}
+    return texts | {
+        "far": f"{budget.LONG_PATH_SECONDS * 1000:g} ms",
+        "patience": f"{transfers._LOAN_SECONDS:g} s",
         "queue": f"{WAITING:,}",
         "queue.bytes": f"{WAITING * (connection + waiting) / 1e6:.1f} MB",
-        "queue.room": f"{room_of(parse_size('20MB'), WAITING, LARGEST)[WAITING]:,}",
+        "queue.room": f"{slots_by_waiting(parse_size('20MB'), WAITING, LARGEST)[WAITING]:,}",
     }
 
 
-def filled(page: str, told: dict[str, str]) -> str:
-    """The page with each number in its place."""
-    return MARK.sub(lambda mark: f"{mark[1]}{told.get(mark[2], 'unknown')}{mark[4]}", page)
+def filled(page: str, texts: dict[str, str]) -> str:
+    """Return the page with each number in its place."""
+    return MARK.sub(lambda mark: f"{mark[1]}{texts.get(mark[2], 'unknown')}{mark[4]}", page)
 
 
 def main(*, check: bool) -> int:
-    told, stale = facts(), 0
+    texts, stale = facts(), 0
     for path in PAGES:
         page = path.read_text(encoding="utf-8")
-        if filled(page, told) != page:
+        if filled(page, texts) != page:
             stale += 1
             if check:
                 print(f"{path.relative_to(ROOT)} has other numbers than the code: ./scripts/costs")
             else:
-                path.write_text(filled(page, told), encoding="utf-8")
+                path.write_text(filled(page, texts), encoding="utf-8")
     return int(check and stale > 0)
 
 

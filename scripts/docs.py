@@ -1,9 +1,9 @@
-"""Builds the site of the documentation from the Markdown as it is; ``scripts/docs`` says how to call this.
+"""Build the documentation site from the Markdown files; see ``scripts/docs`` for the usage.
 
-Pages link to each other, to pictures and to sources by relative paths, so that they can be read where they are kept.
-The site has other paths: ``docs/`` is its root, and what stands beside the code is in its section *Project*. So each
-page is copied with its links changed, those to sources into addresses of the repository. A link that leads nowhere is
-an error here; Zensical checks the anchors.
+Pages link to each other, to pictures and to sources by relative paths, so that they can be read in the repository. The
+site has other paths: ``docs/`` is its root, and the pages beside the code are in its section *Project*. So each page is
+copied with changed links, and links to sources become addresses of the repository. A broken link is an error here;
+Zensical checks the anchors.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 
 
 def places() -> dict[str, str]:
-    """Where each file of the documentation is in the site: ``docs/how-to/https.md`` is ``how-to/https.md``."""
+    """Return the path of each file in the site: ``docs/how-to/https.md`` is ``how-to/https.md``."""
     found = {}
     for path in sorted((ROOT / "docs").rglob("*")):
         if path.is_file():
@@ -56,7 +56,7 @@ def places() -> dict[str, str]:
 
 
 def moved(name: str, text: str, where: dict[str, str]) -> str:
-    """A page as it is in the site. Raises ValueError where a link of it leads nowhere."""
+    """Return a page with the links of the site. Raises ValueError if a link is broken."""
 
     def change(match: re.Match[str]) -> str:
         path, mark, fragment = match[2].partition("#")
@@ -68,7 +68,7 @@ def moved(name: str, text: str, where: dict[str, str]) -> str:
         elif (ROOT / target).exists():
             path = f"{SOURCE}/{'tree' if (ROOT / target).is_dir() else 'blob'}/main/{target}"
         else:
-            raise ValueError(f"{name}: {match[2]} leads nowhere")
+            raise ValueError(f"{name}: {match[2]} does not exist")
         return f"{match[1]}{path}{mark}{fragment}"
 
     kept = [match.span() for match in FENCE.finditer(text)]
@@ -80,7 +80,7 @@ def moved(name: str, text: str, where: dict[str, str]) -> str:
 
 
 def stage(where: dict[str, str]) -> None:
-    """Write what is not in the stage yet, or is there in another form, and remove what is of no page any more."""
+    """Write new and changed files into the stage, and remove files without a source."""
     for name, place in where.items():
         source, target = ROOT / name, STAGE / place
         content = source.read_bytes()
@@ -98,7 +98,7 @@ def stage(where: dict[str, str]) -> None:
 
 
 def nav(pages: set[str]) -> list[object]:
-    """The pages of each section: first those that the index names, in its order, then the others by their titles."""
+    """Return the pages of each section: those that the index links, in its order, then the others by title."""
     index = (STAGE / "index.md").read_text(encoding="utf-8")
     named = [path for _, path in LINK.findall(index)]
 
@@ -117,7 +117,7 @@ def nav(pages: set[str]) -> list[object]:
 
 
 def title(page: str) -> str:
-    """The first heading, without its marks."""
+    """Return the first heading, without markup."""
     if page == "project/readme.md":
         return "README"
     found = TITLE.search((STAGE / page).read_text(encoding="utf-8")) if page.endswith(".md") else None
@@ -134,7 +134,7 @@ def build() -> int:
 
 
 def serve(port: str) -> int:
-    """Show the site until Ctrl-C or SIGTERM; a page that is saved is copied, which the tool sees."""
+    """Serve the site until Ctrl-C or SIGTERM. Copy changed pages each second; the tool notices."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     child = subprocess.Popen(zensical("serve", "--dev-addr", f"127.0.0.1:{port}"), cwd=ROOT)
     try:

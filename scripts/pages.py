@@ -1,7 +1,7 @@
-"""Writes a lab's numbers into the pages, and draws its figures anew. usage: pages.py FOLDER [--check]
+"""Write a lab's numbers into the pages, and draw its figures. usage: pages.py FOLDER [--check]
 
-A number stands between ``<!-- lab:crowd.per_client -->`` and ``<!-- /lab -->``; its name is a scenario's and a fact's
-(:mod:`freight.lab.facts`). With ``--check`` nothing is written, and what is not up to date is named.
+A number is between ``<!-- lab:crowd.per_client -->`` and ``<!-- /lab -->``. Its name is a scenario's and a fact's
+(:mod:`freight.tools.lab.findings`). With ``--check``, print which files are not up to date, and write nothing.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from freight.lab.facts import FACTS
-from freight.lab.figures import DRAWINGS
-from freight.lab.report import machine
+from freight.tools.lab.figures import DRAWINGS
+from freight.tools.lab.findings import FACTS
+from freight.tools.lab.report import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", ROOT / "docs" / "explanation" / "how-it-works.md")
@@ -23,29 +23,29 @@ MARK = re.compile(r"(<!-- lab:([\w.]+) -->).*?(<!-- /lab -->)", re.DOTALL)
 
 
 def facts_of(results: dict[str, Any]) -> dict[str, str]:
-    """``{"crowd.per_client": "4.1 KiB"}``, and what the machine is."""
-    told = {"machine": machine(results["machine"], results["versions"]), "made": results["made"].partition(" ")[0]}
+    """Return the text of each number by its name, such as ``crowd.per_client``, and of the machine."""
+    texts = {"machine": machine(results["machine"], results["versions"]), "made": results["made"].partition(" ")[0]}
     for name, record in _measured(results):
-        told |= {f"{name}.{fact}": said for fact, said in FACTS[name](record).items()}
-    return told
+        texts |= {f"{name}.{fact}": said for fact, said in FACTS[name](record).items()}
+    return texts
 
 
 def _measured(results: dict[str, Any]) -> list[tuple[str, Any]]:
-    """The scenarios that were not skipped, with their records."""
+    """Return the scenarios that were not skipped, with their records."""
     return [(name, record) for name, record in results["scenarios"].items() if "skipped" not in record]
 
 
-def filled(page: str, told: dict[str, str]) -> str:
-    """The page with each number in its place."""
-    return MARK.sub(lambda mark: f"{mark[1]}{told.get(mark[2], 'not measured')}{mark[3]}", page)
+def filled(page: str, texts: dict[str, str]) -> str:
+    """Return the page with each number in its place."""
+    return MARK.sub(lambda mark: f"{mark[1]}{texts.get(mark[2], 'not measured')}{mark[3]}", page)
 
 
 def made(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Every file that follows from a lab's results, and what belongs into it."""
+    """Yield every file that follows from a lab's results, and its text."""
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    told = facts_of(results)
+    texts = facts_of(results)
     for page in PAGES:
-        yield page, filled(page.read_text(encoding="utf-8"), told)
+        yield page, filled(page.read_text(encoding="utf-8"), texts)
     for name, record in _measured(results):
         for figure, picture in DRAWINGS[name](record).items():
             yield folder / f"{figure}.svg", picture

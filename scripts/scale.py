@@ -1,6 +1,6 @@
-"""Simulates the fleets of docs/explanation/scale.md, draws them, and writes the numbers of its text.
+"""Simulate the fleets of docs/explanation/scale.md, draw them, and write the numbers of its text.
 
-A number stands between ``<!-- fleet:NAME -->`` and ``<!-- /fleet -->``, a table likewise. usage: see scripts/scale
+A number or a table is between ``<!-- fleet:NAME -->`` and ``<!-- /fleet -->``. usage: see scripts/scale
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from freight.fleet.simulate.arrivals import Catalogue
-from freight.fleet.simulate.figure import draw
-from freight.fleet.simulate.question import LOAD, Question, Row, answer
-from freight.fleet.simulate.show import as_json
-from freight.plan.reckon import CLEAR, least_memory
-from freight.quantities import brief_rate, brief_seconds, brief_size, chosen_size, format_size
+from freight.tools.fleet.simulate.arrivals import Catalogue
+from freight.tools.fleet.simulate.figure import draw
+from freight.tools.fleet.simulate.query import LOAD, SimulationQuery, SimulationRow, answer
+from freight.tools.fleet.simulate.show import as_json
+from freight.tools.plan.capacity import CLEAR, least_memory
+from freight.units import brief_rate, brief_seconds, brief_size, chosen_size, format_size
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "figures" / "fleet"
@@ -27,15 +27,15 @@ PAGE = ROOT / "docs" / "explanation" / "scale.md"
 MARK = re.compile(r"(<!-- fleet:([\w.-]+) -->).*?(<!-- /fleet -->)", re.DOTALL)
 MIB, GIB, MB = 1 << 20, 1 << 30, 1_000_000
 
-NODES = Question(  # what the command asks by itself, of three seeds
+NODES = SimulationQuery(  # the command's defaults, with three seeds
     nodes=(1, 10, 100, 1000),
     policies=("round-robin", "least", "consistent", "bounded"),
     catalogue=Catalogue(10_000, 100 * MB, 1.0, 0.9),
     clients=((2_500_000, 1.0), (12_500_000, 2.0), (62_500_000, 1.0)),
     arrivals=LOAD * 1.25,
     memory_bytes=64 * MIB,
-    queue=1000,
-    max_wait_seconds=30.0,
+    queue_size=1000,
+    queue_timeout_seconds=30.0,
     link=125 * MB,
     disk=200 * MB,
     cache_bytes=8 * GIB,
@@ -51,32 +51,32 @@ LINKS = (125 * MB, 1250 * MB, 12_500 * MB)
 MEMORIES = (4 * MIB, 8 * MIB, 16 * MIB, 32 * MIB)
 
 
-PARTS: Mapping[str, Sequence[Question]] = {
+PARTS: Mapping[str, Sequence[SimulationQuery]] = {
     "memory": [replace(NODES, **SLOW, memory_bytes=memory) for memory in MEMORIES],
     "disk": [replace(NODES, **DISK, requests=60_000, cache_bytes=cache) for cache in CACHES],
     "hot": [replace(NODES, nodes=(8,), catalogue=Catalogue(1, 100 * MB, 0.0, 0.0))],
     "nodes": [NODES],
-    "most": [replace(NODES, nodes=(10_000,), seeds=(3,))],  # of three the one in the middle, by its hits
+    "most": [replace(NODES, nodes=(10_000,), seeds=(3,))],  # of the three seeds, the one with the median of the hits
 }
 
 
 def simulate(part: str) -> list[dict[str, Any]]:
-    """A part of what the page speaks of, as it is kept."""
+    """Simulate a part of the page. Return it in the stored form."""
     return [dict(json.loads(as_json(question, list(answer(question))))) for question in PARTS[part]]
 
 
-def rows_of(record: Mapping[str, Any]) -> list[Row]:
-    """The rows that were kept."""
-    names = Row.__dataclass_fields__
-    return [Row(**{name: value for name, value in row.items() if name in names}) for row in record["rows"]]
+def rows_of(record: Mapping[str, Any]) -> list[SimulationRow]:
+    """Return the stored rows."""
+    names = SimulationRow.__dataclass_fields__
+    return [SimulationRow(**{name: value for name, value in row.items() if name in names}) for row in record["rows"]]
 
 
-def nodes_of(results: Mapping[str, Any]) -> list[Row]:
-    """The rows of the figure."""
+def nodes_of(results: Mapping[str, Any]) -> list[SimulationRow]:
+    """Return the rows of the figure."""
     return [row for part in ("nodes", "most") for record in results[part] for row in rows_of(record)]
 
 
-FIGURES: Mapping[str, tuple[Callable[[Row], float], Callable[[float], str]]] = {
+FIGURES: Mapping[str, tuple[Callable[[SimulationRow], float], Callable[[float], str]]] = {
     "hits": (lambda row: row.hits, "{:.0%}".format),
     "refused": (lambda row: row.refused, lambda part: f"{part:.1%}" if part else "none"),
     "disks": (lambda row: row.read_bytes / row.seconds, brief_rate),
@@ -90,20 +90,20 @@ FIGURES: Mapping[str, tuple[Callable[[Row], float], Callable[[float], str]]] = {
 
 
 def facts(results: Mapping[str, Any]) -> dict[str, str]:
-    """Each number of the text by its name, such as ``nodes.1000.bounded.hits``: the median, and ``.from_to`` of it."""
+    """Return each number by its name, such as ``nodes.1000.bounded.hits``: the median, and its range ``.from_to``."""
     calibration = json.loads((FOLDER / "calibration.json").read_text(encoding="utf-8"))
-    told = {"link.table": link_table(NODES.clients[0][0]), "calibration.table": calibration_table(calibration)}
-    told |= {"calibration.requests": f"{min(record['requests'] for record in calibration.values()):,}"}
-    told |= {"memory.table": memory_table(results["memory"]), "disk.table": disk_table(results["disk"])}
-    told |= {"hot.table": hot_table(results["hot"][0])}
+    texts = {"link.table": link_table(NODES.clients[0][0]), "calibration.table": calibration_table(calibration)}
+    texts |= {"calibration.requests": f"{min(record['requests'] for record in calibration.values()):,}"}
+    texts |= {"memory.table": memory_table(results["memory"]), "disk.table": disk_table(results["disk"])}
+    texts |= {"hot.table": hot_table(results["hot"][0])}
     rows = nodes_of(results)
     for nodes, policy in dict.fromkeys((row.nodes, row.policy) for row in rows):
         for name, (value, say) in FIGURES.items():
             values = [value(row) for row in rows if (row.nodes, row.policy) == (nodes, policy)]
             at = f"nodes.{nodes}.{policy}.{name}"
-            told |= {at: say(median(values)), f"{at}.from_to": f"{say(min(values))} to {say(max(values))}"}
+            texts |= {at: say(median(values)), f"{at}.from_to": f"{say(min(values))} to {say(max(values))}"}
     asked = results["nodes"][0]["question"]
-    return told | {
+    return texts | {
         "files": f"{asked['catalogue']['count']:,}",
         "size": brief_size(asked["catalogue"]["mean_bytes"]),
         "cache": format_size(asked["cache_bytes"]),
@@ -113,7 +113,7 @@ def facts(results: Mapping[str, Any]) -> dict[str, str]:
 
 
 def link_table(client: int) -> str:
-    """How many clients of a rate, in bytes a second, fill a link, and what memory that takes."""
+    """Return how many clients of a rate in bytes per second fill a link, and the memory for them."""
     lines = [["link", "downloads at once", "least `--memory`"]]
     for link in LINKS:
         memory = least_memory(link // client, CLEAR, NODES.largest_bytes)
@@ -122,7 +122,7 @@ def link_table(client: int) -> str:
 
 
 def memory_table(records: Sequence[Mapping[str, Any]]) -> str:
-    """What slots are worth where clients are slow."""
+    """Return the effect of slots when clients are slow."""
     lines = [["`--memory`", "slots", "wait, half of them", "wait, 99 of 100", "refused"]]
     for record in records:
         waits = (middle(record, lambda row: row.wait_p50_seconds), middle(record, lambda row: row.wait_p99_seconds))
@@ -133,7 +133,7 @@ def memory_table(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def disk_table(records: Sequence[Mapping[str, Any]]) -> str:
-    """What a page cache is worth where the disk is slower than the link."""
+    """Return the effect of a page cache when the disk is slower than the link."""
     lines = [["page cache of a node", "policy", "hits", "its disk reads", "it sends", "slowed, half of them"]]
     for record in records:
         for policy in record["question"]["policies"]:
@@ -152,7 +152,7 @@ def disk_table(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def hot_table(record: Mapping[str, Any]) -> str:
-    """One file, by policy."""
+    """Return the figures of a single hot file, by policy."""
     lines = [["policy", "busiest node", "all send", "slowed, 99 of 100", "refused"]]
     for policy in record["question"]["policies"]:
         values = {name: (middle(record, value, policy), say) for name, (value, say) in FIGURES.items()}
@@ -162,7 +162,7 @@ def hot_table(record: Mapping[str, Any]) -> str:
 
 
 def calibration_table(kept: Mapping[str, Any]) -> str:
-    """What three real nodes did, beside what was foretold."""
+    """Return the figures of three real nodes beside the simulated ones."""
     policies = list(kept)
     lines = [["", *(f"{policy}: {head}" for policy in policies for head in ("real", "foretold", "off by"))]]
     for name in kept[policies[0]]["figures"]:
@@ -175,22 +175,22 @@ def calibration_table(kept: Mapping[str, Any]) -> str:
     return markdown(lines)
 
 
-def middle(record: Mapping[str, Any], value: Callable[[Row], float], policy: str | None = None) -> float:
-    """The median of the seeds."""
+def middle(record: Mapping[str, Any], value: Callable[[SimulationRow], float], policy: str | None = None) -> float:
+    """Return the median of the seeds."""
     return median(value(row) for row in rows_of(record) if policy in (None, row.policy))
 
 
 def markdown(lines: Sequence[Sequence[str]]) -> str:
-    """A table, its first line the head."""
+    """Return a table. Its first line is the head."""
     head, *rest = (f"| {' | '.join(cells)} |" for cells in lines)
     return "\n".join(["", head, f"|{'--:|' * len(lines[0])}", *rest, ""])
 
 
 def made(results: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Every file that follows from the results, and what belongs into it."""
-    told = facts(results)
+    """Yield every file that follows from the results, and its text."""
+    texts = facts(results)
     page = PAGE.read_text(encoding="utf-8")
-    yield PAGE, MARK.sub(lambda mark: f"{mark[1]}{told.get(mark[2], 'not simulated')}{mark[3]}", page)
+    yield PAGE, MARK.sub(lambda mark: f"{mark[1]}{texts.get(mark[2], 'not simulated')}{mark[3]}", page)
     yield FOLDER / "nodes.svg", draw(nodes_of(results))
 
 

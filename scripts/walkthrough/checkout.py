@@ -1,4 +1,4 @@
-"""Make what a stranger has: a fresh clone of this repository, an empty home directory, a plain environment."""
+"""Make what a newcomer has: a fresh clone of this repository, an empty home directory, a plain environment."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parents[2]
 TYPED_PORT, TYPED_ADMIN_PORT = 8080, 9080
 _ADMIN_DISTANCE = TYPED_ADMIN_PORT - TYPED_PORT
 _DISTANCES = (0, _ADMIN_DISTANCE, 2 * _ADMIN_DISTANCE)  # files, admin listener, agent
-_PORTS = range(12_000, 30_000)  # below those that Linux gives to clients
-_PORT_VARIABLE = "FREIGHT_PORT"  # has the port where it is another one; messages then name it
-_OURS = ("FREIGHT_", "PYTHON", "VIRTUAL_ENV", "COVERAGE_", "PYTEST_")  # names of variables that begin so stay here
+_PORTS = range(12_000, 30_000)  # below Linux's ephemeral ports
+_PORT_VARIABLE = "FREIGHT_PORT"  # set if the port is not that of the pages; messages then name the variable
+_OURS = ("FREIGHT_", "PYTHON", "VIRTUAL_ENV", "COVERAGE_", "PYTEST_")  # prefixes of variables that are not passed on
 
-# What stands in for uv where nothing may be fetched. scripts/setup asks uv what it knows, for an environment, and for
+# Replaces uv where nothing may be fetched. scripts/setup calls uv for its help, for an environment, and to install
 # freight in it. The environment gets the clone's own source, and the libraries of the environment that runs this.
 _UV = """#!{python}
 import pathlib, subprocess, sys
@@ -37,18 +37,18 @@ python = pathlib.Path(words[words.index("--python") + 1])
 (site,) = python.parent.parent.glob("lib/python*/site-packages")
 (site / "walkthrough.pth").write_text(str(pathlib.Path.cwd() / "src") + "\\n" + {libraries!r} + "\\n")
 command = python.parent / "freight"
-command.write_text(f"#!{{python}}\\nimport sys\\nfrom freight.cli import main\\nsys.exit(main())\\n")
+command.write_text(f"#!{{python}}\\nimport sys\\nfrom freight.cli.main import main\\nsys.exit(main())\\n")
 command.chmod(0o755)
 """
 
 
 class NoClone(RuntimeError):
-    """There is no repository here to be cloned."""
+    """There is no repository to clone here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a story is played: ``clone`` and ``home``, and what a shell there has in its environment."""
+    """Where a page is played: ``clone`` and ``home``, the environment of the shells, and the port of the server."""
 
     clone: Path
     home: Path
@@ -56,11 +56,11 @@ class Place:
     port: int
 
     def typed(self, text: str) -> str:
-        """Return what is typed for what the page says: the same, at other ports if those are taken."""
+        """Return a text of the page with the ports that are used here."""
         return self._swapped(text, TYPED_PORT, self.port)
 
     def shown(self, text: str) -> str:
-        """Return what the page shows for what was printed."""
+        """Return printed text with the ports of the page."""
         return self._swapped(text, self.port, TYPED_PORT).replace(f"{_PORT_VARIABLE}: ", "--port: ")
 
     def _swapped(self, text: str, before: int, after: int) -> str:
@@ -72,9 +72,8 @@ class Place:
 def make_place(folder: Path, *, fetches: bool, as_typed: bool) -> Place:
     """Clone this repository into ``folder``. Raises :class:`NoClone`.
 
-    ``fetches``: set-up takes what it needs from package indexes, as it does for everybody; otherwise it takes the
-    libraries of the Python that runs this. ``as_typed``: the ports that pages name, and no others; raises OSError if
-    these are taken.
+    ``fetches``: set-up fetches packages from an index; otherwise it uses the libraries of the running Python.
+    ``as_typed``: use the ports of the pages. Raise OSError if they are in use.
     """
     clone, home, programs = folder / "freight", folder / "home", folder / "programs"
     home.mkdir(parents=True)
@@ -97,9 +96,9 @@ def make_place(folder: Path, *, fetches: bool, as_typed: bool) -> Place:
 
 
 def free_port(*, as_typed: bool) -> int:
-    """Return a port of the loopback that is free, as are those of the admin listener and the agent beside it.
+    """Return a port that is free on the loopback, together with those of its admin listener and its agent.
 
-    ``as_typed``: the port of the pages. Raises OSError if it is taken.
+    ``as_typed``: the port of the pages. Raise OSError if it is in use.
     """
     if as_typed:
         _bind(TYPED_PORT)
@@ -123,12 +122,12 @@ def _bind(port: int) -> None:
 
 
 def changes(clone: Path) -> str:
-    """Return what git says has changed in a clone, and what is there that it does not know."""
+    """Return the changed and the untracked files of a clone, as ``git status --porcelain`` prints them."""
     return _git(clone, "status", "--porcelain")
 
 
 def _clone(clone: Path) -> None:
-    """Clone what is committed, and bring it to what is in this working tree, files that are not ignored."""
+    """Clone the repository, and copy the working tree's files into the clone, except ignored ones."""
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         raise NoClone(f"{ROOT} is no repository, or git is not installed")
     _git(ROOT, "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone))

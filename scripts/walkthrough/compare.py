@@ -25,9 +25,9 @@ _NUMBER = re.compile(r"\d[\w.,]*(?:/s)?|[━─=-]{4,}|-(?= |$)")
 
 
 def normalised(line: str, *, numbers_vary: bool = False) -> str:
-    """Return a line without what differs each time, and without spaces at its end.
+    """Return a line with placeholders for what differs each time, and without spaces at its end.
 
-    ``numbers_vary``: every number does, with its unit, and so do bars and the width of columns.
+    ``numbers_vary``: replace every number with its unit, bars, and the width of columns too.
     """
     for varying, name in _VARYING:
         line = varying.sub(name, line)
@@ -35,7 +35,7 @@ def normalised(line: str, *, numbers_vary: bool = False) -> str:
 
 
 def agree(shown: Sequence[str], printed: Sequence[str], *, numbers_vary: bool = False) -> bool:
-    """Return whether a page shows what was printed; a line ``...`` stands for any number of lines."""
+    """Return whether a page shows what was printed. A line ``...`` matches any number of lines."""
     first, second = ([normalised(line, numbers_vary=numbers_vary) for line in lines] for lines in (shown, printed))
     return _agree(first, second)
 
@@ -49,7 +49,7 @@ def _agree(shown: list[str], printed: list[str]) -> bool:
 
 
 def shortened(shown: Sequence[str], printed: Sequence[str]) -> tuple[str, ...]:
-    """Return what the page has to show: as many lines before and after ``...`` as it shows now, or all."""
+    """Return the output for the page: as many lines before and after ``...`` as it shows now, or all."""
     if ANY_LINES not in shown:
         return tuple(printed)
     before, after = shown.index(ANY_LINES), list(reversed(shown)).index(ANY_LINES)

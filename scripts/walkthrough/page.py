@@ -1,6 +1,6 @@
 """Find the blocks of a Markdown page that are played, and write other output into them.
 
-A line directly before a block says what to do with it; Markdown does not show it::
+An HTML comment directly before a block is its directive::
 
     <!-- run -->                              type the commands, in terminal 1; compare what they print
     <!-- run: terminal 2 -->                  the same in terminal 2; each keeps its directory and variables
@@ -9,11 +9,11 @@ A line directly before a block says what to do with it; Markdown does not show i
     <!-- run: in a checkout -->               skip the block where freight was installed as a package
     <!-- not run: REASON -->                  do not type it
     <!-- save as: FILE -->                    write the block to a file, in the directory of terminal 1
-    <!-- setup: COMMAND -->                   no block follows: type this where nobody sees it; it must succeed
+    <!-- setup: COMMAND -->                   no block follows: run this in a hidden terminal; it must succeed
     <!-- needs: PROGRAM, PROGRAM -->          no block follows: the page cannot be played without these
 
 In a block, ``$ COMMAND`` is typed, ``^C`` is pressed, and all other lines are output. A block that begins with output
-shows what its terminal has printed since its last block. A line ``...`` stands for any number of lines.
+shows what its terminal has printed since its last block. A line ``...`` matches any number of lines.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class Kind(Enum):
 
 
 class BadPage(ValueError):
-    """A page whose directives are not of the grammar."""
+    """A page with an invalid directive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is typed, ``None`` for nothing, and the lines of output below it."""
+    """A typed line, or None, and the output lines below it."""
 
     typed: str | None
     output: tuple[str, ...]
@@ -67,8 +67,8 @@ class Step:
 class Block:
     """One directive and its block.
 
-    ``words``: reason, file or command. ``span``: where the body is in the page. ``until``: what the last command has
-    printed when it is time for the next block; ``None``: it has ended.
+    ``words``: the reason, file or command. ``span``: the position of the body in the page. ``until``: the output of the
+    last command that ends the wait; None: wait for the end of the command.
     """
 
     kind: Kind
@@ -87,12 +87,12 @@ class Block:
 
 
 def blocks(page: str) -> list[Block]:
-    """Return a page's blocks that have a directive, in their order. Raises :class:`BadPage`."""
+    """Return a page's blocks that have a directive, in their order. Raise BadPage."""
     return [_block(found, 1 + page.count("\n", 0, found.start())) for found in _DIRECTIVE.finditer(page)]
 
 
 def undecided(page: str) -> list[int]:
-    """Return the line numbers of console blocks that no directive stands before."""
+    """Return the line numbers of console blocks without a directive."""
     decided = {found.start("body") for found in _DIRECTIVE.finditer(page)}
     return [
         1 + page.count("\n", 0, found.start())

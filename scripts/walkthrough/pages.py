@@ -1,4 +1,4 @@
-"""Which pages are played, and what a reader of each has done before."""
+"""The pages that are played, and the state in which the reader of each starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .story import Played, play
 
 README, TUTORIAL = ROOT / "README.md", ROOT / "docs" / "tutorial" / "first-download.md"
 _NEEDED = ("bash", "git", "wget", "curl", "jq")
-BEGINNINGS = (README, TUTORIAL)  # their readers have a clone, and nothing else
+BEGINNINGS = (README, TUTORIAL)  # their readers have only a clone
 
 
 def played_pages() -> list[Path]:

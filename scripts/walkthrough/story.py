@@ -10,17 +10,17 @@ from pathlib import Path
 from .checkout import Place
 from .compare import agree, shortened
 from .page import CTRL_C, Block, Kind, Step, blocks, body_of, rewritten
-from .terminal import Silent, Terminal
+from .terminal import CommandTimeout, Terminal
 
-PATIENCE_SECONDS = 120.0  # of one command, on a machine that does much else
-_MOMENT_SECONDS = 0.3  # a line too many comes at once, or belongs to what follows
+COMMAND_SECONDS = 120.0  # the time limit of a command, on a busy machine
+_EXTRA_OUTPUT_SECONDS = 0.3  # an extra line comes within this time, or belongs to the next block
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Output that is not what the page shows, or a block that could not be played.
+    """Output that differs from the page, or a block that could not be played.
 
-    ``is_repaired``: the page that comes of it shows what was printed.
+    ``is_repaired``: the new page shows what was printed.
     """
 
     line: int
@@ -37,7 +37,7 @@ class Difference:
 
 @dataclass(slots=True)
 class Played:
-    """What came of a page: the page with what was printed, and where that is not what it showed."""
+    """The outcome of a page: the page with the new output, and its differences from the old one."""
 
     page: str
     differences: list[Difference] = field(default_factory=list)
@@ -47,8 +47,8 @@ def play(page: str, place: Place, *, start: Path, installed: bool = False, quiet
     """Type all blocks of a page.
 
     ``start``: the directory in which each terminal begins. ``installed``: freight is an installed package, so blocks
-    for a checkout are skipped. ``quiet_seconds``: output that differs from the page is complete when nothing has come
-    for so long.
+    for a checkout are skipped. ``quiet_seconds``: output that differs from the page is complete after this time without
+    more.
     """
     with ExitStack() as stack:
         return _Player(page, place, start, installed, quiet_seconds, stack).play()
@@ -61,7 +61,7 @@ class _Player:
         self._page, self._place, self._start = page, place, start
         self._installed, self._quiet_seconds, self._stack = installed, quiet_seconds, stack
         self._terminals: dict[int, Terminal] = {}
-        self._behind_the_scenes: Terminal | None = None
+        self._setup_terminal: Terminal | None = None
         self._differences: list[Difference] = []
         self._bodies: dict[Block, str] = {}
 
@@ -71,12 +71,12 @@ class _Player:
             last = block.line
             try:
                 self._block(block)
-            except Silent as error:
+            except CommandTimeout as error:
                 self._differences.append(Difference(block.line, str(error)))
                 break
         else:
             for number, terminal in self._terminals.items():
-                if left := self._shown(terminal.take()):
+                if left := self._shown(terminal.read_output()):
                     said = f"terminal {number} has printed more since the last block that shows it"
                     self._differences.append(Difference(last, said, (), tuple(left)))
         return Played(rewritten(self._page, self._bodies), self._differences)
@@ -92,9 +92,9 @@ class _Player:
             self._type(block)
 
     def _set_up(self, block: Block) -> None:
-        if self._behind_the_scenes is None:
-            self._behind_the_scenes = self._new_terminal()
-        status, said = self._behind_the_scenes.run(self._place.typed(block.words), PATIENCE_SECONDS)
+        if self._setup_terminal is None:
+            self._setup_terminal = self._new_terminal()
+        status, said = self._setup_terminal.run(self._place.typed(block.words), COMMAND_SECONDS)
         if status:
             self._differences.append(Difference(block.line, f"set-up has failed: {block.words}", (), tuple(said)))
 
@@ -106,7 +106,7 @@ class _Player:
             def is_shown(printed: list[str], step: Step = step) -> bool:
                 return agree(step.output, self._shown(printed), numbers_vary=block.numbers_vary)
 
-            said = self._said(terminal, step, until, is_shown)
+            said = self._perform(terminal, step, until, is_shown)
             if is_shown(said):
                 played.append(step)
                 continue
@@ -116,24 +116,24 @@ class _Player:
             played.append(Step(step.typed, shortened(step.output, printed)))
         self._bodies[block] = body_of(played)
 
-    def _said(
+    def _perform(
         self, terminal: Terminal, step: Step, until: str | None, is_shown: Callable[[list[str]], bool]
     ) -> list[str]:
         """Type a step, and return what is printed."""
         if step.typed == CTRL_C:
             terminal.press_ctrl_c()
-            said = terminal.finish(PATIENCE_SECONDS)[1]
-            return said[1:] if said[:1] == [""] else said  # the shell goes to a new line, behind the ^C
+            said = terminal.finish(COMMAND_SECONDS)[1]
+            return said[1:] if said[:1] == [""] else said  # the shell starts a new line after the ^C
         if step.typed is None:
-            said = terminal.look(is_shown, PATIENCE_SECONDS, self._quiet_seconds)
+            said = terminal.wait_for_output(is_shown, COMMAND_SECONDS, self._quiet_seconds)
         else:
             terminal.start(self._place.typed(step.typed))
             if until is None:
-                return terminal.finish(PATIENCE_SECONDS)[1]
-            said = terminal.look(_has(until), PATIENCE_SECONDS, PATIENCE_SECONDS)
+                return terminal.finish(COMMAND_SECONDS)[1]
+            said = terminal.wait_for_output(_has(until), COMMAND_SECONDS, COMMAND_SECONDS)
             if not _has(until)(said):
-                raise Silent(f"'{until}' has not been printed within {PATIENCE_SECONDS:.0f} s, but {said[-5:]}")
-        return said + terminal.look(lambda _: False, _MOMENT_SECONDS, _MOMENT_SECONDS)
+                raise CommandTimeout(f"'{until}' has not been printed within {COMMAND_SECONDS:.0f} s, but {said[-5:]}")
+        return said + terminal.wait_for_output(lambda _: False, _EXTRA_OUTPUT_SECONDS, _EXTRA_OUTPUT_SECONDS)
 
     def _shown(self, lines: list[str]) -> list[str]:
         return [self._place.shown(line).rstrip() for line in lines]

@@ -1,4 +1,4 @@
-"""A terminal with a shell in it: a pseudo-terminal, so that programs print what they print to people."""
+"""A pseudo-terminal with a shell, so that programs print what they print to people."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from pathlib import Path
 _ROWS, _COLUMNS = 24, 80
 _START_SECONDS, _END_SECONDS = 20.0, 5.0
 _ENDED = re.compile("\x1e(\\d+)\x1e")
-# The prompt says that a command has ended, and how.
+# The prompt marks the end of a command, with its status.
 _PROMPT = "\x1e$?\x1e"
-_JOB = re.compile(r"\[\d+\][+-]? ")
+_JOB = re.compile(r"\[\d+\][+-]? |\(wd now: ")
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07|[()][A-Z0-9]|[=>])")
 
 
-class Silent(AssertionError):
+class CommandTimeout(AssertionError):
     """A command did not end in time, or did not print what it should."""
 
 
@@ -57,7 +57,7 @@ class Terminal:
 
     @property
     def directory(self) -> Path:
-        """Where the shell is now."""
+        """The working directory of the shell."""
         return Path(f"/proc/{self._shell.pid}/cwd").resolve()
 
     def run(self, command: str, seconds: float) -> tuple[int, list[str]]:
@@ -80,14 +80,16 @@ class Terminal:
         deadline = time.monotonic() + seconds
         while self._status is None:
             if not self._read(deadline):
-                raise Silent(f"it has not ended within {seconds:.0f} s, and said: {_lines(self._raw)[-5:]}")
+                raise CommandTimeout(f"it has not ended within {seconds:.0f} s, and said: {_lines(self._raw)[-5:]}")
         self._is_busy = False
-        return self._status, self.take()
+        return self._status, self.read_output()
 
-    def look(self, is_enough: Callable[[list[str]], bool], seconds: float, quiet_seconds: float) -> list[str]:
-        """Return the lines that have been printed, once they are enough, or nothing has come for ``quiet_seconds``.
+    def wait_for_output(
+        self, is_enough: Callable[[list[str]], bool], seconds: float, quiet_seconds: float
+    ) -> list[str]:
+        """Wait until the printed lines are enough, or until ``quiet_seconds`` after the last output. Return the lines.
 
-        Something has to come within ``seconds``, if they are not enough before. No line is returned twice.
+        The first output must come within ``seconds``. No line is returned twice.
         """
         deadline = time.monotonic() + seconds
         while not is_enough(_lines(self._whole_lines())) and self._read(deadline):
@@ -96,8 +98,8 @@ class Terminal:
         self._raw = self._raw[len(lines) :]
         return _lines(lines)
 
-    def take(self) -> list[str]:
-        """Return what has been printed and was not returned before, without waiting."""
+    def read_output(self) -> list[str]:
+        """Return the output that was not returned before, without waiting."""
         while self._read(time.monotonic()):
             pass
         text, self._raw = self._raw, ""
@@ -105,7 +107,7 @@ class Terminal:
 
     def close(self) -> None:
         """End the shell and all that was started in it."""
-        self._send(signal.SIGHUP)  # servers end their workers then
+        self._send(signal.SIGHUP)  # lets servers stop their workers
         try:
             self._shell.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
@@ -130,11 +132,11 @@ class Terminal:
         return self._raw[: self._raw.rfind("\n") + 1]
 
     def _read(self, deadline: float) -> bool:
-        """Take what is there, or comes until ``deadline``; return whether anything came."""
+        """Read what is there or comes until ``deadline``. Return whether anything came."""
         ready, _, _ = select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))
         try:
             data = os.read(self._master, 1 << 16) if ready else b""
-        except OSError:  # EIO: nobody has the other end any more
+        except OSError:  # EIO: no process has the other end open
             data = b""
         self._raw += self._decoder.decode(data)
         if ended := _ENDED.search(self._raw):
