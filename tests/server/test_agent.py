@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from freight.observe.haproxy_agent import AgentReport, report_line
-from support.load_balancer import agent_port, ask_agent
+from support.load_balancer import BUSY_PERCENT, MANY, agent_port, ask_agent
 from support.servers import Client, Serve, run_python, wait_until
 
 
@@ -37,18 +37,18 @@ def test_the_weight_falls_as_downloads_take_the_budget_and_comes_back(
 ) -> None:
     # No client is ended before all are there, however long that takes.
     patient = ("--idle-timeout", "10m", "--min-rate", "none")
-    server = serve(huge, "--memory", "1MiB", "--haproxy-agent", "127.0.0.1:0", *patient)
+    server = serve(huge, "--memory", "4MiB", "--haproxy-agent", "127.0.0.1:0", *patient)
     port = agent_port(server)
-    assert ask_agent(port) == "up 100% maxconn:27\n"
-    weights, running = [], list[Client]()
-    for _ in range(25):
+    assert ask_agent(port) == "up 100% maxconn:111\n"
+    weights, running = list[int](), list[Client]()
+    for _ in range(MANY):
         running.append(clients.enter_context(server.start_download()))
         weights.append(int(ask_agent(port).split()[1].rstrip("%")))
     assert weights == sorted(weights, reverse=True)
-    assert weights[0] > 80 and 30 < weights[12] < 60 and weights[24] == 1
+    assert weights[0] > 80 and 30 < weights[MANY // 2] < 60 and weights[-1] <= BUSY_PERCENT
     for client in running:
         client.reset()
-    wait_until(lambda: ask_agent(port) == "up 100% maxconn:27\n", "all of it is free again")
+    wait_until(lambda: ask_agent(port) == "up 100% maxconn:111\n", "all of it is free again")
 
 
 def test_the_line_is_whole_whatever_the_balancer_sends_and_nothing_is_kept_of_it(huge: Path, serve: Serve) -> None:

@@ -12,6 +12,12 @@ from typing import Self
 from support.processes import kill_process_group, start_process
 from support.servers import TIMEOUT_SECONDS, ServerProcess, find_program, wait_until
 
+MANY = 100
+"""Downloads for a server with 4 MiB, which has memory for 111 if its process does not grow."""
+
+BUSY_PERCENT = 15
+"""The most that its agent reports while MANY run."""
+
 _CONFIG = """\
 global
   stats socket {socket} level admin

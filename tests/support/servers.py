@@ -181,8 +181,12 @@ class ServerProcess:
     def start_download(self, target: str = "/", *fields: str, version: str = "1.1") -> Client:
         """Connect a new client, send a request, and read only the head of the response."""
         client = self.connect(receive_bytes=64 * 1024)
-        client.get(target, *fields, version=version)
-        assert client.read_head()[0] in (200, 206)
+        try:
+            client.get(target, *fields, version=version)
+            assert client.read_head()[0] in (200, 206)
+        except BaseException:
+            client.close()
+            raise
         return client
 
     def get(self, target: str = "/", *fields: str) -> Response:

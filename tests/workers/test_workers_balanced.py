@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.generations import Generations, RequestLoop
-from support.load_balancer import LoadBalancer, agent_port
+from support.load_balancer import BUSY_PERCENT, MANY, LoadBalancer, agent_port
 from support.servers import Client, Serve, ServerProcess, wait_until
 from support.worker_snapshots import FILE_BYTES
 
@@ -26,29 +26,33 @@ def test_a_balancer_sees_the_free_capacity_and_no_hand_over(
         "--workers",
         "2",
         "--memory",
-        "1MiB",
+        "4MiB",
         "--shutdown-delay",
         "3s",
         "--shutdown-timeout",
         "1h",
         "--haproxy-agent",
         "127.0.0.1:0",
+        "--idle-timeout",
+        "10m",
+        "--min-rate",
+        "none",
     )
     nodes = [serve(file, *flags) for _ in range(2)]
     agents = [agent_port(node) for node in nodes]
     content = file.read_bytes()
     addresses = [(f"127.0.0.1:{node.port}", agent) for node, agent in zip(nodes, agents, strict=True)]
     with LoadBalancer(tmp_path, addresses) as balancer:
-        wait_until(lambda: balancer.server_stats("n2")["slim"] == "27", "it is known")
+        wait_until(lambda: balancer.server_stats("n2")["slim"] == "111", "it is known")
 
         def ask(_: int) -> bool:
             with Client("127.0.0.1", balancer.port) as client:
                 client.get("/huge.csv", "Range: bytes=0-9")
                 return client.read_response().content == content[:10]
 
-        full = [clients.enter_context(nodes[0].start_download()) for _ in range(25)]
-        wait_until(lambda: balancer.server_stats("n1")["weight"] == "1", "HAProxy knows that it is full")
-        for client in full:
+        busy = [clients.enter_context(nodes[0].start_download()) for _ in range(MANY)]
+        wait_until(lambda: int(balancer.server_stats("n1")["weight"]) <= BUSY_PERCENT, "HAProxy knows that it is busy")
+        for client in busy:
             client.reset()
         wait_until(lambda: int(balancer.server_stats("n1")["weight"]) >= 95, "HAProxy has the full weight")
         generations, loop = follow(nodes[0]), RequestLoop(ask)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from support.certificates import KeyPair, make_key_pair
 from support.generations import Generations
-from support.load_balancer import agent_port, ask_agent
+from support.load_balancer import BUSY_PERCENT, MANY, agent_port, ask_agent
 from support.servers import Client, Serve, ServerProcess, wait_until
 from support.service_manager import ServiceManager, socket_activation
 from support.worker_snapshots import FILE_BYTES, refuses, stall_in_each
@@ -227,12 +227,16 @@ def test_the_agent_answers_whichever_worker_is_stopped_or_killed(serve: Serve, f
 
 
 def test_the_agent_reports_the_free_capacity_of_all_workers(serve: Serve, file: Path, start_stalled: Begun) -> None:
-    server = serve(file, "--memory", "1MiB", "--workers", "2", "--haproxy-agent", "127.0.0.1:0", admin=True)
+    patient = ("--idle-timeout", "10m", "--min-rate", "none")
+    options = ("--memory", "4MiB", "--workers", "2", "--haproxy-agent", "127.0.0.1:0", *patient)
+    server = serve(file, *options, admin=True)
     port = agent_port(server)
-    assert ask_agent(port) == "up 100% maxconn:27\n"
-    clients = stall_in_each(server, start_stalled)
-    clients.extend(start_stalled(server) for _ in range(25 - len(clients)))
-    assert ask_agent(port) == "up 1% maxconn:27\n"
-    for client in clients:
+    assert ask_agent(port) == "up 100% maxconn:111\n"
+    running = stall_in_each(server, start_stalled)
+    running.extend(start_stalled(server) for _ in range(MANY - len(running)))
+    state, weight, most = ask_agent(port).split()
+    assert (state, most) == ("up", "maxconn:111")
+    assert int(weight.rstrip("%")) <= BUSY_PERCENT
+    for client in running:
         client.reset()
-    wait_until(lambda: ask_agent(port) == "up 100% maxconn:27\n", "all of it is free again")
+    wait_until(lambda: ask_agent(port) == "up 100% maxconn:111\n", "all of it is free again")
