@@ -61,6 +61,9 @@ class Stage:
             raise outcome
         return Held(self, "reader") if outcome == "reader" else outcome
 
+    def keep_open(self, resource: Resource) -> None:
+        """Keep nothing: no answer is sent again."""
+
     def now(self) -> float:
         self.happened.append("decided")
         return 2e9

@@ -24,6 +24,7 @@ from freight.http.target import Target, encode, parse
 from freight.memory.budget import Lane
 from freight.model import NotFound, NotFoundReason, Plan, Rejected, Request, Resource
 from freight.protocols import Clock, Reader, ReadFailed, Sink, Source
+from freight.repeats import Repeatable, is_repeatable
 
 if TYPE_CHECKING:  # loaded where they are made, if they are needed
     from freight.access.guard import Guard
@@ -74,8 +75,10 @@ class FileServer:
         self.precompressed = precompressed
         self.only_file = only_file
 
-    def respond(self, request: Request, sink: Sink) -> Coroutine[Any, Any, bool]:
+    def respond(self, request: Request, sink: Sink) -> Coroutine[Any, Any, Repeatable | bool]:
         """Answer one request. Return whether content was sent, which counts as a download.
+
+        The answer itself is returned in place of True if it can be sent again for another range.
 
         Raise a TransferError, or OSError for a failing disk, when that cannot be finished.
         ReadFailed: nothing was sent.
@@ -86,7 +89,7 @@ class FileServer:
             return self._serve(request, sink)
         return self._check_and_serve(request, sink)
 
-    async def _check_and_serve(self, request: Request, sink: Sink) -> bool:
+    async def _check_and_serve(self, request: Request, sink: Sink) -> Repeatable | bool:
         checked = await self._check(request)
         if isinstance(checked, Plan):
             return await self._send(self.cors.apply(checked, request), sink)
@@ -122,7 +125,7 @@ class FileServer:
             return Target((self.only_file,), False)
         return target
 
-    async def _serve(self, request: Request, sink: Sink) -> bool:
+    async def _serve(self, request: Request, sink: Sink) -> Repeatable | bool:
         """Answer a permitted request."""
         resource, plan = await self._locate(request)
         if isinstance(resource, NotFound) or not plan.spans:  # HEAD, 304, 404, 405, 412, 416 need no slot
@@ -134,14 +137,30 @@ class FileServer:
             answer = await self._open(request, resource, plan, slot)
             if isinstance(answer, _Opened):
                 with answer.reader:
+                    sent = self._repeatable(request, resource, plan) if answer.plan is plan else True
                     transfer = self.transfers.transfer(answer.reader, answer.plan, sink, slot)
                     # Ten thousand of these frames may wait here for hours, so each drops what it no longer needs.
                     del request, resource, plan, answer
                     await transfer
-                    return True
+                    return sent
         if answer is None:  # the slot has been returned, so the request can wait for one of the other lane
             return await self._serve(request, sink)
         return await self._send(answer, sink)
+
+    def _repeatable(self, request: Request, resource: Resource, plan: Plan) -> Repeatable | bool:
+        """Return the answer if it can be sent again for another range, otherwise True: content is sent."""
+        rules, cors = self.rules, self.cors
+        limited = self.guard is not None or (rules is not None and rules.restrict)
+        if limited or not is_repeatable(request, resource, plan):
+            return True
+        kept = self.source.keep_open(resource)
+        if kept is None or resource.size is None:
+            return True
+
+        def is_valid() -> bool:
+            return self.rules is rules and self.cors is cors
+
+        return Repeatable(plan, resource.size, kept, self.gate, self.transfers, is_valid)
 
     async def answer_absence(self, request: Request, absence: NotFound, sink: Sink) -> bool:
         """Answer a request that is not for the source, such as one outside of a prefix. Return False: no download."""

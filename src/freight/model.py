@@ -260,9 +260,9 @@ class RequestDetails:
     referer: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen, its fields would be set one by one through object.__setattr__, which takes 2 us more
 class Entry:
-    """One finished exchange, for logs and counters.
+    """One finished exchange, for logs and counters. It is never changed.
 
     - ``at``: its start, in seconds since the epoch.
     - ``sent``: how many bytes of the body were sent; of one that was aborted, how many the client acknowledged.

@@ -10,6 +10,7 @@ from freight.fileserver import FileServer
 from freight.http.prefix import Prefix
 from freight.model import NotFound, Request
 from freight.protocols import Sink
+from freight.repeats import Repeatable
 
 
 class Prefixed:
@@ -19,7 +20,7 @@ class Prefixed:
         self._files = files
         self._prefix = prefix
 
-    def respond(self, request: Request, sink: Sink) -> Coroutine[Any, Any, bool]:
+    def respond(self, request: Request, sink: Sink) -> Coroutine[Any, Any, Repeatable | bool]:
         """Answer one request, as :meth:`freight.fileserver.FileServer.respond` does.
 
         No coroutine of its own: ten thousand downloads would each keep its frame.

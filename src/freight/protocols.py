@@ -80,6 +80,29 @@ class LoopProducer(Protocol):
         """End the application's code, and wait until it has ended. A second call only waits."""
 
 
+class SharedReader(Reader, Protocol):
+    """A reader with a descriptor, and with several users."""
+
+    def close(self) -> None:
+        """Leave the context."""
+
+
+class KeptOpen(Protocol):
+    """A file that stays open for a while, to be read again without waiting."""
+
+    def fileno(self) -> int | None:
+        """Return its descriptor, which may be used before anything else runs. None: it is not open any more."""
+
+    def is_current(self) -> bool:
+        """Return whether its target names it, unchanged, as far as the kernel knows without a disk."""
+
+    def check(self) -> None:
+        """Raise :class:`~freight.errors.FileChanged` if the open file has changed, as :meth:`Reader.check` does."""
+
+    def share(self) -> SharedReader:
+        """Return a reader that keeps it open until it is closed. It must be open."""
+
+
 class Source(Protocol):
     """A place where representations are found and opened."""
 
@@ -103,6 +126,9 @@ class Source(Protocol):
 
         Return :class:`~freight.model.NotFound` for what only an open can find out, such as a missing permission.
         """
+
+    def keep_open(self, resource: Resource) -> KeptOpen | None:
+        """Keep what was located, and is open now, open for some seconds after each use. None: that is not possible."""
 
 
 class Sink(Protocol):
@@ -179,8 +205,10 @@ class ReadFailed(OSError):
 class Responder(Protocol):
     """Answers requests."""
 
-    async def respond(self, request: Request, sink: Sink) -> bool:
+    async def respond(self, request: Request, sink: Sink) -> object:
         """Answer one request. Return whether that was a download, to be counted when the client has all of it.
+
+        For a range, the result may be what sends another range of the same file: :class:`freight.repeats.Repeatable`.
 
         Raise a TransferError, or OSError, when the answer cannot be finished. :class:`ReadFailed`: it was not begun.
         """

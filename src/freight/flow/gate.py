@@ -38,6 +38,7 @@ from freight.model import AdmissionStats, Rejected, RejectReason, WaitReason
 from freight.protocols import Sink
 
 _DEFAULT_WAIT_SECONDS = 10.0  # the estimated wait while no slot has ever been returned
+_EXPRESS = Lane.EXPRESS
 _NANOSECONDS = 1_000_000_000
 _DRAINING_RETRY_SECONDS = 5  # another node, or this server's successor, serves soon
 
@@ -136,8 +137,15 @@ class Gate:
             self.admit_waiting()
             if not self._has_slot_for(slot):
                 return False
-        self._grant(slot)
+        self.grant(slot)
         return True
+
+    def may_send(self, cost: int) -> bool:
+        """Return whether an answer of the express lane may be sent without a slot, which takes ``cost`` bytes at most.
+
+        The caller sends it at once and records what the kernel then holds, before anything else runs.
+        """
+        return len(self._queues[_EXPRESS]) == 0 and self._budget.can_lend(cost)
 
     async def wait_for_slot(self, slot: Slot) -> Rejected | None:
         """Queue for a slot. Return None when it has been granted."""
@@ -193,7 +201,7 @@ class Gate:
                 _, request = found
                 if request.outcome.done():
                     continue
-                self._grant(request.slot)
+                self.grant(request.slot)
                 request.resolve(None)
                 self._queues[lane] = self._queues.pop(lane)  # queues that wait for the same slots take turns
 
@@ -299,7 +307,8 @@ class Gate:
             return WaitReason.PER_CLIENT
         return self._missing[lane] or WaitReason.TURN
 
-    def _grant(self, slot: Slot) -> None:
+    def grant(self, slot: Slot) -> None:
+        """Grant a slot. The caller must have found that one is free, and nothing must have run since."""
         self._running[slot.lane] += 1
         if slot.lane is Lane.ORDINARY:
             self._running_by_client[slot.key] = self._running_by_client.get(slot.key, 0) + 1

@@ -44,16 +44,14 @@ _DISCARDED = bytearray(64 * 1024)  # what nobody wants is read into here, by all
 _MAX_BUFFERS = 64  # in one preadv(2), which then reads 4 MiB
 
 
-def read_cached(fd: int, start: int, count: int) -> bytes | None:
-    """Return ``count`` bytes of a file if all of them are in the page cache and can be told to be, otherwise None."""
+def read_cached(fd: int, data: memoryview, start: int) -> bool:
+    """Read bytes of a file if all of them are in the page cache, and can be told to be. Return whether they were."""
     if _NOWAIT is None:
-        return None
-    data = bytearray(count)
+        return False
     try:
-        read = os.preadv(fd, [data], start, _NOWAIT)
+        return os.preadv(fd, [data], start, _NOWAIT) == len(data)
     except OSError:  # cold, or not supported; a thread reports a failing disk
-        return None
-    return bytes(data) if read == count else None
+        return False
 
 
 def is_cached(fd: int, start: int, stop: int) -> bool:

@@ -30,14 +30,16 @@ _CALL = CALL_SIZES[0]
 
 _BUFFER_MARGIN = 8 * 1024  # a send buffer is this much smaller than the window it is chosen for, in bytes
 _MAX_SEND_BUFFER = 2 * 208 * 1024 - _BUFFER_MARGIN  # twice Linux's default net.core.wmem_max: socket(7)
-_FAST_SEND_BUFFER = FAST_WINDOW - _BUFFER_MARGIN
+
+FAST_SEND_BUFFER = FAST_WINDOW - _BUFFER_MARGIN
+"""The send buffer of a near client with the largest window, in bytes."""
 
 SEND_BUFFER_MIN = WINDOW_MIN - _BUFFER_MARGIN
 """The send buffer of a connection without a slot, or with the smallest window, in bytes."""
 
 _SEND_BUFFERS = (
     _MAX_SEND_BUFFER,
-    _FAST_SEND_BUFFER,
+    FAST_SEND_BUFFER,
     128 * 1024 - _BUFFER_MARGIN,
     64 * 1024 - _BUFFER_MARGIN,
     SEND_BUFFER_MIN,
@@ -47,7 +49,9 @@ _LEAST_SEND_BUFFER = 4 * 1024
 
 SPLIT_BYTES = 1024  # the kernel's bookkeeping may grow by this when it splits a packet for a small receive window
 _CALL_OVERHEAD_BYTES = 5 * 512  # the kernel's bookkeeping for a call, and a margin
-_OVERHEAD_DIVISOR = 40  # besides, the bookkeeping may take 1/40 of the window
+OVERHEAD_DIVISOR = 40
+"""Besides, the kernel's bookkeeping may take 1/40 of the window."""
+
 _MIN_CALL_DIVISOR = 4  # less than a quarter of the window is not worth a call, unless it completes a span
 _POLLS_PER_ROUND_TRIP = 8  # a window of two round trips' bytes is then refilled in good time
 _MAX_POLL_SECONDS = 0.5
@@ -114,7 +118,7 @@ class SendWindow(SocketWriter):
         """
         self._paused_by_us = False
         self._fast_path_limit = _NEVER
-        usable = window - window // _OVERHEAD_DIVISOR - _CALL_OVERHEAD_BYTES
+        usable = window - window // OVERHEAD_DIVISOR - _CALL_OVERHEAD_BYTES
         free = usable - held - self.sink.account.piece_bytes
         if free < window // _MIN_CALL_DIVISOR and (free <= 0 or wanted > free):
             self._wait_for_memory(held)
@@ -142,8 +146,8 @@ class SendWindow(SocketWriter):
             return
         size = next((size for size in _SEND_BUFFERS if size + _BUFFER_MARGIN <= window), SEND_BUFFER_MIN)
         fills_buffer = self._send_buffer is not None and held > self._send_buffer // 2
-        if size > _FAST_SEND_BUFFER and self._send_buffer != size and not fills_buffer:
-            size = _FAST_SEND_BUFFER
+        if size > FAST_SEND_BUFFER and self._send_buffer != size and not fills_buffer:
+            size = FAST_SEND_BUFFER
         self._set_send_buffer(size)
 
     def _wait_for_memory(self, held: int) -> None:

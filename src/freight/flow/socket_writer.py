@@ -57,10 +57,14 @@ class SocketWriter(ProgressMonitor):
     async def run(self, loop: asyncio.AbstractEventLoop, poller: Poller) -> None:
         """Send everything. Return when the kernel has all of it; raise a TransferError or OSError otherwise."""
         if not self.send_now():
-            try:
-                await self.register(loop, poller)
-            finally:
-                self.unregister()
+            await self.send_rest(loop, poller)
+
+    async def send_rest(self, loop: asyncio.AbstractEventLoop, poller: Poller) -> None:
+        """Send what :meth:`send_now` has left, as :meth:`run` does."""
+        try:
+            await self.register(loop, poller)
+        finally:
+            self.unregister()
 
     def send_now(self) -> bool:
         """Take one step without waiting. Return True when that was all. Raise a TransferError or OSError."""

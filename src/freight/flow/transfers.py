@@ -18,34 +18,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Coroutine, Iterator
+from typing import Any, NoReturn
 
+from freight.errors import FileChanged
 from freight.fair_queue import Key
 from freight.flow.counters import Counters, reason_of
 from freight.flow.file_sender import FileSender, TransferContext
 from freight.flow.limits import TransferLimits
-from freight.flow.page_cache import Prefetcher, read_cached
+from freight.flow.page_cache import Prefetcher, is_cached, read_cached
 from freight.flow.poller import Poller
 from freight.flow.producing import LEAST_PIECE_BYTES, PieceWriter, ProducerMemory, make_piece
 from freight.flow.rate_limit import RateLimiter
-from freight.flow.send_window import SEND_BUFFER_MIN
+from freight.flow.send_window import CALL_SIZES, FAST_SEND_BUFFER, OVERHEAD_DIVISOR, SEND_BUFFER_MIN
 from freight.flow.slot import Slot
 from freight.flow.socket_writer import BufferWriter, SocketWriter
 from freight.memory.budget import WINDOW_MIN, Budget
 from freight.model import Plan, Span
-from freight.protocols import LoopProducer, Reader, Sink
+from freight.protocols import KeptOpen, LoopProducer, Reader, Sink
 from freight.sources.disk_pool import SERVER_ITSELF, DiskPool, Work
 
 _SWEEP_BATCH = 1000  # transfers checked before the loop gets its turn: 1-2 ms
 _QUEUED_DIVISOR = 4  # while requests wait, the idle timeout is a quarter
 _ROOMY_FRACTION = 0.5  # a client may pause for long while at least this part of the memory is free
+_HEAD_COST = 8 * 1024  # of a head beside a body of many pages
 _SMALL_COST = 20 * 1024  # kernel memory of a small body with its head, in bytes, at most
 _LOAN_SECONDS = 10.0  # and at most this for a client that keeps a loan
 
 
+MOST_AT_ONCE = CALL_SIZES[0]
+"""The longest body that is sent without a slot, in bytes: one call."""
+
 SMALL_BYTES = 16 * 1024
 """A body of up to this many bytes is read and sent in one call with its head, if it is cached. At 4 KiB that takes a
 tenth less of the server's CPU time."""
+
+_BODY = memoryview(bytearray(SMALL_BYTES))  # such a body, from its read until it is sent in the same call
 
 
 class Transfers:
@@ -79,54 +87,117 @@ class Transfers:
         self.limits = limits
         self.rates.set_rates(limits.rate, limits.client_rate, self._loop.time())
 
-    async def transfer(self, reader: Reader, plan: Plan, sink: Sink, slot: Slot) -> None:
-        """Send a plan, whose spans are ``reader``'s. Return when the kernel has all of it.
+    def transfer(self, reader: Reader, plan: Plan, sink: Sink, slot: Slot) -> Coroutine[Any, Any, None]:
+        """Begin to send a plan, whose spans are ``reader``'s. Return what ends when the kernel has all of it.
 
-        The caller counts it with :meth:`count` when the client has all of it, or cannot get the rest.
-        Raise a :class:`~freight.errors.TransferError` when it cannot be completed. The caller must then reset the
-        connection, so that a truncated body does not look complete.
+        The caller runs that, and counts the transfer with :meth:`count` when the client has all of it, or cannot get
+        the rest. It raises a :class:`~freight.errors.TransferError` when the transfer cannot be completed. The caller
+        must then reset the connection, so that a truncated body does not look complete.
         """
         segments = sink.segments(plan, reader.size)
         body = self._small_body(reader, plan, sink)
         if body is not None:
-            await self._send_small(reader, segments, body, sink)
-            return
-        fd, started_at, produced = reader.fileno(), self._loop.time(), 0
-        sender = None if fd is None else FileSender(fd, reader, segments, sink, slot.key, self._context)
-        del plan  # thousands of these frames wait for hours, so they refer to as little as possible
-        self.rates.join(slot.key, started_at)
+            return self._send_small(reader, segments, body, sink)
+        if reader.fileno() is None:
+            return self._send_produced(reader, segments, sink, slot.key)
+        return self.send_file(reader, segments, sink, slot.key) or _send_nothing()
+
+    def send_file(
+        self, reader: Reader, segments: Iterator[bytes | Span], sink: Sink, client: Key
+    ) -> Coroutine[Any, Any, None] | None:
+        """Send the first bytes of an answer from a file. Return what sends the others, None if these were all."""
+        fd, started_at, error = reader.fileno(), self._loop.time(), None
+        assert fd is not None
+        sender = FileSender(fd, reader, segments, sink, client, self._context)
+        self.rates.join(client, started_at)
         try:
-            if sender is None:
-                produced = await self._relay(reader, segments, sink, slot.key)
-                reader.check()
-            else:
-                del segments
-                await sender.run(self._loop, self.poller)
+            if sender.send_now():
+                self._file_sent(sender, client, started_at)
+                return None
+        except Exception as raised:
+            error = raised
+        return self._send_rest(sender, client, started_at, error)
+
+    async def _send_rest(self, sender: FileSender, client: Key, started_at: float, error: Exception | None) -> None:
+        try:
+            if error is not None:
+                raise error
+            await sender.send_rest(self._loop, self.poller)
+        except BaseException as raised:
+            self.count(reason_of(raised))
+            raise
+        finally:
+            del error  # its traceback refers to this frame
+            self._file_sent(sender, client, started_at)
+
+    def _file_sent(self, sender: FileSender, client: Key, started_at: float) -> None:
+        self.rates.leave(client)
+        disk = sender.disk_seconds
+        seconds = max(0.0, self._loop.time() - started_at - disk)
+        self._counters.transfer_sent(sender.sent_bytes, sender.zero_copy_bytes, seconds, disk)
+
+    async def _send_produced(self, reader: Reader, segments: Iterator[bytes | Span], sink: Sink, client: Key) -> None:
+        produced, started_at = 0, self._loop.time()
+        self.rates.join(client, started_at)
+        try:
+            produced = await self._relay(reader, segments, sink, client)
+            reader.check()
         except BaseException as error:
             self.count(reason_of(error))
             raise
         finally:
-            self.rates.leave(slot.key)
-            disk, sent, zero_copy = 0.0, 0, 0
-            if sender is not None:
-                disk, sent, zero_copy = sender.disk_seconds, sender.sent_bytes, sender.zero_copy_bytes
-            seconds = max(0.0, self._loop.time() - started_at - disk)
-            self._counters.transfer_sent(sent + produced, zero_copy, seconds, disk)
+            self.rates.leave(client)
+            self._counters.transfer_sent(produced, 0, max(0.0, self._loop.time() - started_at), 0.0)
 
     def _small_body(self, reader: Reader, plan: Plan, sink: Sink) -> bytes | None:
         """Return the body of a plan if it can be sent in one call with its head, otherwise None.
 
         It must be small, one span, and in the page cache, and fit into the slot's window beside what is queued.
         """
-        length, fd = plan.length, reader.fileno()
-        if fd is None or length is None or length > SMALL_BYTES or len(plan.parts) != 1 or self.rates.is_limited:
+        length = plan.length
+        if length is None or length > SMALL_BYTES or len(plan.parts) != 1 or not sink.zero_copy:
             return None
         span = plan.parts[0]
-        if not isinstance(span, Span) or reader.in_pieces or not sink.zero_copy:
+        if not isinstance(span, Span) or self.rates.is_limited or sink.queued_bytes() > WINDOW_MIN - _SMALL_COST:
             return None
-        if sink.queued_bytes() > WINDOW_MIN - _SMALL_COST:
+        fd = reader.fileno()
+        if fd is None or reader.in_pieces:
             return None
-        return read_cached(fd, span.start, length)
+        body = memoryview(bytearray(length))
+        return bytes(body) if read_cached(fd, body, span.start) else None
+
+    def send_at_once(self, file: KeptOpen, head: bytes, start: int, length: int, sink: Sink) -> int:
+        """Send a head and part of a file without waiting. Return how many bytes of both the kernel has accepted.
+
+        ``length`` is at most MOST_AT_ONCE. The sink must have nothing queued, and :func:`cost_at_once` bytes must be
+        free: what the kernel then holds is recorded as a loan, until it has drained. 0 is returned if the file is not
+        cached, or is another one now. Raise FileChanged if it has changed and all was sent.
+        """
+        fd = file.fileno()
+        if fd is None:
+            return 0
+        accepted = 0
+        try:
+            if length <= SMALL_BYTES:
+                body = _BODY[:length]
+                # Looked up after the read: what was read is then of the announced version.
+                if not read_cached(fd, body, start) or not file.is_current():
+                    return 0
+                accepted = sink.send(head + body, False)
+            elif is_cached(fd, start, start + length) and file.is_current():
+                sink.set_send_buffer(FAST_SEND_BUFFER)
+                accepted = sink.send(head, True)
+                if accepted == len(head):
+                    accepted += sink.sendfile(fd, start, length)
+                    file.check()
+        except OSError:
+            pass  # what else is sent shows it again
+        finally:
+            if accepted:
+                self._budget.record(sink, sink.queued_bytes())
+                body_bytes = max(0, accepted - len(head))
+                self._counters.transfer_sent(body_bytes, body_bytes if length > SMALL_BYTES else 0, 0.0, 0.0)
+        return accepted
 
     async def _send_small(self, reader: Reader, segments: Iterator[bytes | Span], body: bytes, sink: Sink) -> None:
         message = b"".join([body if isinstance(segment, Span) else segment for segment in segments])
@@ -142,6 +213,11 @@ class Transfers:
             raise
         finally:
             self._counters.transfer_sent(sent, 0, max(0.0, self._loop.time() - started_at), 0.0)
+
+    async def fail(self, error: FileChanged) -> NoReturn:
+        """Count a transfer that was sent and must be aborted, and raise why."""
+        self.count(reason_of(error))
+        raise error
 
     def count(self, reason: str | None) -> None:
         """Count a transfer that has completed (None), or was aborted for a reason."""
@@ -243,3 +319,12 @@ class Transfers:
 
     def _write(self, data: bytes, sink: Sink) -> Awaitable[None]:
         return BufferWriter(data, sink, self._budget).run(self._loop, self.poller)
+
+
+def cost_at_once(length: int) -> int:
+    """Return how much kernel memory :meth:`Transfers.send_at_once` may take for a body of ``length`` bytes."""
+    return WINDOW_MIN if length <= SMALL_BYTES else length + length // OVERHEAD_DIVISOR + _HEAD_COST
+
+
+async def _send_nothing() -> None:
+    """Send what is left of an answer that was sent at once."""

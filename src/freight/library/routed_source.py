@@ -12,7 +12,7 @@ from freight.http.target import parse
 from freight.library.routes import Bytes, Names, Stream
 from freight.library.stream_reader import StreamReader
 from freight.model import NotFound, Resource
-from freight.protocols import LogNotice, Reader
+from freight.protocols import KeptOpen, LogNotice, Reader
 from freight.runtime.build import source_options
 from freight.sources.disk_pool import DiskPool, Home
 from freight.sources.file_reader import FileReader
@@ -81,6 +81,10 @@ class RoutedSource:
         if isinstance(key.of, FileReader):
             return key.of.share()
         return StreamReader(key.of.factory, self._threads, key.number, client, self._closing)
+
+    def keep_open(self, resource: Resource) -> KeptOpen | None:
+        """Keep an open file open for a while (:class:`freight.protocols.Source`)."""
+        return self._files.keep_open(resource)
 
     @property
     def homes(self) -> tuple[Home, ...]:

@@ -120,6 +120,8 @@ class Lane(Enum):
     EXPRESS = "express"
     LISTING = "listing"
 
+    __hash__ = object.__hash__  # that of Enum is written in Python, and each request has several look-ups by lane
+
 
 _ORDINARY, _LISTING = Lane.ORDINARY, Lane.LISTING  # faster than attributes of an enum
 
@@ -291,6 +293,10 @@ class Budget(Ledger):
         if cost and not self._fits(cost):
             return False
         return self.spent_bytes() + WINDOW_MIN + producer <= self.memory_bytes  # a resize may have taken the reserve
+
+    def can_lend(self, cost: int) -> bool:
+        """Return whether ``cost`` bytes, at most FAST_WINDOW, are free. Costs no system call."""
+        return cost <= self._free()
 
     def extend_producer(self) -> bool:
         """Count the memory of one more producer for one that runs, if it is free; return whether it was.

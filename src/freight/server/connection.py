@@ -38,6 +38,9 @@ class ConnectionObserver(Protocol):
     def busy(self, connection: Connection) -> None:
         """Note that the connection has a whole request to answer."""
 
+    def answered(self, connection: Connection) -> None:
+        """Note that an idle connection had a request, and is idle again."""
+
     def handshake_waits(self, connection: Connection, answered: bool) -> None:
         """Note that a TLS handshake waits for bytes. ``answered``: the server has sent its part."""
 
@@ -295,6 +298,11 @@ class Connection(Http1Exchanges):
     def note_busy(self) -> None:
         """Note that there is a request to answer (:class:`freight.server.http2.connection.ActivityObserver`)."""
         self._observer.busy(self)
+
+    def note_answered(self, now: float) -> None:
+        """Note that a request was answered at once, and the connection waits for its client again since ``now``."""
+        self.idle_since = now
+        self._observer.answered(self)
 
     def note_idle(self) -> None:
         """Note that the connection waits for its client."""

@@ -39,6 +39,10 @@ def is_unacknowledged(connected: socket.socket) -> bool:
     return int.from_bytes(info[_ACKED_AT:], sys.byteorder) <= 1
 
 
+BEGUN = b"begun"
+"""What a callback returns that has begun to answer. Only this object means it, and no equal one."""
+
+
 class Timeouts(Protocol):
     """How long a reader may wait, in seconds of the ``loop``'s clock. The values may change meanwhile."""
 
@@ -142,10 +146,11 @@ class ConnectionReader:
         self._wait_stopped = self._waiter is not None
         self._wake(False)
 
-    async def read_head(self) -> Head | Preface | None:
+    async def read_head(self, answer: Callable[[bytes], bytes]) -> Head | Preface | None:
         """Read the next head, or the preface of HTTP/2. Return None at the end of the connection.
 
-        Raise ProtocolError for a request that must be rejected.
+        ``answer`` is called with the first bytes of a head. It returns those that it does not answer at once, or BEGUN:
+        then the result is None too. Raise ProtocolError for a request that must be rejected.
         """
         parser = self.parser
         started = False
@@ -167,6 +172,10 @@ class ConnectionReader:
                 if self._head is not None or parser.refused:
                     continue
                 data = await self.receive() if received else None  # the end of the stream is read again
+            elif parser.idle:
+                data = await self._receive_first(answer)
+                if data is BEGUN:
+                    return None
             else:
                 data = await self.receive()
             if data is None and not parser.idle and not parser.skipping and not self.evicted:
@@ -230,6 +239,16 @@ class ConnectionReader:
                 received = not self._wait_stopped and await self.wait_readable()
                 if received is not True:
                     return received or None
+
+    async def _receive_first(self, answer: Callable[[bytes], bytes]) -> bytes | None:
+        """Receive the first bytes of a head that ``answer`` leaves, as :meth:`receive_rest` does."""
+        self._wait_stopped = False
+        receive = self._on_readable = partial(self._receive_rest, answer)
+        try:
+            received = receive() or (not self._wait_stopped and await self.wait_readable())
+        finally:
+            self._on_readable = None
+        return await self.receive() if received is True else received or None
 
     async def receive_rest(self, handle: Callable[[bytes], bytes]) -> bytes | None:
         """Receive bytes, as :meth:`receive` does. While the task waits, ``handle`` is called with all that comes.

@@ -16,6 +16,7 @@ from freight.http.redacted import redacted
 from freight.memory.budget import Budget
 from freight.model import COMPLETE, Entry, Request, RequestDetails
 from freight.protocols import Clock, Responder, Sink
+from freight.server.known_heads import KnownHeads
 from freight.server.turns import TurnScheduler
 from freight.server.unacknowledged import UnacknowledgedAnswers
 from freight.wire.accounting import ClientAccount, ClientAccounts
@@ -75,7 +76,7 @@ class ServerContext:
     networks may also name a request's client. ``exclude_growth`` is called with the bytes by which the process has
     grown for a module that a client needed. ``tls`` is None for clear text. ``accounts`` is what clients owe for work,
     and ``turns`` decides whose work is done next. ``summarize`` returns what the log says of a request. ``request_ids``
-    chooses an X-Request-Id for each response; None: responses have none.
+    chooses an X-Request-Id for each response; None: responses have none. ``known_heads``: those answered lately.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -94,6 +95,7 @@ class ServerContext:
     turns: TurnScheduler = field(default_factory=TurnScheduler)
     summarize: Callable[[Request], RequestSummary] = summarize
     request_ids: RequestIds | None = None
+    known_heads: KnownHeads = field(default_factory=KnownHeads)
 
     def __post_init__(self) -> None:
         answers = UnacknowledgedAnswers(self.loop, self.clock, self.budget, self.transfers, self.record)

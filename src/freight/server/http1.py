@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import socket
 from abc import abstractmethod
+from collections.abc import Awaitable, Coroutine
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from freight.errors import ProtocolError
 from freight.http.client_address import canonical, client_key, true_client
 from freight.http.error_response import for_method, plan_protocol_error
-from freight.model import COMPLETE, Plan, Request
+from freight.model import COMPLETE, Entry, Plan, Request
 from freight.protocols import ReadFailed
+from freight.repeats import Repeatable
 from freight.server.closing import wait_acknowledged
-from freight.server.connection_reader import ConnectionReader
-from freight.server.context import NO_REQUEST, REFUSED, ServerContext, ended_reason, log_entry
+from freight.server.connection_reader import BEGUN, ConnectionReader
+from freight.server.context import NO_REQUEST, REFUSED, RequestSummary, ServerContext, ended_reason, log_entry
+from freight.server.known_heads import KnownHead
 from freight.server.sinks import new_sink
 from freight.wire import costs
 from freight.wire.accounting import REQUEST_ALLOWANCE, ConnectionAccount, interned
-from freight.wire.events import Preface
+from freight.wire.events import Head, Preface
 from freight.wire.http1.parser import RequestParser
+from freight.wire.http1.repeats import MAX_HEAD_BYTES, RangedHead, head_format, is_key_of, split
 
 
 class Http1Exchanges:
@@ -29,10 +35,12 @@ class Http1Exchanges:
     """
 
     __slots__ = (
+        "_begun",
         "_charges",
         "_client",
         "_context",
         "_peer",
+        "_ranged",
         "_reader",
         "_request",
         "_request_charges",
@@ -55,6 +63,8 @@ class Http1Exchanges:
         self._reader = ConnectionReader(connected, self._parser(), context, charges)
         self._sink = new_sink(connected, context.clock, client)
         self._request: Request | None = None  # read and not yet answered
+        self._begun: Coroutine[Any, Any, bool] | None = None  # in its place: what sends the rest of an answer
+        self._ranged: RangedHead | None = None  # the head of the request if it may be remembered
         self._summary = NO_REQUEST
 
     def _parser(self) -> RequestParser:
@@ -72,14 +82,17 @@ class Http1Exchanges:
             self._reader.set_timeout(self._context.head_seconds)
             await self._serve_http2(await self._reader.receive())
             return False
+        self._ranged = None
         try:
-            head = await self._reader.read_head()
+            head = await self._reader.read_head(self._answer_known)
         except ProtocolError as error:
             await self._reject(error)
             return False
         if isinstance(head, Preface):
             await self._serve_http2(head.received)
             return False
+        if self._begun is not None:
+            return True
         if head is None or not await self._has_room():
             return False
         request = self._attribute(head.request)
@@ -93,12 +106,91 @@ class Http1Exchanges:
             self._uncharged_cost = 0.0
         else:
             return False
+        if self._ranged is not None and not self._may_remember(self._ranged, request, head):
+            self._ranged = None
         self._request = request
         self._summary = self._context.summarize(request)
         self._sink.start_exchange(request.version, head.keep_alive and not self._reader.draining)
         if self._context.request_ids is not None:
             self._sink.request_id = self._context.request_ids.choose(request, self._peer, self._trusted)
         return True
+
+    def _answer_known(self, data: bytes) -> bytes:
+        """Answer the first bytes of a head at once if they are a known one. Return them if not.
+
+        Return BEGUN if the answer has begun, and the task must send the rest.
+        """
+        context, sink = self._context, self._sink
+        ranged = self._ranged = split(data) if len(data) <= MAX_HEAD_BYTES else None
+        if ranged is None or (known := context.known_heads.get(ranged.key)) is None:
+            return data
+        charges, client_key = self._charges, self._reader.parser.client_key
+        if self._reader.draining or charges.account.pause_factor or not context.unacknowledged.has_all(sink):
+            return data
+        at, started = context.clock.now(), context.clock.monotonic()
+        make_head = partial(sink.start_repeat, known.head_format, known.version, at)
+        answering = known.answer.send(make_head, ranged.first, ranged.last, sink, client_key)
+        if answering is False:
+            return data
+        self._ranged = None
+        wanted = f"bytes={ranged.first}-{ranged.last}"
+        if answering is not True:
+            self._begun, self._uncharged_cost, self._request_charges = answering, known.cost, charges
+            self._summary = RequestSummary("GET", known.target, known.version, wanted, known.details)
+            return BEGUN
+        charges.credit_request(known.cost)
+        seconds = context.clock.monotonic() - started
+        context.unacknowledged.add(sink, sink.accepted_bytes, self._known_entry(known, at, seconds, wanted), True)
+        now = context.loop.time()
+        self._reader.deadline = now + context.keep_alive_seconds
+        self.note_answered(now)
+        return b""
+
+    def _known_entry(self, known: KnownHead, at: float, seconds: float, wanted: str) -> Entry:
+        """Return the log entry of an answer to a known head, all of which was sent."""
+        length, target, details = self._sink.promised or 0, known.target, known.details
+        version, is_tls = known.version, self._context.tls is not None
+        return Entry(
+            at,
+            seconds,
+            self._peer,
+            "GET",
+            target,
+            version,
+            206,
+            wanted,
+            length,
+            length,
+            COMPLETE,
+            "",
+            details,
+            tls=is_tls,
+        )
+
+    @abstractmethod
+    def note_answered(self, now: float) -> None:
+        """Note that a request was answered at once, and the connection waits for its client again since ``now``."""
+
+    def _may_remember(self, ranged: RangedHead, request: Request, head: Head) -> bool:
+        """Return whether a request has the range that was found in its head, and nothing else depends on its bytes."""
+        parser = self._reader.parser
+        return (
+            parser.idle
+            and parser.head_bytes == ranged.size
+            and head.keep_alive
+            and head.content == 0
+            and self._uncharged_cost > 0.0
+            and not self._trusted
+            and self._context.request_ids is None
+            and is_key_of(ranged, request)
+        )
+
+    def _remember(self, ranged: RangedHead, answer: Repeatable) -> None:
+        """Remember a head whose answer can be sent again."""
+        summary = self._summary
+        form = head_format(answer.plan, summary.version)
+        known = KnownHead(answer, form, self._uncharged_cost, summary.target, summary.version, summary.details)
+        self._context.known_heads.add(ranged.key, known)
 
     async def _has_room(self) -> bool:
         """Return True when another answer may be sent. Return False when the client acknowledges nothing any more."""
@@ -134,7 +226,10 @@ class Http1Exchanges:
     async def _respond(self) -> None:
         started, ended, is_download = self._context.clock.monotonic(), COMPLETE, False
         try:
-            is_download = await self._context.responder.respond(self._take_request(), self._sink)
+            answer = await self._answering()
+            is_download = bool(answer)
+            if self._ranged is not None and isinstance(answer, Repeatable):
+                self._remember(self._ranged, answer)
         except BaseException as error:
             ended = ended_reason(error)
             if self._sink.status or not isinstance(error, ReadFailed):
@@ -143,6 +238,11 @@ class Http1Exchanges:
         finally:
             self._charge_or_pay(ended)
             self._record(started, ended, is_download)
+
+    def _answering(self) -> Awaitable[object]:
+        """Return what answers the present request."""
+        begun, self._begun = self._begun, None
+        return begun or self._context.responder.respond(self._take_request(), self._sink)
 
     def _charge_or_pay(self, ended: str) -> None:
         """Charge for the request unless its answer was completed. A completed answer and delivered bytes pay."""

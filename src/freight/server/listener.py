@@ -167,6 +167,10 @@ class Listener:
     def idle(self, connection: Connection) -> None:
         self._idle[connection] = None
 
+    def answered(self, connection: Connection) -> None:
+        if connection in self._idle:
+            self._idle.move_to_end(connection)
+
     def busy(self, connection: Connection) -> None:
         self._idle.pop(connection, None)
 

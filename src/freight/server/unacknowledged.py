@@ -61,7 +61,8 @@ class _Queue:
     """The unacknowledged answers of one connection.
 
     ``seconds`` lie between its last check and its next. ``acknowledged`` is the number at the last check, and
-    ``moved_at`` when that was seen to change, by the loop's clock.
+    ``moved_at`` when that was seen to change, by the loop's clock. It stays for its next check when it is empty: most
+    connections have another answer by then.
     """
 
     __slots__ = ("acknowledged", "answers", "moved_at", "seconds")
@@ -95,9 +96,10 @@ class UnacknowledgedAnswers:
         self._numbers = count()
         self._timer: asyncio.TimerHandle | None = None
 
-    def __contains__(self, sink: object) -> bool:
+    def __contains__(self, sink: ConnectionSink) -> bool:
         """Return whether a connection has unacknowledged answers."""
-        return sink in self._queues
+        queue = self._queues.get(sink)
+        return queue is not None and bool(queue.answers)
 
     def __len__(self) -> int:
         return sum(len(queue.answers) for queue in self._queues.values())
@@ -105,11 +107,13 @@ class UnacknowledgedAnswers:
     def add(self, sink: ConnectionSink, mark: int, entry: Entry, is_download: bool) -> None:
         """Add an answer that has been sent up to ``mark``, in bytes of the connection. Record it if it has arrived."""
         queue = self._queues.get(sink)
-        if queue is not None:
+        if queue is not None and queue.answers:
             self._budget.answer_kept()
         elif (acknowledged := sink.acknowledged()) >= mark:
             self._record(entry, is_download)
             return
+        elif queue is not None and queue.seconds == _FIRST_CHECK_SECONDS:
+            queue.acknowledged, queue.moved_at = acknowledged, self._loop.time()
         else:
             queue = self._queues[sink] = _Queue(acknowledged, self._loop.time())
             self._check_later(sink, queue)
@@ -123,7 +127,11 @@ class UnacknowledgedAnswers:
     def stalled_seconds(self, sink: ConnectionSink) -> float:
         """Return for how long the client of a connection has acknowledged nothing, to the second. 0.0 if it has all."""
         queue = self._queues.get(sink)
-        return 0.0 if queue is None else self._loop.time() - queue.moved_at
+        return self._loop.time() - queue.moved_at if queue is not None and queue.answers else 0.0
+
+    def has_all(self, sink: ConnectionSink) -> bool:
+        """Return whether the client of a connection has all answers. Record what has arrived."""
+        return self._check(sink) is None
 
     def confirm(self, sink: ConnectionSink) -> None:
         """Record all answers of a connection as complete: its client has everything."""
@@ -136,6 +144,7 @@ class UnacknowledgedAnswers:
         None: the server closes it because the client acknowledged nothing for too long.
         """
         if self._check(sink) is None:
+            self._queues.pop(sink, None)
             return
         reason, acknowledged = _reason(sink, error), sink.acknowledged()
         for answer in self._take(sink):
@@ -164,20 +173,18 @@ class UnacknowledgedAnswers:
     def _check(self, sink: ConnectionSink) -> _Queue | None:
         """Record the answers of a connection that have arrived. Return the others, or None."""
         queue = self._queues.get(sink)
-        if queue is None:
+        if queue is None or not queue.answers:
             return None
         answers, acknowledged = queue.answers, sink.acknowledged()
         if acknowledged != queue.acknowledged:
             queue.acknowledged, queue.moved_at = acknowledged, self._loop.time()
         arrived = next((at for at, answer in enumerate(answers) if answer.mark > acknowledged), len(answers))
-        if arrived == len(answers):
-            self.confirm(sink)
-            return None
-        for answer in answers[:arrived]:
-            self._record(answer.entry, answer.is_download)
+        arrived_answers = answers[:arrived]
         del answers[:arrived]
         self._free(len(answers) + arrived, len(answers))
-        return queue
+        for answer in arrived_answers:
+            self._record(answer.entry, answer.is_download)
+        return queue if answers else None
 
     def _check_later(self, sink: ConnectionSink, queue: _Queue) -> None:
         heappush(self._due, (self._loop.time() + queue.seconds, next(self._numbers), sink, queue))
@@ -193,9 +200,13 @@ class UnacknowledgedAnswers:
             if not self._due or self._due[0][0] > until:
                 break
             _, _, sink, queue = heappop(self._due)
-            if self._queues.get(sink) is queue and self._check(sink) is queue:
+            if self._queues.get(sink) is not queue:
+                continue
+            if self._check(sink) is queue:
                 queue.seconds = min(2 * queue.seconds, _LAST_CHECK_SECONDS)
                 self._check_later(sink, queue)
+            else:
+                del self._queues[sink]
         if self._due and self._timer is None:
             self._timer = self._loop.call_at(self._due[0][0], self._check_due)
 

@@ -53,7 +53,7 @@ class Root:
     Raises OSError when the directory cannot be opened.
     """
 
-    __slots__ = ("_allowed", "_cached", "_fd", "_links", "_node", "_openat2", "_path", "is_local")
+    __slots__ = ("_allowed", "_cached", "_cached_own_mount", "_fd", "_links", "_node", "_openat2", "_path", "is_local")
 
     def __init__(
         self, path: str, links: Links = "refused", allowed: Sequence[str] = (), *, stepwise: bool = False
@@ -61,6 +61,7 @@ class Root:
         self._fd = -1
         self._path = path
         self._links: Links = links
+        self._cached_own_mount = _RESOLVE[links] | _CACHED | _NO_XDEV
         self._allowed = tuple(allowed) if links == "beneath" else ()
         self._fd = os.open(path, DIRECTORY)
         self._node = node_of(self._fd)
@@ -100,7 +101,7 @@ class Root:
     def is_current_cached(self) -> bool:
         """Return what :meth:`is_current` does, but raise BlockingIOError instead of waiting for a disk."""
         if self._openat2 is None or not self._cached:
-            raise _not_cached()
+            raise not_cached()
         return self._is_open_at(self._openat2(_AT_FDCWD, os.fsencode(self._path), DIRECTORY, _CACHED))
 
     def _is_open_at(self, fd: int) -> bool:
@@ -118,7 +119,7 @@ class Root:
         every absolute one does), BlockingIOError when the tree changed during each of 16 attempts, and any error of
         open(2).
         """
-        path, flags = _join(names), flags | os.O_CLOEXEC
+        path, flags = join(names), flags | os.O_CLOEXEC
         if self._openat2 is not None:
             try:
                 return self._retry(self._openat2, path, flags)
@@ -132,14 +133,14 @@ class Root:
 
         Always raises it if the kernel cannot say whether a disk is needed (before Linux 5.12).
         """
-        path = _join(names)
+        path = join(names)
         if self._openat2 is None or not self._cached:
-            raise _not_cached()
+            raise not_cached()
         try:
             return self._openat2(self._fd, path, flags | os.O_CLOEXEC, _RESOLVE[self._links] | _CACHED)
         except OSError as error:
             if error.errno == errno.EXDEV and self._allowed:
-                raise _not_cached() from error
+                raise not_cached() from error
             raise
 
     def open_on_own_mount(self, names: Sequence[str], flags: int) -> int:
@@ -150,7 +151,7 @@ class Root:
         if self._openat2 is None:
             return self.open(names, flags)
         try:
-            return self._retry(self._openat2, _join(names), flags | os.O_CLOEXEC, _NO_XDEV)
+            return self._retry(self._openat2, join(names), flags | os.O_CLOEXEC, _NO_XDEV)
         except OSError as error:
             if error.errno == errno.EXDEV:
                 raise OtherMount from error
@@ -158,16 +159,25 @@ class Root:
 
     def open_cached_on_own_mount(self, names: Sequence[str], flags: int) -> int:
         """Open as :meth:`open_cached` does, but touch no other mounted file system."""
-        path = _join(names)
+        path = join(names)
         if self._openat2 is None or not self._cached:
-            raise _not_cached()
+            raise not_cached()
         try:
-            resolve = _RESOLVE[self._links] | _CACHED | _NO_XDEV
-            return self._openat2(self._fd, path, flags | os.O_CLOEXEC, resolve)
+            return self._openat2(self._fd, path, flags | os.O_CLOEXEC, self._cached_own_mount)
         except OSError as error:
             if error.errno == errno.EXDEV:
-                raise _not_cached() from error
+                raise not_cached() from error
             raise
+
+    def stat_cached(self, path: bytes) -> os.stat_result:
+        """Return the stat of what a path of :func:`join` names, as :meth:`open_cached_on_own_mount` finds it."""
+        if self._openat2 is None or not self._cached:
+            raise not_cached()
+        fd = self._openat2(self._fd, path, PATH_ONLY, self._cached_own_mount)
+        try:
+            return os.fstat(fd)
+        finally:
+            os.close(fd)
 
     def fileno(self) -> int:
         """Return the descriptor; -1 once closed."""
@@ -213,7 +223,8 @@ class Root:
             return walk.open(path, flags)
 
 
-def _join(names: Sequence[str]) -> bytes:
+def join(names: Sequence[str]) -> bytes:
+    """Return the path of names, relative to a root. Raise OSError for names that could lead out of it."""
     # The parser has rejected these names before, but the root does not rely on that.
     for name in names:
         if name in {"", ".", ".."} or "/" in name or "\0" in name:
@@ -224,7 +235,8 @@ def _join(names: Sequence[str]) -> bytes:
     return path
 
 
-def _not_cached() -> BlockingIOError:
+def not_cached() -> BlockingIOError:
+    """Return the error of a call that would have to wait for a disk."""
     return BlockingIOError(errno.EAGAIN, "a disk may be needed")
 
 
@@ -239,9 +251,11 @@ def _load_openat2() -> _Openat2 | None:
     syscall.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t]
     open_how = ctypes.c_uint64 * 3
     get_errno = ctypes.get_errno
+    made: dict[tuple[int, int], ctypes.Array[ctypes.c_uint64]] = {}  # few forms of calls are made very often
 
     def openat2(directory: int, path: bytes, flags: int, resolve: int) -> int:
-        fd: int = syscall(_SYS_OPENAT2, directory, path, open_how(flags, 0, resolve), 24)
+        how = made.get((flags, resolve)) or made.setdefault((flags, resolve), open_how(flags, 0, resolve))
+        fd: int = syscall(_SYS_OPENAT2, directory, path, how, 24)
         if fd < 0:
             raise refusal(get_errno())
         return fd

@@ -98,6 +98,10 @@ class FileReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the context. The last user closes the file."""
         self._users -= 1
         if self._users > 0 or self._fd < 0:
             return

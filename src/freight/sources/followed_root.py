@@ -40,6 +40,10 @@ class FollowedRoot:
         """Look the path up before the next request."""
         self._check_at = 0.0
 
+    def is_due(self) -> bool:
+        """Return whether the path is to be looked up before the next request."""
+        return monotonic() >= self._check_at
+
     def needs_check(self) -> bool:
         """Return whether :meth:`reopen` is due and necessary. After True, it returns False for a second."""
         now = monotonic()

@@ -14,20 +14,20 @@ from freight.errors import ConfigurationError, FileChanged, TransferError
 from freight.http.target import Target, parse
 from freight.model import NotFound, NotFoundReason, Resource
 from freight.names import from_system
-from freight.protocols import LogNotice, Reader
+from freight.protocols import KeptOpen, LogNotice, Reader
 from freight.sources.beneath import Links, Root
 from freight.sources.disk_pool import DiskPool, Home, Work
 from freight.sources.entries import Directory, Facts, Kind
 from freight.sources.file_reader import FileReader
 from freight.sources.file_systems import is_local
 from freight.sources.followed_root import FollowedRoot
+from freight.sources.kept_file import KeptFile
 from freight.sources.listing import JSON, ListingLimits, ListingReader
 from freight.sources.listing_version import Version
 from freight.sources.lookup import (
     PATH_ONLY,
     READ,
     FileKey,
-    Identity,
     Lookup,
     Opener,
     SourceOptions,
@@ -35,6 +35,7 @@ from freight.sources.lookup import (
     not_found,
 )
 from freight.sources.lookup_calls import LookupCalls
+from freight.sources.open_files import OpenFiles
 from freight.sources.producer import Producer
 from freight.sources.unsized import pieces
 from freight.threads import OutOfThreads
@@ -86,7 +87,7 @@ class LocalSource:
         self._show_hidden = options.show_hidden
         self._listing_limits = listing_limits or ListingLimits()
         self._pool = pool
-        self._open_files: dict[Identity, FileReader] = {}
+        self._open_files = OpenFiles()
         only_file = ""
         try:
             # Opened for reading, so that the operator learns at the start that it cannot be, and not the first client.
@@ -122,7 +123,8 @@ class LocalSource:
         self._lookup = Lookup(options, served, only_file, place.point)
 
     def close(self) -> None:
-        """Close the root's descriptor. Open readers stay open."""
+        """Close the root's descriptor, and the files that no download uses. Open readers stay open."""
+        self._open_files.close()
         self._calls.close()
         self._root.close()
 
@@ -272,16 +274,21 @@ class LocalSource:
             )
         if key.original is not None and (why := await self._check_original(key.original, client)):
             return why
-        shared = self._open_files.get(key.identity)
-        if shared is not None and not shared.changed:
-            return shared.share()
+        if shared := self._open_files.share(key.identity):
+            return shared
         reader = await self._calls.now_or_in_pool(client, key.names, lambda open_path: _open_file(key, open_path))
         if isinstance(reader, FileReader):
             reader.close_in(self._pool)
-        if isinstance(reader, FileReader) and key.identity not in self._open_files:
-            self._open_files[key.identity] = reader
-            reader.call_when_closed(lambda: self._open_files.pop(key.identity))
+            self._open_files.add(key.identity, reader)
         return reader
+
+    def keep_open(self, resource: Resource) -> KeptOpen | None:
+        """Keep an open file open for a while (:class:`freight.protocols.Source`)."""
+        key = resource.key
+        if not isinstance(key, FileKey) or key.unsized or key.original is not None:
+            return None
+        self._open_files.keep(key.identity)
+        return KeptFile(key, self._followed, self._calls, self._open_files)
 
     async def _check_original(self, original: FileKey, client: str | bytes) -> NotFound | None:
         """Raise FileChanged if the file of which a compressed form is opened has been replaced since."""

@@ -15,13 +15,14 @@ out of home counts for home.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple, TypeVar
 
 from freight.errors import DiskTimeout
 from freight.model import NotFound
-from freight.sources.beneath import OtherMount, Root
+from freight.sources.beneath import OtherMount, Root, not_cached
 from freight.sources.disk_pool import DiskPool, Home, Work
 from freight.sources.lookup import BUSY, UNRESPONSIVE, Opener
 from freight.sources.mounts import Mounts
@@ -91,6 +92,14 @@ class LookupCalls:
     def close(self) -> None:
         """Close the table of mounts."""
         self._mounts.close()
+
+    def stat_cached(self, path: bytes) -> os.stat_result:
+        """Return the stat of what a path below the root names (:meth:`Root.stat_cached`). Raises BlockingIOError too
+        where the root is remote: a call on it may never return.
+        """
+        if not self._is_local:
+            raise not_cached()
+        return self._root.stat_cached(path)
 
     async def now_or_in_pool(
         self, client: str | bytes, names: Sequence[str], call: Callable[[Opener], _Found]

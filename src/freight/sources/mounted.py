@@ -23,7 +23,7 @@ from freight.config.mounts import Mount, show_point
 from freight.errors import ConfigurationError
 from freight.http.target import Target, encode, parse
 from freight.model import NotFound, NotFoundReason, Resource
-from freight.protocols import LogNotice, Reader
+from freight.protocols import KeptOpen, LogNotice, Reader
 from freight.sources.disk_pool import DiskPool, Home
 from freight.sources.entries import Directory, Facts
 from freight.sources.listing import JSON, ListingLimits, ListingReader
@@ -173,6 +173,13 @@ class MountedSource:
             return await key.source.open(replace(resource, key=key.key), media_type, client)
         assert isinstance(key.key, Directory)
         return self._open_virtual(key.key, media_type)
+
+    def keep_open(self, resource: Resource) -> KeptOpen | None:
+        """Keep an open file open for a while (:class:`freight.protocols.Source`)."""
+        key = resource.key
+        if not isinstance(key, _Key) or key.source is None:
+            return None
+        return key.source.keep_open(replace(resource, key=key.key))
 
     async def _locate_in_mount(
         self,

@@ -124,6 +124,11 @@ class RequestParser:
         self._may_be_http2 = scheme == "http"
 
     @property
+    def client_key(self) -> str | bytes:
+        """The key of the connection's client."""
+        return self._client_key
+
+    @property
     def idle(self) -> bool:
         """Whether no byte has come since the last head and its content."""
         return not self._buffer and self._line is None and self._content is None

@@ -144,6 +144,10 @@ class SharedBudget(Budget):
         self._refresh()
         return super().can_run(lane)
 
+    def can_lend(self, cost: int) -> bool:
+        self._refresh()
+        return self._lendable_bytes - self.lent > self._lock_below and super().can_lend(cost)
+
     def extend_producer(self) -> bool:
         with self._state:
             self._refresh()

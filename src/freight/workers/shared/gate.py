@@ -62,6 +62,9 @@ class SharedGate(Gate):
                 self._state.notify(self._number, SINCE[slot.lane])
             return False
 
+    def may_send(self, cost: int) -> bool:
+        return super().may_send(cost) and not self._others_since(Lane.EXPRESS)
+
     def admit_waiting(self) -> None:
         with self._state:
             super().admit_waiting()
@@ -83,8 +86,8 @@ class SharedGate(Gate):
         if self._timer is not None:
             self._timer.cancel()
 
-    def _grant(self, slot: Slot) -> None:
-        super()._grant(slot)
+    def grant(self, slot: Slot) -> None:
+        super().grant(slot)
         if slot.lane is Lane.ORDINARY:
             self._count_running(slot.key, 1)
 

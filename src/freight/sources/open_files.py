@@ -1,0 +1,93 @@
+"""The open files of a source: one descriptor for all downloads of a file, and for ranges of it that follow soon.
+
+**Invariants.**
+
+1. A file is open while a download uses it, and otherwise at most KEPT_SECONDS after its last use.
+2. At most MAX_KEPT files are open that no download uses.
+
+**Left out.** Whether a path still names a file: the caller looks that up for each request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from freight.sources.file_reader import FileReader
+from freight.sources.lookup import Identity
+
+KEPT_SECONDS = 2.0
+"""The longest time that a file stays open after its last use."""
+
+MAX_KEPT = 32
+"""The largest number of files that stay open without a download."""
+
+
+class OpenFiles:
+    """Keeps the readers of open files by the identity of the file. Use it on the event loop only."""
+
+    __slots__ = ("_kept", "_readers", "_timer", "_used")
+
+    def __init__(self) -> None:
+        self._readers: dict[Identity, FileReader] = {}
+        self._kept: dict[Identity, FileReader] = {}  # the one kept first is first
+        self._used: set[Identity] = set()  # of those that are kept: used since the last sweep
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, identity: Identity, reader: FileReader) -> None:
+        """Add an open file until it is closed. One that is there already stays instead."""
+        if identity not in self._readers:
+            self._readers[identity] = reader
+            reader.call_when_closed(lambda: self._readers.pop(identity))
+
+    def share(self, identity: Identity) -> FileReader | None:
+        """Return the reader of an open file for one more user. None: it is not open, or has changed."""
+        reader = self._readers.get(identity)
+        return None if reader is None or reader.changed else reader.share()
+
+    def use_kept(self, identity: Identity) -> FileReader | None:
+        """Return the reader of a file that is kept open, which counts as a use. None: it is not, or has changed."""
+        reader = self._kept.get(identity)
+        if reader is None or reader.changed:
+            return None
+        self._used.add(identity)
+        return reader
+
+    def kept(self, identity: Identity) -> FileReader:
+        """Return the reader of a file that is kept open. Raise KeyError if it is not."""
+        return self._kept[identity]
+
+    def keep(self, identity: Identity) -> None:
+        """Keep a file open that is open now. If too many are kept, the one kept first is not any more."""
+        reader = self.share(identity)
+        if reader is None or reader.in_pieces or identity in self._kept:
+            if reader is not None:
+                reader.close()
+            return
+        if len(self._kept) >= MAX_KEPT:
+            self._drop(next(iter(self._kept)))
+        self._kept[identity] = reader
+        self._used.add(identity)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(KEPT_SECONDS / 2, self._sweep)
+
+    def close(self) -> None:
+        """Keep no file open any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for identity in tuple(self._kept):
+            self._drop(identity)
+
+    def _sweep(self) -> None:
+        """Close the files that were not used since the last sweep, which was half of KEPT_SECONDS ago."""
+        self._timer = None
+        for identity in tuple(self._kept):
+            if identity not in self._used:
+                self._drop(identity)
+        self._used.clear()
+        if self._kept:
+            self._timer = asyncio.get_running_loop().call_later(KEPT_SECONDS / 2, self._sweep)
+
+    def _drop(self, identity: Identity) -> None:
+        self._used.discard(identity)
+        self._kept.pop(identity).close()
