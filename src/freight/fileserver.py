@@ -23,7 +23,7 @@ from freight.http.error_response import for_method, plan_error
 from freight.http.target import Target, encode, parse
 from freight.memory.budget import Lane
 from freight.model import NotFound, NotFoundReason, Plan, Rejected, Request, Resource
-from freight.protocols import Clock, Reader, ReadFailed, Sink, Source
+from freight.protocols import Clock, Reader, ReadFailed, Remember, Sink, Source
 from freight.repeats import Repeatable, is_repeatable
 
 if TYPE_CHECKING:  # loaded where they are made, if they are needed
@@ -75,10 +75,10 @@ class FileServer:
         self.precompressed = precompressed
         self.only_file = only_file
 
-    def respond(self, request: Request, sink: Sink) -> Coroutine[Any, Any, Repeatable | bool]:
+    def respond(self, request: Request, sink: Sink, remember: Remember | None = None) -> Coroutine[Any, Any, bool]:
         """Answer one request. Return whether content was sent, which counts as a download.
 
-        The answer itself is returned in place of True if it can be sent again for another range.
+        ``remember`` is called with the answer before its content is sent, if it can be sent again.
 
         Raise a TransferError, or OSError for a failing disk, when that cannot be finished.
         ReadFailed: nothing was sent.
@@ -86,10 +86,10 @@ class FileServer:
         if preflight := self.cors.preflight(request):
             return self._send(preflight, sink)
         if self.guard is None and (self.rules is None or not self.rules.restrict):
-            return self._serve(request, sink)
+            return self._serve(request, sink, remember)
         return self._check_and_serve(request, sink)
 
-    async def _check_and_serve(self, request: Request, sink: Sink) -> Repeatable | bool:
+    async def _check_and_serve(self, request: Request, sink: Sink) -> bool:
         checked = await self._check(request)
         if isinstance(checked, Plan):
             return await self._send(self.cors.apply(checked, request), sink)
@@ -125,7 +125,7 @@ class FileServer:
             return Target((self.only_file,), False)
         return target
 
-    async def _serve(self, request: Request, sink: Sink) -> Repeatable | bool:
+    async def _serve(self, request: Request, sink: Sink, remember: Remember | None = None) -> bool:
         """Answer a permitted request."""
         resource, plan = await self._locate(request)
         if isinstance(resource, NotFound) or not plan.spans:  # HEAD, 304, 404, 405, 412, 416 need no slot
@@ -137,30 +137,29 @@ class FileServer:
             answer = await self._open(request, resource, plan, slot)
             if isinstance(answer, _Opened):
                 with answer.reader:
-                    sent = self._repeatable(request, resource, plan) if answer.plan is plan else True
+                    if remember is not None and answer.plan is plan:
+                        self._offer(request, resource, plan, remember)
                     transfer = self.transfers.transfer(answer.reader, answer.plan, sink, slot)
                     # Ten thousand of these frames may wait here for hours, so each drops what it no longer needs.
-                    del request, resource, plan, answer
+                    del request, resource, plan, answer, remember
                     await transfer
-                    return sent
+                    return True
         if answer is None:  # the slot has been returned, so the request can wait for one of the other lane
-            return await self._serve(request, sink)
+            return await self._serve(request, sink, remember)
         return await self._send(answer, sink)
 
-    def _repeatable(self, request: Request, resource: Resource, plan: Plan) -> Repeatable | bool:
-        """Return the answer if it can be sent again for another range, otherwise True: content is sent."""
-        rules, cors = self.rules, self.cors
-        limited = self.guard is not None or (rules is not None and rules.restrict)
-        if limited or not is_repeatable(request, resource, plan):
-            return True
+    def _offer(self, request: Request, resource: Resource, plan: Plan, remember: Remember) -> None:
+        """Offer an answer that is about to be sent, if equal requests get the same and nobody is checked."""
+        if resource.size is None or not is_repeatable(request, resource, plan):
+            return
         kept = self.source.keep_open(resource)
-        if kept is None or resource.size is None:
-            return True
+        if kept is not None:
+            rules, cors = self.rules, self.cors
 
-        def is_valid() -> bool:
-            return self.rules is rules and self.cors is cors
+            def is_valid() -> bool:
+                return self.rules is rules and self.cors is cors
 
-        return Repeatable(plan, resource.size, kept, self.gate, self.transfers, is_valid)
+            remember(Repeatable(plan, resource.size, kept, self.gate, self.transfers, is_valid))
 
     async def answer_absence(self, request: Request, absence: NotFound, sink: Sink) -> bool:
         """Answer a request that is not for the source, such as one outside of a prefix. Return False: no download."""

@@ -9,8 +9,7 @@ from typing import Any
 from freight.fileserver import FileServer
 from freight.http.prefix import Prefix
 from freight.model import NotFound, Request
-from freight.protocols import Sink
-from freight.repeats import Repeatable
+from freight.protocols import Remember, Sink
 
 
 class Prefixed:
@@ -20,7 +19,7 @@ class Prefixed:
         self._files = files
         self._prefix = prefix
 
-    def respond(self, request: Request, sink: Sink) -> Coroutine[Any, Any, Repeatable | bool]:
+    def respond(self, request: Request, sink: Sink, remember: Remember | None = None) -> Coroutine[Any, Any, bool]:
         """Answer one request, as :meth:`freight.fileserver.FileServer.respond` does.
 
         No coroutine of its own: ten thousand downloads would each keep its frame.
@@ -28,4 +27,4 @@ class Prefixed:
         target = self._prefix.without(request.target)
         if isinstance(target, NotFound):
             return self._files.answer_absence(request, target, sink)
-        return self._files.respond(replace(request, target=target), sink)
+        return self._files.respond(replace(request, target=target), sink, remember)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from types import TracebackType
-from typing import Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 from freight.model import Level, NotFound, Plan, Request, Resource, Span
 
@@ -202,13 +202,28 @@ class ReadFailed(OSError):
         self.plan = plan
 
 
+class RepeatableAnswer(Protocol):
+    """An answer that can be sent again: :class:`freight.repeats.Repeatable`. ``plan`` is that of the first time."""
+
+    plan: Plan
+
+    def send(
+        self, make_head: Callable[[int, int], bytes], first: int, last: int | None, sink: Sink, client: str | bytes
+    ) -> Coroutine[Any, Any, bool] | bool:
+        """Send it, for another range than the first time if that had one."""
+
+
+Remember = Callable[[RepeatableAnswer], None]
+"""A function that is called before an answer is sent that can be sent again."""
+
+
 class Responder(Protocol):
     """Answers requests."""
 
-    async def respond(self, request: Request, sink: Sink) -> object:
+    async def respond(self, request: Request, sink: Sink, remember: Remember | None = None) -> bool:
         """Answer one request. Return whether that was a download, to be counted when the client has all of it.
 
-        For a range, the result may be what sends another range of the same file: :class:`freight.repeats.Repeatable`.
+        ``remember`` may be called with an answer to equal requests, or to those that differ in their range alone.
 
         Raise a TransferError, or OSError, when the answer cannot be finished. :class:`ReadFailed`: it was not begun.
         """

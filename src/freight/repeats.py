@@ -20,7 +20,7 @@ from typing import Any
 
 from freight.errors import FileChanged
 from freight.flow.gate import Gate
-from freight.flow.slot import EXPRESS_BYTES, Slot
+from freight.flow.slot import Slot, lane_of
 from freight.flow.transfers import MOST_AT_ONCE, Transfers, cost_at_once
 from freight.http import dates, etags
 from freight.memory.budget import FAST_WINDOW, Lane
@@ -49,37 +49,46 @@ class Repeatable:
         self._is_valid = is_valid
 
     def send(
-        self, make_head: Callable[[int, int], bytes], first: int, last: int, sink: Sink, client: str | bytes
+        self, make_head: Callable[[int, int], bytes], first: int, last: int | None, sink: Sink, client: str | bytes
     ) -> Coroutine[Any, Any, bool] | bool:
-        """Send the bytes ``first`` to ``last`` of the file, after the head that ``make_head(first, length)`` returns.
+        """Send the bytes ``first`` to ``last`` of the file (None: to its end) after ``make_head(first, length)``.
 
         The sink must have nothing queued. Return True if all was sent, False if nothing was. A coroutine sends the
         rest, and returns what :meth:`freight.protocols.Responder.respond` does: the caller must run it to its end.
         """
-        transfers, length = self._transfers, min(last + 1, self.size) - first
-        if not 0 < length <= EXPRESS_BYTES or transfers.rates.is_limited or not self._is_valid():
+        transfers, length = self._transfers, (self.size if last is None else min(last + 1, self.size)) - first
+        if length <= 0 or transfers.rates.is_limited or not self._is_valid():
             return False
-        if not self._gate.may_send(cost_at_once(min(length, MOST_AT_ONCE))):
+        if length > MOST_AT_ONCE:
+            return self._send_in_slot(make_head, first, length, sink, client)
+        if not self._gate.may_send(cost_at_once(length)):
             return False
         head = make_head(first, length)
-        if length > MOST_AT_ONCE:
-            if self._kept.fileno() is None or not self._kept.is_current():
-                return False
-            return self._go_on(head, Span(first, first + length), sink, client)
         try:
             accepted = transfers.send_at_once(self._kept, head, first, length, sink)
         except FileChanged as error:
             return transfers.fail(error)
         if 0 < accepted < len(head) + length:
-            start = first + max(0, accepted - len(head))
-            return self._go_on(head[accepted:], Span(start, first + length), sink, client)
+            slot, start = Slot(client, Lane.EXPRESS, sink), first + max(0, accepted - len(head))
+            self._gate.grant(slot)
+            return self._transfer(head[accepted:], Span(start, first + length), slot)
         return accepted > 0
 
-    def _go_on(self, head: bytes, span: Span, sink: Sink, client: str | bytes) -> Coroutine[Any, Any, bool] | bool:
-        """Send a head, which may be empty, and a span as any other transfer does: in a slot."""
-        sink.account.peer_window = FAST_WINDOW  # the client has received all answers before
-        slot, reader = Slot(client, Lane.EXPRESS, sink), self._kept.share()
-        self._gate.grant(slot)
+    def _send_in_slot(
+        self, make_head: Callable[[int, int], bytes], first: int, length: int, sink: Sink, client: str | bytes
+    ) -> Coroutine[Any, Any, bool] | bool:
+        if self._kept.fileno() is None or not self._kept.is_current():
+            return False
+        slot = Slot(client, lane_of(length, False), sink)
+        if not self._gate.take_slot(slot):
+            return False
+        if slot.lane is Lane.EXPRESS and sink.accepted_bytes:
+            sink.account.peer_window = FAST_WINDOW  # the client has received all answers before
+        return self._transfer(make_head(first, length), Span(first, first + length), slot)
+
+    def _transfer(self, head: bytes, span: Span, slot: Slot) -> Coroutine[Any, Any, bool] | bool:
+        """Send a head, which may be empty, and a span, as any other transfer does."""
+        sink, client, reader = slot.sink, slot.key, self._kept.share()
         rest = self._transfers.send_file(reader, iter((head, span) if head else (span,)), sink, client)
         if rest is not None:
             return self._finish(reader, slot, rest)
@@ -101,7 +110,7 @@ def is_repeatable(request: Request, resource: Resource, plan: Plan) -> bool:
 
     It does if nothing in it depends on the time, and the resource is one whose validators tell its versions apart.
     """
-    if plan.status != 206 or len(plan.parts) != 1 or plan.length is None or plan.length > EXPRESS_BYTES:
+    if plan.status not in (200, 206) or len(plan.parts) != 1 or not plan.length:
         return False
     if resource.produced or resource.coding or resource.ctime_ns is not None or resource.mtime_ns is None:
         return False

@@ -350,7 +350,7 @@ class Budget(Ledger):
         return False
 
     def _spent(self) -> int:
-        return max(self._process_cost, self._connections_cost()) + self.producers * self.producer_cost
+        return self._process_cost + self.producers * self.producer_cost  # the connections are part of the process's
 
     def _connections_cost(self) -> int:
         cost = self._cost_of(self.connections, self.running, self.handshaking, self.http2_connections, self.streams)

@@ -20,7 +20,7 @@ from freight.model import Fields, Plan, Request, Snapshot
 from freight.observe.status import status
 from freight.observe.stream_writer import run_inline
 from freight.observe.unread import PendingAnswers, SharedResult
-from freight.protocols import Clock, Sink
+from freight.protocols import Clock, Remember, Sink
 
 if TYPE_CHECKING:
     from freight.observe.dashboard import Dashboard
@@ -89,7 +89,7 @@ class Admin:
         self._expose: Expose | None = None
         self._dashboard: Dashboard | None = None
 
-    async def respond(self, request: Request, sink: Sink) -> bool:
+    async def respond(self, request: Request, sink: Sink, remember: Remember | None = None) -> bool:
         """Answer one request (:class:`freight.protocols.Responder`)."""
         plan = check_request(request, self._allowed_hosts)
         if plan is None and self._refuse is not None:

@@ -19,7 +19,7 @@ from freight.http.error_response import for_method, plan_error
 from freight.model import Plan, Request, Snapshot
 from freight.observe.events import Events
 from freight.observe.stream_writer import run_inline
-from freight.protocols import Clock, Sink
+from freight.protocols import Clock, Remember, Sink
 
 _FOLDER = Path(__file__).with_name("assets")
 _TYPES = {
@@ -76,7 +76,7 @@ class Dashboard:
         self._run = run
         self._reading = asyncio.Semaphore(_FILES_AT_ONCE)
 
-    async def respond(self, request: Request, sink: Sink) -> bool:
+    async def respond(self, request: Request, sink: Sink, remember: Remember | None = None) -> bool:
         """Answer one request (:class:`freight.protocols.Responder`)."""
         path = request.target.partition("?")[0]
         if path == "/events":

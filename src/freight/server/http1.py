@@ -13,8 +13,7 @@ from freight.errors import ProtocolError
 from freight.http.client_address import canonical, client_key, true_client
 from freight.http.error_response import for_method, plan_protocol_error
 from freight.model import COMPLETE, Entry, Plan, Request
-from freight.protocols import ReadFailed
-from freight.repeats import Repeatable
+from freight.protocols import ReadFailed, RepeatableAnswer
 from freight.server.closing import wait_acknowledged
 from freight.server.connection_reader import BEGUN, ConnectionReader
 from freight.server.context import NO_REQUEST, REFUSED, RequestSummary, ServerContext, ended_reason, log_entry
@@ -128,12 +127,12 @@ class Http1Exchanges:
         if self._reader.draining or charges.account.pause_factor or not context.unacknowledged.has_all(sink):
             return data
         at, started = context.clock.now(), context.clock.monotonic()
-        make_head = partial(sink.start_repeat, known.head_format, known.version, at)
+        make_head = partial(sink.start_repeat, known.answer.plan.status, known.head_format, known.version, at)
         answering = known.answer.send(make_head, ranged.first, ranged.last, sink, client_key)
         if answering is False:
             return data
         self._ranged = None
-        wanted = f"bytes={ranged.first}-{ranged.last}"
+        wanted = "" if ranged.last is None else f"bytes={ranged.first}-{ranged.last}"
         if answering is not True:
             self._begun, self._uncharged_cost, self._request_charges = answering, known.cost, charges
             self._summary = RequestSummary("GET", known.target, known.version, wanted, known.details)
@@ -149,7 +148,7 @@ class Http1Exchanges:
     def _known_entry(self, known: KnownHead, at: float, seconds: float, wanted: str) -> Entry:
         """Return the log entry of an answer to a known head, all of which was sent."""
         length, target, details = self._sink.promised or 0, known.target, known.details
-        version, is_tls = known.version, self._context.tls is not None
+        version, status, is_tls = known.version, self._sink.status, self._context.tls is not None
         return Entry(
             at,
             seconds,
@@ -157,7 +156,7 @@ class Http1Exchanges:
             "GET",
             target,
             version,
-            206,
+            status,
             wanted,
             length,
             length,
@@ -185,9 +184,10 @@ class Http1Exchanges:
             and is_key_of(ranged, request)
         )
 
-    def _remember(self, ranged: RangedHead, answer: Repeatable) -> None:
-        """Remember a head whose answer can be sent again."""
-        summary = self._summary
+    def _remember(self, answer: RepeatableAnswer) -> None:
+        """Remember the head of the present request: its answer can be sent again."""
+        ranged, summary = self._ranged, self._summary
+        assert ranged is not None
         form = head_format(answer.plan, summary.version)
         known = KnownHead(answer, form, self._uncharged_cost, summary.target, summary.version, summary.details)
         self._context.known_heads.add(ranged.key, known)
@@ -226,10 +226,7 @@ class Http1Exchanges:
     async def _respond(self) -> None:
         started, ended, is_download = self._context.clock.monotonic(), COMPLETE, False
         try:
-            answer = await self._answering()
-            is_download = bool(answer)
-            if self._ranged is not None and isinstance(answer, Repeatable):
-                self._remember(self._ranged, answer)
+            is_download = await self._answering()
         except BaseException as error:
             ended = ended_reason(error)
             if self._sink.status or not isinstance(error, ReadFailed):
@@ -239,10 +236,13 @@ class Http1Exchanges:
             self._charge_or_pay(ended)
             self._record(started, ended, is_download)
 
-    def _answering(self) -> Awaitable[object]:
+    def _answering(self) -> Awaitable[bool]:
         """Return what answers the present request."""
         begun, self._begun = self._begun, None
-        return begun or self._context.responder.respond(self._take_request(), self._sink)
+        if begun is not None:
+            return begun
+        remember = None if self._ranged is None else self._remember
+        return self._context.responder.respond(self._take_request(), self._sink, remember)
 
     def _charge_or_pay(self, ended: str) -> None:
         """Charge for the request unless its answer was completed. A completed answer and delivered bytes pay."""

@@ -1,11 +1,11 @@
-"""The heads that were answered lately with a range, and all that the server knows of them: see ``freight.repeats``."""
+"""The heads that were answered lately with a file, and all that the server knows of them: see ``freight.repeats``."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from freight.model import RequestDetails
-from freight.repeats import Repeatable
+from freight.protocols import RepeatableAnswer
 from freight.wire.http1.repeats import Key
 
 MAX_KNOWN = 128
@@ -19,7 +19,7 @@ class KnownHead(NamedTuple):
     The others are what the log says of the request.
     """
 
-    answer: Repeatable
+    answer: RepeatableAnswer
     head_format: bytes
     cost: float
     target: str

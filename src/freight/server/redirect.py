@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from freight.http.error_response import for_method
 from freight.http.redirect import redirect
 from freight.model import Plan, Request
-from freight.protocols import Sink
+from freight.protocols import Remember, Sink
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class RedirectResponder:
     send: Callable[[Plan, Sink], Awaitable[None]]
     port: int
 
-    async def respond(self, request: Request, sink: Sink) -> bool:
+    async def respond(self, request: Request, sink: Sink, remember: Remember | None = None) -> bool:
         plan = redirect(request, self.port)
         await self.send(for_method(request.method, plan), sink)
         return False

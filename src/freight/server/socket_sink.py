@@ -99,13 +99,16 @@ class SocketSink:
         self.status, self.refused, self.promised, self.body_start, self.will_close = 0, "", 0, self.accepted_bytes, True
         self.user = ""
 
-    def start_repeat(self, head_format: bytes, version: tuple[int, int], now: float, first: int, length: int) -> bytes:
+    def start_repeat(
+        self, status: int, head_format: bytes, version: tuple[int, int], now: float, first: int, length: int
+    ) -> bytes:
         """Start an exchange whose answer is known, and return its head (:mod:`freight.wire.http1.repeats`)."""
         self._version, self._keep_alive, self.will_close = version, True, False
         self.refused = self.user = self.request_id = ""
         date = dates.format(int(now)).encode()
-        head = head_format % (date, first, first + length - 1, length)
-        self.status, self.promised, self.body_start = 206, length, self.accepted_bytes + len(head)
+        values = (date, first, first + length - 1, length) if status == 206 else (date,)
+        head = head_format % values
+        self.status, self.promised, self.body_start = status, length, self.accepted_bytes + len(head)
         return head
 
     def refuse_next(self) -> None:

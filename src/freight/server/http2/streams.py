@@ -182,7 +182,7 @@ class Streams:
         try:
             if stream.charges is not None and stream.charges.account.pause_factor:
                 await self._context.turns.wait_turn(stream.charges)
-            is_download = bool(await self._context.responder.respond(stream.take_request(), stream.sink))
+            is_download = await self._context.responder.respond(stream.take_request(), stream.sink)
         except BaseException as error:
             ended = ended_reason(error)
             await self._fail_or_explain(stream, error)

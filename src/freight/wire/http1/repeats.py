@@ -1,9 +1,9 @@
-"""Heads that differ from an earlier one in the range alone: a client that reads a file by ranges sends thousands.
+"""Heads that equal an earlier one, or differ in the range alone: a client that reads by ranges sends thousands.
 
 **Goal.** What such a head means, and most of the answer's head, is known from the earlier one without parsing.
 
 **Invariant.** Bytes split into a known key and a range only if the parser would accept them as one head that has the
-fields of the earlier one, in the same order, and another Range.
+fields of the earlier one, in the same order, and perhaps another Range.
 
 That holds because only digits differ: the key has every other byte, and :func:`split` was given the earlier head as a
 whole, whose parsed Range field was the one that :func:`split` found (:func:`is_key_of`).
@@ -21,6 +21,7 @@ MAX_HEAD_BYTES = 1024
 """The longest head that is remembered, in bytes."""
 
 _FIELD = b"ange: bytes="
+_END = b"\r\n\r\n"
 _LINE_STARTS = (b"\r\nR", b"\r\nr")
 _ZERO = ord("0")
 _MAX_DIGITS = 31  # two numbers of 15 digits: a petabyte
@@ -30,17 +31,22 @@ Key = tuple[bytes, bytes]
 
 
 class RangedHead(NamedTuple):
-    """A head of ``size`` bytes with one range: the bytes ``first`` to ``last``, both included."""
+    """A head of ``size`` bytes with one range: the bytes ``first`` to ``last``, both included.
+
+    ``last`` is None for a head without a range.
+    """
 
     key: Key
     first: int
-    last: int
+    last: int | None
     size: int
 
 
 def split(data: bytes) -> RangedHead | None:
-    """Return the bytes of a head as its key and its range. None: it has no range, or another form of one."""
-    before, _, rest = data.partition(_FIELD)
+    """Return the bytes of a head as its key and its range. None: its range has another form, or it is no whole head."""
+    before, found, rest = data.partition(_FIELD)
+    if not found:
+        return RangedHead((data, b""), 0, None, len(data)) if data.endswith(_END) else None
     digits, _, after = rest.partition(b"\r\n")
     first, _, last = digits.partition(b"-")
     if len(digits) > _MAX_DIGITS or not (first.isdigit() and last.isdigit()):
@@ -53,19 +59,23 @@ def split(data: bytes) -> RangedHead | None:
 def is_key_of(found: RangedHead, request: Request) -> bool:
     """Return whether the range that :func:`split` found in a head is the Range field of the request parsed from it."""
     ranges = [value for name, value in request.fields if name == "range"]
+    if found.last is None:
+        return not ranges
     return found.key[0].endswith(_LINE_STARTS) and ranges == [f"bytes={found.first}-{found.last}"]
 
 
 def head_format(plan: Plan, version: tuple[int, int]) -> bytes:
-    """Return the head of a 206 with one range, and of a connection that stays open, as a format for any range.
+    """Return the head of a 200 or 206 of a connection that stays open, as a format.
 
-    Its values are the date, the first and the last byte, and the length. Raise as :func:`response.head` does.
+    Its values are the date, and for a 206 the first and the last byte, and the length. Raise as
+    :func:`response.head` does.
     """
-    fields = tuple((name, _escape(value)) for name, value in plan.fields if name != "Content-Range")
-    (content_range,) = (value for name, value in plan.fields if name == "Content-Range")
-    size = content_range.rpartition("/")[2]
-    start = tuple(name for name, _ in plan.fields).index("Content-Range")
-    fields = (*fields[:start], ("Content-Range", f"bytes %d-%d/{size}"), *fields[start:])
+    fields = tuple((name, _escape(value)) for name, value in plan.fields)
+    if plan.status == 200:
+        return response.head(replace(plan, fields=fields), date="%b", version=version, keep_alive=True)
+    at = [name for name, _ in fields].index("Content-Range")
+    size = fields[at][1].rpartition("/")[2]
+    fields = (*fields[:at], ("Content-Range", f"bytes %d-%d/{size}"), *fields[at + 1 :])
     head = response.head(replace(plan, fields=fields), date="%b", version=version, keep_alive=True)
     assert plan.length is not None
     before, length, after = head.rpartition(b"Content-Length: %d\r\n" % plan.length)
