@@ -52,7 +52,7 @@ class CountingResponder:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    async def respond(self, request: Request, sink: Sink) -> None:
+    async def respond(self, request: Request, sink: Sink, remember: object = None) -> None:
         self.asked.append(request.target)
         for segment in sink.segments(Plan(204, (), (), 0, content=False), None):
             assert isinstance(segment, bytes)

@@ -42,6 +42,8 @@ def site(tmp_path: Path) -> Path:
     (tmp_path / "small.txt").write_bytes(b"hello\n")
     (tmp_path / "below").mkdir()
     (tmp_path / "below" / "a").touch()
+    for directory in (tmp_path, tmp_path / "below"):
+        os.utime(directory, (1e9, 1e9))  # a listing has no date in the second of its last change
     return tmp_path
 
 
