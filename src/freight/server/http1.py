@@ -131,6 +131,7 @@ class Http1Exchanges:
         answering = known.answer.send(make_head, ranged.first, ranged.last, sink, client_key)
         if answering is False:
             return data
+        self._reader.parser.skip_head(ranged.size)
         self._ranged = None
         wanted = "" if ranged.last is None else f"bytes={ranged.first}-{ranged.last}"
         if answering is not True:
@@ -185,9 +186,13 @@ class Http1Exchanges:
         )
 
     def _remember(self, answer: RepeatableAnswer) -> None:
-        """Remember the head of the present request: its answer can be sent again."""
+        """Remember the head of the present request: its answer can be sent again.
+
+        Not one whose range was ignored, since the answer to another range would be a 206.
+        """
         ranged, summary = self._ranged, self._summary
-        assert ranged is not None
+        if ranged is None or (ranged.last is None) != (answer.plan.status == 200):
+            return
         form = head_format(answer.plan, summary.version)
         known = KnownHead(answer, form, self._uncharged_cost, summary.target, summary.version, summary.details)
         self._context.known_heads.add(ranged.key, known)

@@ -169,6 +169,10 @@ class RequestParser:
             except ProtocolError as error:
                 self._refuse(error)
 
+    def skip_head(self, size: int) -> None:
+        """Note that a head of ``size`` bytes was answered without being parsed. The parser must be idle."""
+        self._head_bytes, self._blank_lines, self._may_be_http2 = size, 0, False
+
     def next(self) -> Head | Preface | None:
         """Return the next head after the content of the previous one, or None while more bytes are needed.
 

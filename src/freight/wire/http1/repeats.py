@@ -44,9 +44,11 @@ class RangedHead(NamedTuple):
 
 def split(data: bytes) -> RangedHead | None:
     """Return the bytes of a head as its key and its range. None: its range has another form, or it is no whole head."""
+    if not data.endswith(_END):
+        return None  # the first part of a head may be as long as a whole one: the parser skips empty lines before it
     before, found, rest = data.partition(_FIELD)
     if not found:
-        return RangedHead((data, b""), 0, None, len(data)) if data.endswith(_END) else None
+        return RangedHead((data, b""), 0, None, len(data))
     digits, _, after = rest.partition(b"\r\n")
     first, _, last = digits.partition(b"-")
     if len(digits) > _MAX_DIGITS or not (first.isdigit() and last.isdigit()):
@@ -70,7 +72,7 @@ def head_format(plan: Plan, version: tuple[int, int]) -> bytes:
     Its values are the date, and for a 206 the first and the last byte, and the length. Raise as
     :func:`response.head` does.
     """
-    fields = tuple((name, _escape(value)) for name, value in plan.fields)
+    fields = tuple((_escape(name), _escape(value)) for name, value in plan.fields)
     if plan.status == 200:
         return response.head(replace(plan, fields=fields), date="%b", version=version, keep_alive=True)
     at = [name for name, _ in fields].index("Content-Range")
@@ -78,10 +80,10 @@ def head_format(plan: Plan, version: tuple[int, int]) -> bytes:
     fields = (*fields[:at], ("Content-Range", f"bytes %d-%d/{size}"), *fields[at + 1 :])
     head = response.head(replace(plan, fields=fields), date="%b", version=version, keep_alive=True)
     assert plan.length is not None
-    before, length, after = head.rpartition(b"Content-Length: %d\r\n" % plan.length)
+    before, length, after = head.rpartition(b"\r\nContent-Length: %d\r\n" % plan.length)
     assert length
-    return before + b"Content-Length: %d\r\n" + after
+    return before + b"\r\nContent-Length: %d\r\n" + after
 
 
-def _escape(value: str) -> str:
-    return value.replace("%", "%%")
+def _escape(text: str) -> str:
+    return text.replace("%", "%%")
