@@ -132,6 +132,22 @@ def test_each_request_of_a_connection_has_its_own_client(context: Serve) -> None
     ]
 
 
+def test_a_head_that_the_proxy_itself_sent_before_has_the_client_that_it_names(context: Serve) -> None:
+    """In a connection of the proxy's own, its fields name no client."""
+    server = context(*TRUSTED, "--proxy-protocol")
+    named = b"GET /a.bin HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n"
+    with server.connect() as own, server.connect() as other:
+        own.send(LOCAL)
+        other.send(b"PROXY TCP4 127.0.0.1 192.0.2.2 4711 80\r\n" + REQUEST)
+        assert other.read_response().content == CONTENT
+        for _ in range(3):
+            own.send(named)
+            assert own.read_response().content == CONTENT
+        other.send(named)
+        assert other.read_response().content == CONTENT
+        assert logged(server, "203.0.113.9")["client"] == "203.0.113.9"
+
+
 @pytest.mark.parametrize(
     ("header", "client"),
     [

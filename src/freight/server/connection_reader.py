@@ -317,8 +317,15 @@ class ConnectionReader:
             self.close()
         elif self._on_readable is None:
             self._wake(True)
-        elif not self._waiter.done() and (received := self._on_readable()):
-            self._wake(received)
+        elif not self._waiter.done():
+            self._receive_for_task(self._waiter, self._on_readable)
+
+    def _receive_for_task(self, waiter: asyncio.Future[bool | bytes], receive: Callable[[], bool | bytes]) -> None:
+        try:
+            if received := receive():
+                self._wake(received)
+        except Exception as error:  # raised in the loop, it would leave the task waiting for bytes that were read
+            waiter.set_exception(error)
 
     def _wake(self, readable: bool | bytes) -> None:
         if self._waiter is not None and not self._waiter.done():

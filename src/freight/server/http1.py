@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from abc import abstractmethod
 from collections.abc import Awaitable, Coroutine
@@ -87,6 +88,9 @@ class Http1Exchanges:
         except ProtocolError as error:
             await self._reject(error)
             return False
+        except asyncio.CancelledError as error:
+            self._begin_before(error)
+            head = None
         if isinstance(head, Preface):
             await self._serve_http2(head.received)
             return False
@@ -114,13 +118,24 @@ class Http1Exchanges:
             self._sink.request_id = self._context.request_ids.choose(request, self._peer, self._trusted)
         return True
 
+    def _begin_before(self, error: asyncio.CancelledError) -> None:
+        """Raise a cancellation, or raise it at the task's next wait if an answer has begun.
+
+        What that answer holds is released where it is sent.
+        """
+        task = asyncio.current_task()
+        if self._begun is None or task is None:
+            raise error
+        task.cancel(*error.args)
+
     def _answer_known(self, data: bytes) -> bytes:
         """Answer the first bytes of a head at once if they are a known one. Return them if not.
 
         Return BEGUN if the answer has begun, and the task must send the rest.
         """
         context, sink = self._context, self._sink
-        ranged = self._ranged = split(data) if len(data) <= MAX_HEAD_BYTES else None
+        # Behind a trusted proxy the client depends on the head's fields.
+        ranged = self._ranged = None if self._trusted or len(data) > MAX_HEAD_BYTES else split(data)
         if ranged is None or (known := context.known_heads.get(ranged.key)) is None:
             return data
         charges, client_key = self._charges, self._reader.parser.client_key
@@ -137,6 +152,7 @@ class Http1Exchanges:
         if answering is not True:
             self._begun, self._uncharged_cost, self._request_charges = answering, known.cost, charges
             self._summary = RequestSummary("GET", known.target, known.version, wanted, known.details)
+            self.note_busy()  # before the task runs, the listener could evict the connection
             return BEGUN
         charges.credit_request(known.cost)
         seconds = context.clock.monotonic() - started
@@ -168,6 +184,10 @@ class Http1Exchanges:
         )
 
     @abstractmethod
+    def note_busy(self) -> None:
+        """Note that there is a request to answer."""
+
+    @abstractmethod
     def note_answered(self, now: float) -> None:
         """Note that a request was answered at once, and the connection waits for its client again since ``now``."""
 
@@ -180,18 +200,17 @@ class Http1Exchanges:
             and head.keep_alive
             and head.content == 0
             and self._uncharged_cost > 0.0
-            and not self._trusted
             and self._context.request_ids is None
             and is_key_of(ranged, request)
         )
 
-    def _remember(self, answer: RepeatableAnswer) -> None:
+    def _remember(self, ranged: RangedHead, answer: RepeatableAnswer) -> None:
         """Remember the head of the present request: its answer can be sent again.
 
         Not one whose range was ignored, since the answer to another range would be a 206.
         """
-        ranged, summary = self._ranged, self._summary
-        if ranged is None or (ranged.last is None) != (answer.plan.status == 200):
+        summary = self._summary
+        if (ranged.last is None) != (answer.plan.status == 200):
             return
         form = head_format(answer.plan, summary.version)
         known = KnownHead(answer, form, self._uncharged_cost, summary.target, summary.version, summary.details)
@@ -246,7 +265,8 @@ class Http1Exchanges:
         begun, self._begun = self._begun, None
         if begun is not None:
             return begun
-        remember = None if self._ranged is None else self._remember
+        ranged, self._ranged = self._ranged, None
+        remember = None if ranged is None else partial(self._remember, ranged)
         return self._context.responder.respond(self._take_request(), self._sink, remember)
 
     def _charge_or_pay(self, ended: str) -> None:
