@@ -315,7 +315,7 @@ class Client:
         if method == "HEAD" or status in (204, 304):
             content = b""
         elif fields.get("transfer-encoding") == "chunked":
-            content = self._chunks()
+            content = self.read_chunks()
         elif "content-length" in fields:
             content = self.read_exactly(int(fields["content-length"]))
         else:
@@ -324,9 +324,13 @@ class Client:
 
     def read_head(self) -> tuple[int, dict[str, str]]:
         """Return the status and the fields, with lower-case names, of the next response."""
-        lines = self._read_until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+        lines = self.read_head_bytes().decode("latin-1").split("\r\n")
         pairs = (line.split(": ", 1) for line in lines[1:])
         return int(lines[0].split(" ")[1]), {name.lower(): value for name, value in pairs}
+
+    def read_head_bytes(self) -> bytes:
+        """Return the next response's head as it came, without the empty line."""
+        return self._read_until(b"\r\n\r\n")
 
     def read_exactly(self, count: int) -> bytes:
         """Return exactly ``count`` bytes."""
@@ -353,7 +357,8 @@ class Client:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
-    def _chunks(self) -> bytes:
+    def read_chunks(self) -> bytes:
+        """Return the content of a chunked response."""
         content = bytearray()
         while size := int(self._read_until(b"\r\n"), 16):
             content += self.read_exactly(size)

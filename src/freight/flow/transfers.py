@@ -196,7 +196,8 @@ class Transfers:
             if accepted:
                 self._budget.record(sink, sink.queued_bytes())
                 body_bytes = max(0, accepted - len(head))
-                self._counters.transfer_sent(body_bytes, body_bytes if length > SMALL_BYTES else 0, 0.0, 0.0)
+                zero_copy = sink.zero_copy and length > SMALL_BYTES
+                self._counters.transfer_sent(body_bytes, body_bytes if zero_copy else 0, 0.0, 0.0)
         return accepted
 
     async def _send_small(self, reader: Reader, segments: Iterator[bytes | Span], body: bytes, sink: Sink) -> None:

@@ -76,7 +76,8 @@ class ServerContext:
     networks may also name a request's client. ``exclude_growth`` is called with the bytes by which the process has
     grown for a module that a client needed. ``tls`` is None for clear text. ``accounts`` is what clients owe for work,
     and ``turns`` decides whose work is done next. ``summarize`` returns what the log says of a request. ``request_ids``
-    chooses an X-Request-Id for each response; None: responses have none. ``known_heads``: those answered lately.
+    chooses an X-Request-Id for each response; None: responses have none. ``known_heads``: those that this
+    responder has answered lately.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -95,7 +96,7 @@ class ServerContext:
     turns: TurnScheduler = field(default_factory=TurnScheduler)
     summarize: Callable[[Request], RequestSummary] = summarize
     request_ids: RequestIds | None = None
-    known_heads: KnownHeads = field(default_factory=KnownHeads)
+    known_heads: KnownHeads = field(init=False, default_factory=KnownHeads)
 
     def __post_init__(self) -> None:
         answers = UnacknowledgedAnswers(self.loop, self.clock, self.budget, self.transfers, self.record)

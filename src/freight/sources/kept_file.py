@@ -5,7 +5,7 @@ from __future__ import annotations
 from freight.sources.beneath import join
 from freight.sources.file_reader import FileReader
 from freight.sources.followed_root import FollowedRoot
-from freight.sources.lookup import FileKey
+from freight.sources.lookup import FileKey, identity_of
 from freight.sources.lookup_calls import LookupCalls
 from freight.sources.open_files import OpenFiles
 
@@ -24,23 +24,28 @@ class KeptFile:
 
     def fileno(self) -> int | None:
         """Return the descriptor, or None when the file is not open any more, or has changed."""
-        reader = self._files.use_kept(self._identity)
-        return None if reader is None else reader.fileno()
+        reader = self._files.kept(self._identity)
+        return None if reader is None or reader.changed else reader.fileno()
 
     def is_current(self) -> bool:
-        """Return whether the path still names the file, with the same size and time of modification. Never waits."""
+        """Return whether the path still names the file, unchanged. That is a use of the open file. Never waits."""
         if self._followed.is_due():
             return False
         try:
             found = self._calls.stat_cached(self._path)
         except OSError:
             return False
-        return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) == self._identity
+        return identity_of(found) == self._identity and self._files.use(self._identity, found.st_ctime_ns)
 
     def check(self) -> None:
         """Raise FileChanged if the open file has changed."""
-        self._files.kept(self._identity).check()
+        self._reader().check()
 
     def share(self) -> FileReader:
         """Return the reader of the open file for one more user."""
-        return self._files.kept(self._identity).share()
+        return self._reader().share()
+
+    def _reader(self) -> FileReader:
+        reader = self._files.kept(self._identity)
+        assert reader is not None, "it was open, and nothing has run since"
+        return reader

@@ -11,6 +11,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from typing import NamedTuple
 
 from freight.sources.file_reader import FileReader
 from freight.sources.lookup import Identity
@@ -22,6 +24,13 @@ MAX_KEPT = 32
 """The largest number of files that stay open without a download."""
 
 
+class _Kept(NamedTuple):
+    """A file that is kept open, and the time of its last status change when it was kept first."""
+
+    reader: FileReader
+    ctime_ns: int
+
+
 class OpenFiles:
     """Keeps the readers of open files by the identity of the file. Use it on the event loop only."""
 
@@ -29,7 +38,7 @@ class OpenFiles:
 
     def __init__(self) -> None:
         self._readers: dict[Identity, FileReader] = {}
-        self._kept: dict[Identity, FileReader] = {}  # the one kept first is first
+        self._kept: dict[Identity, _Kept] = {}  # the one kept first is first
         self._used: set[Identity] = set()  # of those that are kept: used since the last sweep
         self._timer: asyncio.TimerHandle | None = None
 
@@ -44,17 +53,21 @@ class OpenFiles:
         reader = self._readers.get(identity)
         return None if reader is None or reader.changed else reader.share()
 
-    def use_kept(self, identity: Identity) -> FileReader | None:
-        """Return the reader of a file that is kept open, which counts as a use. None: it is not, or has changed."""
-        reader = self._kept.get(identity)
-        if reader is None or reader.changed:
-            return None
-        self._used.add(identity)
-        return reader
+    def kept(self, identity: Identity) -> FileReader | None:
+        """Return the reader of a file that is kept open, which may have changed. None: it is not."""
+        kept = self._kept.get(identity)
+        return None if kept is None else kept.reader
 
-    def kept(self, identity: Identity) -> FileReader:
-        """Return the reader of a file that is kept open. Raise KeyError if it is not."""
-        return self._kept[identity]
+    def use(self, identity: Identity, ctime_ns: int) -> bool:
+        """Note that a file that is kept open is used. Return False if it is not, or its status has changed meanwhile.
+
+        A change of its permissions shows in ``ctime_ns``. The file is then opened again within KEPT_SECONDS.
+        """
+        kept = self._kept.get(identity)
+        if kept is None or kept.ctime_ns != ctime_ns:
+            return False
+        self._used.add(identity)
+        return True
 
     def keep(self, identity: Identity) -> None:
         """Keep a file open that is open now. If too many are kept, the one kept first is not any more."""
@@ -65,7 +78,7 @@ class OpenFiles:
             return
         if len(self._kept) >= MAX_KEPT:
             self._drop(next(iter(self._kept)))
-        self._kept[identity] = reader
+        self._kept[identity] = _Kept(reader, os.fstat(reader.fileno()).st_ctime_ns)
         self._used.add(identity)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(KEPT_SECONDS / 2, self._sweep)
@@ -90,4 +103,4 @@ class OpenFiles:
 
     def _drop(self, identity: Identity) -> None:
         self._used.discard(identity)
-        self._kept.pop(identity).close()
+        self._kept.pop(identity).reader.close()
