@@ -15,6 +15,7 @@ from . import (
     latency,
     listings,
     multiplexed,
+    ranges,
     report,
     sharing,
     siege,
@@ -33,7 +34,7 @@ SCENARIOS: dict[str, Callable[[Run], None]] = {
     "workers": speed.workers,
     "price": speed.price,
     "wan": wan.wan,
-    "ranges": speed.ranges,
+    "ranges": ranges.ranges,
     "memory": space.memory,
     "stalled": space.stalled,
     "cold": latency.cold,
@@ -52,14 +53,14 @@ SCENARIOS: dict[str, Callable[[Run], None]] = {
     "fields": fields.fields,
 }
 
-ROUNDS = {"attack": 1}  # it has about 150 cases
+ROUNDS = {"attack": 1, "ranges": 3}  # they have about 150 cases, and 32
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure freight beside other servers.")
     known = [*SCENARIOS, "report", "bars"]
     parser.add_argument("scenario", nargs="*", help=f"any of {', '.join(known)} (default: every scenario)")
-    parser.add_argument("--rounds", type=int, help="rounds of each scenario (default 5, of attack 1)")
+    parser.add_argument("--rounds", type=int, help="rounds of each scenario (default 5, of ranges 3, of attack 1)")
     parser.add_argument("--quick", action="store_true", help="one short round into results/quick, without tables")
     parser.add_argument(
         "--only",

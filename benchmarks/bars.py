@@ -194,7 +194,7 @@ BARS = (
         "64 KiB ranges per CPU-second, kept-alive",
         2,
         "x aiohttp",
-        ratio("ranges", "freight", "aiohttp", "16", "requests_per_cpu_second"),
+        ratio("ranges", "freight", "aiohttp", "64 KiB, 16", "requests_per_cpu_second"),
     ),
     ceiling(
         "Kernel memory per stalled client, `--memory 20MB`, 500 of them",

@@ -35,8 +35,7 @@ class Spec:
     - stall: each reads ``step`` bytes, and then nothing.
     - hold: the same, until a line of input lets them continue. Every byte is compared with the file ``content``.
     - fetch: each reads one file, and the wait for its first byte is measured.
-    - ranges: random ranges of ``step`` bytes on persistent connections. steady: the same on one connection, ``pace``
-      per second, timed.
+    - steady: random ranges of ``step`` bytes on one persistent connection, ``pace`` per second, timed.
     - knock: a whole file on a new connection, ``pace`` per second, timed. visit: the same, every second time on a
       persistent connection; failures are counted.
     - drip: one byte of a head per second, without end. sip: one byte of a body per second.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from . import wan
+from . import ranges, wan
 from .results import Result, median_of
 
 
@@ -99,10 +99,18 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
     ),
     "windows": tuple(small("1")),
     **{f"wan-{number}": tuple(far(line)) for number, line in enumerate(wan.LINES, 1)},
-    "ranges": (
-        Column("requests per CPU-s", "16", "requests_per_cpu_second", 0),
-        Column("x aiohttp", "16", "requests_per_cpu_second", 2, against="aiohttp"),
-        Column("requests/s", "16", "requests_per_second", 0),
+    "ranges-latency": tuple(
+        column
+        for title, key in (
+            ("p50 alone, ms", "idle_p50_ms"),
+            ("p99 alone, ms", "idle_p99_ms"),
+            ("p50 beside 64 downloads, ms", "loaded_p50_ms"),
+            ("p99 beside 64 downloads, ms", "loaded_p99_ms"),
+        )
+        for column in (
+            Column(title, ranges.LATENCY, key, 2),
+            Column("x nginx", ranges.LATENCY, key, 2, against="nginx"),
+        )
     ),
     "memory": (
         Column("idle, MiB", "500", "idle_bytes", 1, 1 << 20),

@@ -159,7 +159,14 @@ class ClientProcess:
 @contextmanager
 def run_clients(spec: Spec, network: Network = LOOPBACK) -> Iterator[ClientProcess]:
     """Run clients at their end of the network until the block ends."""
-    command = [sys.executable, "-m", "benchmarks.load_process", replace(spec, address=network.server.host).json()]
+    spec = replace(spec, address=network.server.host)
+    with run_program([sys.executable, "-m", "benchmarks.load_process", spec.json()], network) as clients:
+        yield clients
+
+
+@contextmanager
+def run_program(command: Sequence[str], network: Network = LOOPBACK) -> Iterator[ClientProcess]:
+    """Run a program of clients, which prints events, until the block ends."""
     # Python's ssl has no other way to choose among the suites of TLS 1.3.
     env = {**os.environ, "OPENSSL_CONF": str(HERE / "openssl.cnf")}
     with tempfile.TemporaryFile("w+") as output:

@@ -61,6 +61,15 @@ def quantile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
+def quantiles_ms(**seconds: list[float]) -> dict[str, float]:
+    """Return p50 and p99 in milliseconds of each kind of times: ``idle_p50_ms``."""
+    return {
+        f"{kind}_p{share}_ms": 1000 * quantile(values, share / 100)
+        for kind, values in seconds.items()
+        for share in (50, 99)
+    }
+
+
 def measure_cold(peer: Peer, place: Site, names: tuple[str, ...], seconds: float) -> Sample:
     """Time hot ranges at a steady pace, alone and during downloads of all cold files, repeated for enough requests."""
     busy: list[float] = []
@@ -77,11 +86,7 @@ def measure_cold(peer: Peer, place: Site, names: tuple[str, ...], seconds: float
             cold_bytes += report["bytes"]
     if resident > 0.01 or not busy:
         raise TurnFailed(f"the files were not cold: {resident:.0%} was still in the page cache")
-    figures = {
-        f"{kind}_p{share}_ms": 1000 * quantile(values, share / 100)
-        for kind, values in (("idle", alone), ("loaded", busy))
-        for share in (50, 99)
-    }
+    figures = quantiles_ms(idle=alone, loaded=busy)
     ratio = figures["loaded_p99_ms"] / figures["idle_p99_ms"]
     counts = {"requests": len(busy), "passes": passes, "cold_bytes": cold_bytes, "resident_share": resident}
     return {**figures, "p99_ratio": ratio, **counts}

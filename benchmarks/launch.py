@@ -45,7 +45,7 @@ class Site:
 class RunningPeer:
     """A running peer: the root of its process tree, its ports and protocols.
 
-    ``h2c_port`` is its port for HTTP/2 without TLS, if there is one.
+    ``h2c_port`` is its port for HTTP/2 without TLS, if there is one. ``work`` has its output and logs, as ``*.log``.
     """
 
     pid: int
@@ -54,6 +54,7 @@ class RunningPeer:
     tls: bool = False
     h2: bool = False
     h2c_port: int = 0
+    work: Path = Path()
 
 
 def free_port(network: Network) -> int:
@@ -145,7 +146,7 @@ def run_peer(peer: Peer, site: Site, *, ready: bool = True, network: Network = L
                 process = subprocess.Popen(
                     command, env=env, stdout=log, stderr=log, stdin=DEVNULL, start_new_session=True
                 )
-            server = RunningPeer(process.pid, port, network, peer.tls, peer.h2, aside)
+            server = RunningPeer(process.pid, port, network, peer.tls, peer.h2, aside, Path(work))
             try:
                 if ready:
                     wait_listening(process, server, Path(work) / "output.log", names)

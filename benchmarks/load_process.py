@@ -14,12 +14,12 @@ from .attackers import attack
 from .client import Spec
 from .downloading import fetch, flood, linger
 from .http2_clients import speak
-from .requesting import knock, ranges, steady, visit
+from .requesting import knock, steady, visit
 from .stalling import hold
 
 MODES = {
     **{"flood": flood, "fetch": fetch, "slow": linger, "stall": linger, "hold": hold, "speak": speak},
-    **{"ranges": ranges, "steady": steady, "knock": knock, "visit": visit, "drip": attack, "sip": attack},
+    **{"steady": steady, "knock": knock, "visit": visit, "drip": attack, "sip": attack},
 }
 
 

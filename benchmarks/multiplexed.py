@@ -33,7 +33,9 @@ KINDS: Mapping[str, Callable[[Peer], Peer]] = {
 OPTIONS = ("-m1", "-w24", "-W24", "--warm-up-time=1", "--tls13-ciphers=TLS_AES_256_GCM_SHA384")
 """One request at a time, and windows of 16 MiB, like a client that reads as fast as it can."""
 
-_TRAFFIC = re.compile(r"traffic: \S+ \((\d+)\) total")
+TRAFFIC = re.compile(r"traffic: \S+ \((\d+)\) total")
+"""In the output of h2load: the bytes of the window. Its other figures of traffic have those of the warm-up too."""
+
 _CIPHER = re.compile(r"TLS Protocol: (\S+)\nCipher: (\S+)")
 
 
@@ -43,7 +45,7 @@ def measure_h2load(peer: Peer, place: Site, clients: int, seconds: float) -> Sam
         kind = () if peer.h2 else ("--h1",)
         url = f"http{'s' if peer.tls else ''}://{server.network.server.host}:{server.port}/{HOT}"
         marks, said = h2load((*kind, f"-c{clients}", f"-D{seconds:g}", url), server)
-    traffic, cipher = _TRAFFIC.search(said), _CIPHER.search(said)
+    traffic, cipher = TRAFFIC.search(said), _CIPHER.search(said)
     if traffic is None or len(marks) != 2 or not int(traffic[1]) or bool(cipher) != peer.tls:
         raise TurnFailed(f"h2load said {said.strip().splitlines()[-1:]}")
     (begin, before), (end, after) = marks

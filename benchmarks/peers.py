@@ -133,6 +133,8 @@ CERT, KEY = "$shared/cert.pem", "$shared/key.pem"
 TLS_WORDS: Mapping[str, tuple[str, ...]] = {
     "python:freight": ("--tls-cert", CERT, "--tls-key", KEY),
     "python:granian": ("--ssl-certificate", CERT, "--ssl-keyfile", KEY),
+    "python:starlette": ("--ssl-certfile", CERT, "--ssl-keyfile", KEY),
+    "python:aiohttp": (CERT, KEY),
     "go": (CERT, KEY),
 }
 """The words at the end of a command for HTTPS."""
@@ -206,3 +208,13 @@ SECURE = (GO_SERVE, CADDY, GRANIAN)
 """The other servers that speak HTTPS and HTTP/2."""
 
 OTHERS = (NGINX_DEFAULT, GO_SERVE, AIOHTTP, GO_COPY, CADDY, GRANIAN, STARLETTE)
+
+LOGGED = (
+    nginx("nginx", "access_log $work/access.log;", "keepalive_requests 1000000000;"),
+    freight(),
+    reconfigured(CADDY, {"file_server": "file_server\n    log {\n        output file $work/access.log\n    }"}),
+    replace(AIOHTTP, env={"BENCH_LOG": "1"}),
+    replace(GRANIAN, command=(*GRANIAN.command, "--access-log")),
+    replace(STARLETTE, command=tuple(word for word in STARLETTE.command if word != "--no-access-log")),
+)
+"""Servers that write a line per request to a file in ``$work``, and never close a connection that clients use."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+from . import range_tables
 from .bars import BARS
 from .columns import COLUMNS
 from .figure import price_of_the_bound
@@ -34,7 +36,12 @@ def scenario(name: str, results: Mapping[str, Result]) -> str:
     if source not in results:
         return NOT_MEASURED
     result, columns = results[source], COLUMNS[name]
-    rows = [[peer, *(column.cell(result, peer) for column in columns)] for peer in result.peers]
+    cases = {column.case for column in columns}
+    rows = [
+        [peer, *(column.cell(result, peer) for column in columns)]
+        for peer in result.peers
+        if any(sample["peer"] == peer and sample["case"] in cases for sample in result.samples)
+    ]
     missing = "; ".join(f"{peer} ({why})" for peer, why in result.excluded.items())
     text = table(["server", *(column.title for column in columns)], rows)
     text += f"\nMedian of {result.rounds} alternating rounds (smallest-largest).{suites(result)}\n"
@@ -92,6 +99,26 @@ def attack(results: Mapping[str, Result]) -> str:
     return text + (f"\nLeft out: {left_out(result)}.\n" if result.excluded else "")
 
 
+def rates_of_ranges(results: Mapping[str, Result], kind: str) -> str:
+    """Return two tables of one protocol, with each server's ratio to nginx in brackets."""
+    if "ranges" not in results:
+        return NOT_MEASURED
+    result = results["ranges"]
+    tables = (
+        f"{title}:\n\n{table(*range_tables.rates(result, kind, key), left=2)}"
+        for title, key in range_tables.FIGURES.items()
+    )
+    return "\n".join((*tables, f"Median of {result.rounds} alternating rounds.\n"))
+
+
+def replays(results: Mapping[str, Result]) -> str:
+    """Return the table of what libraries read of data files."""
+    if "ranges" not in results:
+        return NOT_MEASURED
+    result = results["ranges"]
+    return f"{table(*range_tables.replays(result), left=2)}\nMedian of {result.rounds} alternating rounds.\n"
+
+
 Block = Callable[[Mapping[str, Result]], str]
 BLOCKS: Mapping[str, Block] = {
     "attack": attack,
@@ -101,6 +128,10 @@ BLOCKS: Mapping[str, Block] = {
     "machine": machine,
     "metric": metric,
     "peers": peers,
+    "ranges-http": partial(rates_of_ranges, kind=""),
+    "ranges-https": partial(rates_of_ranges, kind=" https"),
+    "ranges-h2": partial(rates_of_ranges, kind=" h2"),
+    "ranges-replay": replays,
     "why": why,
 }
 

@@ -1,10 +1,9 @@
-"""Clients with many small requests: ranges one after another, or timed requests at a steady pace."""
+"""Clients with small requests at a steady pace, which are timed."""
 
 from __future__ import annotations
 
 import os
 import random
-import select
 import socket
 import time
 from collections import Counter
@@ -41,36 +40,6 @@ def read_range(client: Client, spec: Spec) -> bool:
         raise SystemExit("the connection ended within a range")
     client.taken += count
     return client.taken >= spec.step
-
-
-def ranges(spec: Spec) -> None:
-    """Count the ranges of the window. Each client requests the next range when it has one."""
-    dice, poll, clients = random.Random(1), select.epoll(), {}
-
-    def join() -> None:
-        client = Client(spec)
-        clients[client.sock.fileno()] = client
-        poll.register(client.sock, select.EPOLLIN)
-        request_range(client, spec, dice)
-
-    for _ in range(spec.clients):
-        join()
-    done, begun = 0, False
-    begin = time.monotonic() + spec.warm
-    end = begin + spec.seconds
-    while (now := time.monotonic()) < end:
-        if not begun and now >= begin:
-            begun, done, begin = True, 0, now
-            send_event(event="begin")
-        for fd, _ in poll.poll(0.1):
-            try:
-                if read_range(clients[fd], spec):
-                    done += 1
-                    request_range(clients[fd], spec, dice)
-            except (ConnectionClosed, OSError):
-                clients.pop(fd).sock.close()
-                join()
-    send_event(event="end", requests=done, seconds=time.monotonic() - begin)
 
 
 def fetch_range(client: Client, spec: Spec, dice: random.Random) -> Client:

@@ -1,4 +1,4 @@
-"""Scenarios of speed: bytes per second and per CPU-second of machine and server; requests per CPU-second."""
+"""Scenarios of speed: bytes per second and per CPU-second of machine and server."""
 
 from __future__ import annotations
 
@@ -128,26 +128,3 @@ def price(run: Run) -> None:
                     measure_beside_stalled, place=place, clients=clients, stalled=stalled, seconds=window(run)
                 )
                 run.turns(order, f"{clients}{beside}", turn)
-
-
-def measure_ranges(peer: Peer, place: Site, seconds: float) -> Sample:
-    with run_peer(peer, place) as server:
-        spec = Spec("ranges", server.port, 16, seconds=seconds, step=65536, size=place.size)
-        with run_clients(spec) as load:
-            load.wait("begin")
-            before = cpu_seconds(server.pid)
-            report = load.wait("end")
-            cpu = cpu_seconds(server.pid) - before
-    count = report["requests"]
-    return {
-        **{"requests_per_cpu_second": count / cpu, "requests_per_second": count / report["seconds"]},
-        **{"cpu_seconds": cpu, "requests": count, "seconds": report["seconds"]},
-    }
-
-
-def ranges(run: Run) -> None:
-    """64 KiB ranges at random offsets on 16 persistent connections."""
-    run.settings = {"file_bytes": size(run), "range_bytes": 65536, "connections": 16, "window_seconds": window(run)}
-    with make_site(size(run)) as place:
-        fit = run.suitable([NGINX, freight(), peers.AIOHTTP], place)
-        run.turns(fit, "16", lambda peer: measure_ranges(peer, place, window(run)))

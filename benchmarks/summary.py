@@ -54,7 +54,9 @@ OF_SERVER = "gb_per_cpu_second"
 STALLED = Row("kernel memory, 500 clients that stopped reading", "stalled", "500", "kernel_bytes", size)
 FAST = Row("throughput, 500 fast clients", "throughput", "500", "gb_per_second", lambda rate: f"{gigabytes(rate)}/s")
 FRUGAL = Row("sent per CPU-second of the machine, 500 fast clients", "throughput", "500", OF_MACHINE, gigabytes)
-RANGES = Row("64 KiB ranges per CPU-second", "ranges", "16", "requests_per_cpu_second", lambda count: f"{count:,.0f}")
+RANGES = Row(
+    "64 KiB ranges per CPU-second", "ranges", "64 KiB, 16", "requests_per_cpu_second", lambda count: f"{count:,.0f}"
+)
 START = Row("first byte after the command", "start", "1", "first_byte_seconds", milliseconds)
 ROWS: Sequence[Row] = (
     STALLED,

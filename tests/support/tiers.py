@@ -44,6 +44,7 @@ SLOW = {
     "server/test_h2spec.py::test_a_case_of_h2spec[('a file', True)": False,
     "server/test_handover.py::test_200_downloads_and_a_loop_of_connections_live_through_10_upgrades": True,
     "server/test_large.py::test_a_listing_of_100000_entries_delays_nobody": True,
+    "test_bench_ranges.py::test_a_quick_run": True,
     "test_transcripts.py::test_a_page_shows_what_its_commands_print": True,
     "test_transcripts.py::test_a_page_shows_what_its_commands_print[docs/how-to/configure.md]": False,
     "test_transcripts.py::test_a_page_shows_what_its_commands_print[docs/reference/exit-status.md]": False,
