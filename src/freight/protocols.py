@@ -212,6 +212,11 @@ class RepeatableAnswer(Protocol):
     ) -> Coroutine[Any, Any, bool] | bool:
         """Send it, for another range than the first time if that had one."""
 
+    def send_in_slot(
+        self, make_head: Callable[[int, int], bytes], first: int, last: int | None, sink: Sink, client: str | bytes
+    ) -> Coroutine[Any, Any, bool] | bool:
+        """Send it as :meth:`send` does, but always in a slot. The sink may have something queued."""
+
 
 Remember = Callable[[RepeatableAnswer], None]
 """A function that is called before an answer is sent that can be sent again."""

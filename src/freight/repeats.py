@@ -56,12 +56,10 @@ class Repeatable:
         The sink must have nothing queued. Return True if all was sent, False if nothing was. A coroutine sends the
         rest, and returns what :meth:`freight.protocols.Responder.respond` does: the caller must run it to its end.
         """
-        transfers, length = self._transfers, (self.size if last is None else min(last + 1, self.size)) - first
-        if length <= 0 or transfers.rates.is_limited or not self._is_valid():
-            return False
+        transfers, length = self._transfers, self._length(first, last)
         if length > MOST_AT_ONCE:
-            return self._send_in_slot(make_head, first, length, sink, client)
-        if not self._gate.may_send(cost_at_once(length)):
+            return self.send_in_slot(make_head, first, last, sink, client)
+        if not length or not self._gate.may_send(cost_at_once(length)):
             return False
         head = make_head(first, length)
         try:
@@ -74,17 +72,30 @@ class Repeatable:
             return self._transfer(head[accepted:], Span(start, first + length), slot)
         return accepted > 0
 
-    def _send_in_slot(
-        self, make_head: Callable[[int, int], bytes], first: int, length: int, sink: Sink, client: str | bytes
+    def _length(self, first: int, last: int | None) -> int:
+        """Return how many bytes are to be sent. 0: none, as it is for the responder to answer."""
+        if self._transfers.rates.is_limited or not self._is_valid():
+            return 0
+        return max(0, (self.size if last is None else min(last + 1, self.size)) - first)
+
+    def send_in_slot(
+        self, make_head: Callable[[int, int], bytes], first: int, last: int | None, sink: Sink, client: str | bytes
     ) -> Coroutine[Any, Any, bool] | bool:
-        if self._kept.fileno() is None or not self._kept.is_current():
+        """Send as :meth:`send` does, but always in a slot. The sink may have something queued."""
+        length = self._length(first, last)
+        if not length or self._kept.fileno() is None or not self._kept.is_current():
             return False
         slot = Slot(client, lane_of(length, False), sink)
         if not self._gate.take_slot(slot):
             return False
         if slot.lane is Lane.EXPRESS and sink.accepted_bytes:
             sink.account.peer_window = FAST_WINDOW  # the client has received all answers before
-        return self._transfer(make_head(first, length), Span(first, first + length), slot)
+        try:
+            head = make_head(first, length)
+        except BaseException:
+            self._gate.give_back(slot)
+            raise
+        return self._transfer(head, Span(first, first + length), slot)
 
     def _transfer(self, head: bytes, span: Span, slot: Slot) -> Coroutine[Any, Any, bool] | bool:
         """Send a head, which may be empty, and a span, as any other transfer does."""

@@ -16,15 +16,17 @@ from freight.http.redacted import redacted
 from freight.memory.budget import Budget
 from freight.model import COMPLETE, Entry, Request, RequestDetails
 from freight.protocols import Clock, Responder, Sink
-from freight.server.known_heads import KnownHeads
+from freight.server.known_heads import KnownHead, KnownHeads, KnownSection
 from freight.server.turns import TurnScheduler
 from freight.server.unacknowledged import UnacknowledgedAnswers
 from freight.wire.accounting import ClientAccount, ClientAccounts
 from freight.wire.http1.parser import Limits
+from freight.wire.http1.repeats import Key
 
-if TYPE_CHECKING:  # loaded where it is used, with ssl
+if TYPE_CHECKING:  # loaded where they are used, with ssl and with h2
     from freight.server.request_ids import RequestIds
     from freight.server.tls.sockets import TlsLayer
+    from freight.wire.http2.repeats import SectionKey
 
 _HEAD_SECONDS = 10.0  # an honest head is one packet; the worst mobile links need this long
 _LINGER_SECONDS = 2.0
@@ -77,7 +79,7 @@ class ServerContext:
     grown for a module that a client needed. ``tls`` is None for clear text. ``accounts`` is what clients owe for work,
     and ``turns`` decides whose work is done next. ``summarize`` returns what the log says of a request. ``request_ids``
     chooses an X-Request-Id for each response; None: responses have none. ``known_heads``: those that this
-    responder has answered lately.
+    responder has answered lately. ``known_sections``: those of HTTP/2.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -96,7 +98,8 @@ class ServerContext:
     turns: TurnScheduler = field(default_factory=TurnScheduler)
     summarize: Callable[[Request], RequestSummary] = summarize
     request_ids: RequestIds | None = None
-    known_heads: KnownHeads = field(init=False, default_factory=KnownHeads)
+    known_heads: KnownHeads[Key, KnownHead] = field(init=False, default_factory=KnownHeads)
+    known_sections: KnownHeads[SectionKey, KnownSection] = field(init=False, default_factory=KnownHeads)
 
     def __post_init__(self) -> None:
         answers = UnacknowledgedAnswers(self.loop, self.clock, self.budget, self.transfers, self.record)

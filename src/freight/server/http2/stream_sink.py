@@ -11,6 +11,7 @@ from freight.model import Plan, Span
 from freight.protocols import Clock
 from freight.server.http2.multiplexer import Multiplexer
 from freight.wire.http1 import response
+from freight.wire.http2.repeats import SectionFormat
 
 
 class StreamSink:
@@ -74,6 +75,14 @@ class StreamSink:
         self.promised = plan.length if plan.content else 0
         self._multiplexer.session.send_head(self.stream_id, plan, self.date(), ends)
         return body
+
+    def start_repeat(self, status: int, section_format: SectionFormat, first: int, length: int) -> bytes:
+        """Send the head of an answer that is known. Return b"": the session sends the head."""
+        self._multiplexer.session.send_section(
+            self.stream_id, section_format.fill(self.date(), first, length), ends=False
+        )
+        self.status, self.promised = status, length
+        return b""
 
     def date(self) -> str:
         """Return the text of a Date field."""

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from freight.errors import ClientDisconnected, ProtocolError, ShutdownTimeout, Stalled, TooSlow, TransferError
 from freight.http import priority
 from freight.http.client_address import Networks, client_key, true_client
 from freight.http.error_response import for_method, plan_protocol_error
 from freight.model import COMPLETE, Request
-from freight.protocols import ReadFailed
+from freight.protocols import ReadFailed, RepeatableAnswer
 from freight.server.context import NO_REQUEST, REFUSED, Exchange, ServerContext, ended_reason, log_entry
 from freight.server.http2.multiplexer import Multiplexer
 from freight.server.http2.stream_sink import StreamSink
+from freight.server.known_heads import KnownSection
 from freight.wire import costs, events
 from freight.wire.accounting import ConnectionAccount
 from freight.wire.http2.frames import ErrorCode
+from freight.wire.http2.repeats import RangedSection, section_format, split
 from freight.wire.http2.session import Session
 
+_STEPS_TO_BEGIN = 2  # of the loop, until a known answer has become a task, and that has had its first step
 _HALF_CLOSED_SECONDS = 1.0  # for how long a client may go on with a request that has its answer
 
 
@@ -28,10 +33,11 @@ class StreamTask:
     """One request and its answer.
 
     ``charges`` is the request's own where a trusted proxy names its client, and None where the connection pays.
-    ``began``: the task has had its first step.
+    ``began``: the task has had its first step. ``repeat`` is what runs in its place if the answer is known, and
+    ``begun`` sends the rest of such an answer: the task must have its first step then.
     """
 
-    __slots__ = ("began", "charges", "client", "request", "sink", "summary", "task")
+    __slots__ = ("began", "begun", "charges", "client", "repeat", "request", "sink", "summary", "task")
 
     def __init__(self, sink: StreamSink, client: str) -> None:
         self.sink = sink
@@ -41,6 +47,8 @@ class StreamTask:
         self.summary = NO_REQUEST
         self.began = False
         self.task: asyncio.Task[None] | None = None
+        self.repeat: asyncio.Handle | None = None
+        self.begun: Coroutine[Any, Any, bool] | None = None
 
     def take_request(self) -> Request:
         """Return the request and drop it here, so that the responder can free it while the body is sent."""
@@ -78,6 +86,8 @@ class Streams:
         # each would outlive the connection.
         self._half_closed: dict[int, float] = {}
         self._half_closed_timer: asyncio.TimerHandle | None = None
+        # The stream whose section may be remembered: one at a time, as its key takes memory while it is queued.
+        self._ranged: tuple[StreamTask, RangedSection] | None = None
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -107,6 +117,8 @@ class Streams:
             sink.priority = priority.parse(request.field("priority"))
             stream.request = request
             stream.summary = context.summarize(request)
+            if self._repeat_soon(stream, request):
+                return
             answer = self._answer(stream)
         else:
             stream.summary = NO_REQUEST._replace(method=event.method, version=(2, 0))
@@ -139,12 +151,18 @@ class Streams:
         A task that waits for its socket or for a slot is woken. One that waits for something else, such as a disk, is
         cancelled in the next step of the loop. One that has not had its first step never runs.
         """
-        assert stream.task is not None
+        if stream.begun is not None and stream.task is not None:
+            stream.sink.was_reset = True
+            self._context.loop.call_soon(stream.task.cancel, ClientDisconnected.reason)
+            return
         if not stream.began:
             stream.sink.was_reset = True
-            stream.task.cancel()
+            if stream.task is not None:
+                stream.task.cancel()
             self._end(stream, self._context.clock.monotonic(), ClientDisconnected.reason)
-        elif self._multiplexer.reset_stream(stream.sink):
+            return
+        assert stream.task is not None
+        if self._multiplexer.reset_stream(stream.sink):
             # This has no effect if the task ends once it is woken.
             self._context.loop.call_soon(stream.task.cancel, ClientDisconnected.reason)
         else:
@@ -158,6 +176,9 @@ class Streams:
 
     async def finish(self, grace_seconds: float) -> None:
         """End all streams. Where all were reset, their tasks have ``grace_seconds`` to end by themselves."""
+        if any(stream.repeat is not None or stream.begun is not None for stream in self._tasks.values()):
+            for _ in range(_STEPS_TO_BEGIN):
+                await asyncio.sleep(0)
         tasks = [stream.task for stream in self._tasks.values() if stream.task is not None]
         if tasks and grace_seconds and all(stream.sink.was_reset for stream in self._tasks.values()):
             await asyncio.wait(tasks, timeout=grace_seconds)
@@ -176,13 +197,62 @@ class Streams:
 
     # One stream
 
+    def _repeat_soon(self, stream: StreamTask, request: Request) -> bool:
+        """Arrange that a known answer is sent in the next step of the loop, when a task would. Return whether it is."""
+        context = self._context
+        ranged = None if self._trusted or context.request_ids is not None else split(request)
+        if ranged is None:
+            return False
+        known = context.known_sections.get(ranged.key)
+        if known is None:
+            self._ranged = self._ranged or (stream, ranged)
+            return False
+        stream.repeat = context.loop.call_soon(self._repeat, stream, known, ranged, context=self._task_context)
+        return True
+
+    def _repeat(self, stream: StreamTask, known: KnownSection, ranged: RangedSection) -> None:
+        """Send a known answer. What cannot be sent now is left to a task."""
+        stream.repeat = None
+        started, sink, request = self._context.clock.monotonic(), stream.sink, stream.request
+        if request is not None and not sink.was_reset:
+            make_head = partial(sink.start_repeat, known.answer.plan.status, known.section_format)
+            try:
+                sent = known.answer.send_in_slot(make_head, ranged.first, ranged.last, sink, request.client_key)
+            except Exception as error:  # raised in the loop, it would leave the stream open
+                sent = _fail_later(error)
+            if sent is True:
+                self._end(stream, started, COMPLETE, True)
+                return
+            stream.begun = sent or None
+            if sent is False:  # the file may be another one now, whose answer can be sent again too
+                self._ranged = self._ranged or (stream, ranged)
+        stream.task = self._context.loop.create_task(self._answer(stream), context=self._task_context)
+
+    def _remember(self, ranged: RangedSection, answer: RepeatableAnswer) -> None:
+        """Remember the section of a request: its answer can be sent again."""
+        if (ranged.last is not None) != (answer.plan.status == 206):
+            return  # If-Range has refused the range
+        known = KnownSection(answer, section_format(answer.plan))
+        self._context.known_sections.add(ranged.key, known)
+
+    def _answering(self, stream: StreamTask) -> Awaitable[bool]:
+        """Return what answers a request, or sends the rest of an answer."""
+        begun, stream.begun = stream.begun, None
+        request = stream.take_request()
+        if begun is not None:
+            return begun
+        remember = None
+        if self._ranged is not None and self._ranged[0] is stream:
+            remember = partial(self._remember, self._ranged[1])
+        return self._context.responder.respond(request, stream.sink, remember)
+
     async def _answer(self, stream: StreamTask) -> None:
         started, ended, is_download = self._context.clock.monotonic(), COMPLETE, False
         stream.began = True
         try:
             if stream.charges is not None and stream.charges.account.pause_factor:
                 await self._context.turns.wait_turn(stream.charges)
-            is_download = await self._context.responder.respond(stream.take_request(), stream.sink)
+            is_download = await self._answering(stream)
         except BaseException as error:
             ended = ended_reason(error)
             await self._fail_or_explain(stream, error)
@@ -221,6 +291,10 @@ class Streams:
 
     def _end(self, stream: StreamTask, started: float, ended: str, is_download: bool = False) -> None:
         context, stream_id = self._context, stream.sink.stream_id
+        if stream.repeat is not None:
+            stream.repeat.cancel()
+        if self._ranged is not None and self._ranged[0] is stream:
+            self._ranged = None
         if stream.charges is not None:
             _charge_or_pay(stream, stream.charges, ended)
         self._session.end_stream(stream_id)
@@ -257,6 +331,10 @@ class Streams:
         if self._half_closed:
             soonest = min(self._half_closed.values())
             self._half_closed_timer = self._context.loop.call_at(soonest, self._release_half_closed)
+
+
+async def _fail_later(error: Exception) -> bool:
+    raise error
 
 
 def _charge_or_pay(stream: StreamTask, charges: ConnectionAccount, ended: str) -> None:

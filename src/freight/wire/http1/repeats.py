@@ -50,12 +50,18 @@ def split(data: bytes) -> RangedHead | None:
     if not found:
         return RangedHead((data, b""), 0, None, len(data))
     digits, _, after = rest.partition(b"\r\n")
+    numbers = read_numbers(digits)
+    return None if numbers is None else RangedHead((before, after), *numbers, len(data))
+
+
+def read_numbers(digits: bytes) -> tuple[int, int] | None:
+    """Return the two numbers of a range, such as b"0-99". None: it has another form, or another spelling."""
     first, _, last = digits.partition(b"-")
     if len(digits) > _MAX_DIGITS or not (first.isdigit() and last.isdigit()):
         return None
     if (first[0] == _ZERO and len(first) > 1) or (last[0] == _ZERO and len(last) > 1):
-        return None  # another spelling
-    return RangedHead((before, after), int(first), int(last), len(data))
+        return None
+    return int(first), int(last)
 
 
 def is_key_of(found: RangedHead, request: Request) -> bool:

@@ -25,12 +25,12 @@ from freight.errors import ClientDisconnected, Http2ConnectionError, ProtocolErr
 from freight.model import Plan
 from freight.wire import costs, events
 from freight.wire.accounting import ConnectionAccount
-from freight.wire.http1 import response
 from freight.wire.http1.parser import Limits
 from freight.wire.http2 import frame_rules, frames
 from freight.wire.http2.frame_charges import WindowUpdateCharges, cost_of
 from freight.wire.http2.frames import ErrorCode, Frame, FrameType
 from freight.wire.http2.h2_connection import MAX_STREAMS, H2State
+from freight.wire.http2.repeats import Lines, section_lines
 from freight.wire.http2.request_head import read_head, read_trailers
 
 _MAX_HALF_CLOSED = 8  # streams with a complete response whose clients may finish their requests
@@ -317,13 +317,12 @@ class Session:
         Raise ClientDisconnected for a stream that was reset, and ValueError as
         :func:`freight.wire.http1.response.check_fields` does.
         """
+        self.send_section(stream, section_lines(plan, date), ends)
+
+    def send_section(self, stream: int, lines: Lines, ends: bool) -> None:
+        """Send the lines of a response's header section, as :meth:`send_head` does."""
         if stream not in self._open_streams:
             raise ClientDisconnected("the client reset the stream")
-        response.check_fields(plan.fields)
-        lines = [(b":status", b"%d" % plan.status), (b"date", date.encode()), (b"server", b"freight")]
-        lines += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in plan.fields]
-        if response.framing_of(plan, (1, 0)) is response.Framing.LENGTH:
-            lines.append((b"content-length", b"%d" % (plan.length or 0)))
         self._h2.send_headers(stream, lines, end_stream=ends)
         self.out += self._h2.data_to_send()
         if ends:
