@@ -9,11 +9,14 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from freight.errors import ShutdownTimeout
 from freight.model import Entry
@@ -23,6 +26,7 @@ from support import processes
 from support.clocks import ManualClock
 from support.raw_h2 import Http2Client
 from support.servers import TIMEOUT_SECONDS, Client, Serve, ServerProcess, wait_until
+from support.stepped_loop import SteppedLoop
 
 SIZE = 12_000  # fits the server's send buffer, and is far more than the client's kernel takes
 RECEIVE_BYTES = 4096
@@ -224,14 +228,14 @@ class FakeSink:
 class Kept:
     """The unacknowledged answers of one loop, with what was logged and counted."""
 
-    def __init__(self, room: bool = True) -> None:
+    def __init__(self, room: bool = True, loop: Any = None) -> None:
         self.logged: list[tuple[int, str]] = []  # what each has sent, and how it ended
         self.counted: list[str | None] = []
         self.budgeted = 0
         self.sink = FakeSink()
         budget: Any = SimpleNamespace(answer_kept=self._keep, can_keep_answer=lambda: room)
         transfers: Any = SimpleNamespace(count=self.counted.append)
-        loop = asyncio.get_running_loop()
+        loop = loop or asyncio.get_running_loop()
         self.answers = UnacknowledgedAnswers(
             loop, ManualClock(), budget, transfers, lambda entry: self.logged.append((entry.sent, entry.ended))
         )
@@ -303,3 +307,67 @@ async def test_without_another_request_a_timer_finds_that_an_answer_has_arrived(
         while not kept.logged:  # noqa: ASYNC110 - the timer sets it
             await asyncio.sleep(0.01)
     assert kept.logged == [(10, "complete")]
+
+
+async def test_a_connection_that_has_all_is_recorded_at_its_next_answer_once_and_in_order() -> None:
+    """Its queue stays until its next check, for the answers that come meanwhile."""
+    kept = Kept()
+    for number in range(1, 5):
+        kept.add(10 * number, sent=number)
+        assert kept.sink in kept.answers and not kept.answers.has_all(kept.sink)
+        kept.sink.acked = 10 * number
+        assert kept.answers.has_all(kept.sink) and kept.sink not in kept.answers
+        assert (len(kept.answers), kept.answers.stalled_seconds(kept.sink)) == (0, 0.0)
+        assert kept.logged == [(sent, "complete") for sent in range(1, number + 1)]
+    assert (kept.counted, kept.budgeted) == ([None] * 4, 0)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("add"), st.integers(1, 50)),
+            st.tuples(st.just("acknowledge"), st.integers(1, 80)),
+            st.tuples(st.sampled_from(["has_all", "must_wait", "timer"]), st.just(0)),
+        ),
+        max_size=40,
+    ),
+    st.sampled_from(["confirm", "abandon"]),
+)
+def test_each_answer_is_recorded_once_and_in_order(steps: list[tuple[str, int]], end: str) -> None:
+    async def run() -> None:
+        with_steps = SteppedLoop()
+        kept = Kept(loop=with_steps)
+        marks: list[int] = []
+        sent_to = 0
+        for name, count in steps:
+            if name == "add":
+                sent_to += count
+                marks.append(sent_to)
+                kept.add(sent_to, sent=count)
+            elif name == "acknowledge":
+                kept.sink.acked = min(sent_to, kept.sink.acked + count)
+            elif name == "timer":
+                with_steps.advance(10.0)
+            else:
+                getattr(kept.answers, name)(kept.sink)
+            recorded, arrived = len(kept.logged), sum(mark <= kept.sink.acked for mark in marks)
+            assert recorded + len(kept.answers) == len(marks)
+            assert recorded == arrived if name not in ("add", "acknowledge") else recorded <= arrived
+            assert kept.budgeted == max(0, len(kept.answers) - 1)
+            assert (kept.sink in kept.answers) == (len(kept.answers) > 0)
+        recorded_before = len(kept.logged)
+        arrived = sum(mark <= kept.sink.acked for mark in marks)
+        if end == "confirm":
+            kept.answers.confirm(kept.sink)
+            arrived = len(marks)
+        else:
+            kept.answers.abandon(kept.sink, asyncio.CancelledError())
+        assert recorded_before <= arrived and len(kept.logged) == len(kept.counted) == len(marks)
+        ends = [how for _, how in kept.logged]
+        assert ends == ["complete"] * arrived + [ShutdownTimeout.reason] * (len(marks) - arrived)
+        sizes = [mark - before for before, mark in pairwise([0, *marks])]
+        assert [sent for sent, _ in kept.logged][:arrived] == sizes[:arrived]
+        with_steps.advance(100.0)
+        assert (len(kept.logged), kept.budgeted, len(kept.answers)) == (len(marks), 0, 0)
+
+    asyncio.run(run())
