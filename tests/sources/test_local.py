@@ -22,7 +22,7 @@ from freight.http.representation import select
 from freight.http.target import encode
 from freight.model import NotFound, NotFoundReason, Resource
 from freight.protocols import Reader
-from freight.sources import file_reader
+from freight.sources import file_reader, followed_root
 from freight.sources.beneath import Root
 from freight.sources.disk_pool import DiskPool
 from freight.sources.file_reader import FileReader
@@ -585,6 +585,69 @@ def test_a_file_without_permission_is_unreadable(tmp_path: Path, stepwise: bool)
     finally:
         (tmp_path / "closed").chmod(0o755)
         source.close()
+
+
+def test_a_file_that_is_kept_open_is_unreadable_once_its_permission_is_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followed_root, "CHECK_SECONDS", 1000.0)
+    (tmp_path / "file").write_bytes(b"secret")
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "file", 65534, 65534)
+    tmp_path.chmod(0o755)
+    fd, source = os.open(tmp_path / "file", os.O_RDONLY), LocalSource(tmp_path, DiskPool())
+
+    async def run() -> list[object]:
+        found = await source.locate("/file", CLIENT)
+        assert isinstance(found, Resource)
+        with await open_located(source, found):
+            kept = source.keep_open(found)
+            assert kept is not None
+        was_current = kept.fileno() is not None and kept.is_current()
+        change_mode(fd, 0)
+        return [was_current, kept.is_current(), await source.open(found, UNKNOWN, CLIENT)]
+
+    try:
+        assert unprivileged(lambda: asyncio.run(run()) == [True, False, NotFound(NotFoundReason.UNREADABLE)])
+    finally:
+        source.close()
+        os.close(fd)
+
+
+def test_a_file_whose_permissions_have_changed_is_opened_once_more_and_then_kept(
+    tree: Path, pool: DiskPool, monkeypatch: pytest.MonkeyPatch, no_leak: None
+) -> None:
+    monkeypatch.setattr(followed_root, "CHECK_SECONDS", 1000.0)
+
+    async def run() -> None:
+        found = await source.locate("/data.csv", CLIENT)
+        assert isinstance(found, Resource)
+        with await open_located(source, found) as before:
+            assert source.keep_open(found) is not None
+            change_mode(before.fileno(), 0o600)
+            with await open_located(source, found) as after:
+                assert after is not before
+                kept = source.keep_open(found)
+                assert kept is not None and kept.fileno() == after.fileno() and kept.is_current()
+                with await open_located(source, found) as another:
+                    assert another is after
+        source.close()
+
+    source = LocalSource(tree, pool)
+    asyncio.run(run())
+
+
+def change_mode(fd: int, mode: int) -> None:
+    """Change the permissions of a file that may have been written within the same tick of the file system's clock."""
+    before = os.fstat(fd).st_ctime_ns
+    while os.fstat(fd).st_ctime_ns == before:
+        os.fchmod(fd, mode)
+
+
+async def open_located(source: LocalSource, found: Resource) -> FileReader:
+    reader = await source.open(found, UNKNOWN, CLIENT)
+    assert isinstance(reader, FileReader)
+    return reader
 
 
 def test_a_failing_disk_is_an_error_not_an_absence(tree: Path, pool: DiskPool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ class FileReader:
     :meth:`check`.
     """
 
-    __slots__ = ("_fd", "_known", "_on_close", "_pool", "_users", "changed", "device", "in_pieces", "size")
+    __slots__ = ("_fd", "_known", "_on_close", "_pool", "_users", "changed", "ctime_ns", "device", "in_pieces", "size")
 
     size: int | None
 
@@ -42,6 +42,8 @@ class FileReader:
         self.in_pieces = not is_local(fd)
         self.changed = False
         self._known = found.st_size, found.st_mtime_ns
+        self.ctime_ns = found.st_ctime_ns
+        """When it was last changed before it was opened, its permissions included."""
         self._users = 1
         self._on_close: Callable[[], object] | None = None
         self._pool: DiskPool | None = None
@@ -52,6 +54,13 @@ class FileReader:
         """Return this reader for one more user."""
         self._users += 1
         return self
+
+    def is_as_opened(self) -> bool:
+        """Return whether it has not changed since it was opened, its permissions included. Never waits.
+
+        A file that only threads may ask counts as unchanged until a check has failed.
+        """
+        return not self.changed and (self.in_pieces or os.fstat(self._fd).st_ctime_ns == self.ctime_ns)
 
     def call_when_closed(self, on_close: Callable[[], object]) -> None:
         """Call ``on_close`` when the last user has left."""
