@@ -169,14 +169,22 @@ def replays(run: Run, place: Site, fit: list[Peer]) -> None:
             log(f"{run.scenario}: without {kind}: {run.excluded[kind]}")
             continue
         turn = partial(measure_replay, place=place, kind=kind, scale=scale, digest=digest)
-        run.turns(interleave(NGINX, fit, {FREIGHT.name}), kind, turn)
+        run.turns(order_of(run, fit), kind, turn)
+
+
+def order_of(run: Run, fit: list[Peer]) -> list[Peer]:
+    """Return the peers with nginx first, last, and before and after freight; in a quick run, each once."""
+    reference = next((peer for peer in fit if peer.name.startswith(NGINX.name)), None)
+    if run.quick or reference is None:
+        return fit
+    return interleave(reference, fit, {peer.name for peer in fit if peer.name.startswith(FREIGHT.name)})
 
 
 def rates(run: Run, place: Site, kind: str, seconds: float) -> None:
     """Measure each size of range with each number of connections, by one protocol, nginx before and after freight."""
     known = [peer for peer in LOGGED[: 2 if run.quick else None] if kind != " h2" or peer.name in WITH_H2]
     named = [replace(KINDS[kind](peer), name=f"{peer.name}{kind}") for peer in known]
-    order = interleave(named[0], run.suitable(named, place), {named[1].name})
+    order = order_of(run, run.suitable(named, place))
     sizes = {"64 KiB": RANGES["64 KiB"]} if run.quick else RANGES
     for title, length in sizes.items():
         for connections in CONNECTIONS[1:2] if run.quick else CONNECTIONS:
@@ -200,5 +208,5 @@ def ranges(run: Run) -> None:
             rates(run, place, kind, seconds)
         fit = run.suitable((NGINX, FREIGHT), place)
         turn = partial(measure_latency, place=place, seconds=1.0 if run.quick else 6.0)
-        run.turns(interleave(NGINX, fit, {FREIGHT.name}), LATENCY, turn)
+        run.turns(order_of(run, fit), LATENCY, turn)
         replays(run, place, fit)
