@@ -41,6 +41,7 @@ class Stage:
         self.waits = waits
         self.rejects = rejects
         self.accept_blocked = False
+        self.waiting = 0
         self.asked: list[tuple[str, int | None, bool]] = []
         self.happened: list[str] = []
         self.held: list[str] = []

@@ -130,6 +130,8 @@ class FileServer:
         resource, plan = await self._locate(request)
         if isinstance(resource, NotFound) or not plan.spans:  # HEAD, 304, 404, 405, 412, 416 need no slot
             return await self._send(plan, sink)
+        if self.gate.waiting:  # this one may wait too, and then holds as little as possible
+            remember = None
         request = trimmed(request, () if self.precompressed is None else self.precompressed.fields)
         async with self.gate.slot(request.client_key, plan.length, resource.produced, sink) as slot:  # may wait
             if isinstance(slot, Rejected):
