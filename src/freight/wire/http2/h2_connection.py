@@ -48,8 +48,38 @@ _MAX_CLOSED_STREAMS = 256  # h2 remembers 65,536, which take megabytes for each 
 _SETTINGS = frozenset(number.to_bytes(2) for number in range(1, 7))  # those of RFC 9113 section 6.5.2
 
 
+# The first bytes of literals without indexing (RFC 7541 section 6.2.2): the names' numbers in the static table.
+_UNINDEXED = {b"content-range": b"\x0f\x0f", b"content-length": b"\x0f\x0d"}
+_MAX_PLAIN_LENGTH = 126  # one byte, without Huffman coding (RFC 7541 section 5.2)
+_INDEXED = 0x80  # the first bit of a field that is in a table (RFC 7541 section 6.1)
+
+
 class _Encoder(Encoder):
-    """hpack's encoder with a table of at most 4 KiB, whatever the client allows: hpack searches it linearly."""
+    """hpack's encoder with a table of at most 4 KiB, whatever the client allows: hpack searches it linearly.
+
+    What differs in each response is not put into the table, where it would displace what is equal. The bytes of fields
+    that are in the table are remembered until the table changes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[tuple[bytes, bytes], bytes] = {}
+
+    def add(self, to_add: tuple[bytes, bytes], sensitive: bool, huffman: bool = False) -> bytes:
+        """Return the bytes of a field."""
+        known = self._known.get(to_add)
+        if known is not None:
+            return known
+        name, value = to_add
+        literal = _UNINDEXED.get(name)
+        if literal is not None and len(value) <= _MAX_PLAIN_LENGTH:
+            return b"%b%c%b" % (literal, len(value), value)
+        encoded = super().add(to_add, sensitive, huffman)
+        if encoded[0] & _INDEXED:
+            self._known[to_add] = encoded
+        else:
+            self._known.clear()  # all numbers may have changed
+        return encoded
 
     @property
     def header_table_size(self) -> int:
@@ -58,6 +88,7 @@ class _Encoder(Encoder):
 
     @header_table_size.setter
     def header_table_size(self, value: int) -> None:
+        self._known.clear()
         size = min(value, _TABLE_BYTES)
         self.header_table.maxsize = size
         if self.header_table.resized:
