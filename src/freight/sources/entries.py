@@ -21,7 +21,6 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from freight.errors import ShortRead
 from freight.names import from_system, to_bytes
@@ -29,10 +28,8 @@ from freight.protocols import MoreMemory
 from freight.sources.beneath import OtherMount, Root
 from freight.sources.ordering import Column, Key, Order, collated, group, key_at, sort_value
 from freight.sources.producer import no_more
+from freight.sources.records import Facts, Kind, key_of, record_of
 from freight.sources.sorted_runs import SortedRuns
-
-Kind = Literal["directory", "file", "other"]
-"""``other``: the entry's kind could not be found out."""
 
 MEMORY_BYTES = 1024 * 1024
 _STRIDE = 512  # entries between two yields of the interpreter: 0.5 to 3 ms
@@ -41,16 +38,6 @@ _STRIDE_DIVISOR, _STRIDE_COST = 16, 500  # a stride takes at most 1/16 of the me
 
 # A link is left out if a request for it would be 404: it dangles, leads outside or to itself.
 _NO_TARGET = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ENAMETOOLONG})
-DIRECTORY = "d"
-"""In a record of a directory, in place of a size."""
-
-_SIGNS: dict[Kind, str] = {"directory": DIRECTORY, "file": "f", "other": "?"}
-_KINDS = {sign: kind for kind, sign in _SIGNS.items()}
-
-
-Facts = tuple[Kind, int, int | None, int | None]
-"""What a stat tells: the kind, the size in bytes (0 if there is none to show), and the times of the last modification
-and status change in ns (None if unknown)."""
 
 _BY_NAME = Order()
 
@@ -105,13 +92,6 @@ class Directory:
             if name in pairs:
                 start = Start(key_at(pairs[name], order), name == "before")
         return cls(names, order, served, pairs.get("filter", ""), start, point)
-
-
-Item = tuple[str, Kind, int | None, int | None]
-"""One entry: its name (as in :mod:`freight.names`), its kind, its size in bytes and its modification time in ns.
-
-A directory has no size. Both numbers are None if the entry could not be examined.
-"""
 
 
 class _MountedEntry:
@@ -196,7 +176,7 @@ class Entries:
     def records(self, first: Pass, max_entries: int | None = None) -> Iterator[list[str]]:
         """Yield all records, or ``max_entries``, a few at a time: those of :meth:`first_pass`, and of further passes.
 
-        :func:`item` and :func:`key_of` read a record.
+        :mod:`freight.sources.records` reads them.
         """
         part, left = first, max_entries
         while True:
@@ -264,7 +244,7 @@ class Entries:
                 elif bound is None or not precedes(bound, key):
                     if facts is None and (facts := self._examine(from_system(entry.name), entry)) is None:
                         continue
-                    records.append(_record(key, facts))
+                    records.append(record_of(key, facts))
                     total_size += facts[1]
                 if kind == "directory":
                     directories += 1
@@ -369,24 +349,3 @@ def _kind_of(entry: _Entry) -> Kind:
         return "directory" if entry.is_dir(follow_symlinks=False) else "other"
     except OSError:  # readdir does not tell, and neither does a stat
         return "other"
-
-
-def _record(key: Key, facts: Facts) -> str:
-    """Return a text that begins with the key, so that records are ordered as their keys are."""
-    kind, size, mtime_ns, _ = facts
-    if mtime_ns is None or kind != "file":
-        return f"{key}\0{_SIGNS[kind]}\0{'' if mtime_ns is None else mtime_ns}"
-    return f"{key}\0{size}\0{mtime_ns}"
-
-
-def key_of(record: str) -> Key:
-    """Return the key at the start of a record."""
-    return record.rsplit("\0", 2)[0]
-
-
-def item(record: str) -> Item:
-    """Return the entry of a record."""
-    _, name, size, mtime = record.rsplit("\0", 3)
-    if size in _KINDS:
-        return name, _KINDS[size], None, int(mtime) if mtime else None
-    return name, "file", int(size), int(mtime)

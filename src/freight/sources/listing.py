@@ -11,9 +11,10 @@ from freight.errors import FileChanged
 from freight.sources import page, plain_page, rows
 from freight.sources.beneath import Root
 from freight.sources.disk_queue import note_progress
-from freight.sources.entries import MEMORY_BYTES, Directory, Entries, item, key_of
+from freight.sources.entries import MEMORY_BYTES, Directory, Entries
 from freight.sources.listing_version import Version, version_of
 from freight.sources.producer import PIECE_BYTES, Producer
+from freight.sources.records import item, key_of
 
 HTML, JSON = "text/html", "application/json"
 PAGES = "text/html; pages"
@@ -135,6 +136,6 @@ def _json(directory: Directory, entries: Entries) -> Iterator[str]:
     separator = "\n"
     yield f'{{"path": {rows.json_text(path)}, "entries": ['
     for records in entries.records(entries.first_pass()):
-        yield separator + rows.json_elements(map(item, records))
+        yield separator + rows.json_elements(records)
         separator = ",\n"
     yield "\n]}\n"

@@ -10,18 +10,20 @@ import functools
 import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from freight.http.markup import text
 from freight.http.printable import JSON_ESCAPES
 from freight.http.target import reference
 from freight.names import shown
-from freight.sources.entries import DIRECTORY, Item
+from freight.sources.records import DIRECTORY, Item, columns, item
 from freight.sources.types import media_type
 from freight.units import spaced_size
 
 _TITLE_LENGTH = 100  # the page may truncate a longer name, so its row has the name as a title
 _PLAIN = re.compile(r"[A-Za-z0-9._-]+").fullmatch  # such a name is the same in HTML, in JSON and in a link
+_ARE_PLAIN = re.compile(r"[A-Za-z0-9._/-]+").fullmatch  # of names with slashes between them
+_FRACTION_DIGITS = 9  # of a time in ns: those after the second
 _TABLES = frozenset(
     {
         *("text/csv", "text/tab-separated-values", "application/x-ndjson", "application/vnd.apache.parquet"),
@@ -49,14 +51,22 @@ _FIRST_DAY, _END_DAY = -719_528, 2_932_897  # 0000-01-01 and 10000-01-01, in day
 _DAY_SECONDS = 86_400
 
 
-def lines(records: Iterable[str]) -> str:
+def lines(records: Sequence[str]) -> str:
     """Return entries as nginx and Apache list them, for programs: a link, the time in UTC, and the bytes."""
-    return "".join([_line(record) for record in records])
+    names, sizes, mtimes = columns(records)
+    if not _are_usual(sizes, mtimes):
+        return "".join(map(_line, names, sizes, mtimes))
+    clock = _CLOCK
+    return "".join(
+        [
+            f'<a href="{href}">{name}</a> {_log_date(second // 86_400)} {clock[second % 86_400 // 60]} {size}\n'
+            for name, href, size, mtime in zip(*_texts_and_links(names, text), sizes, mtimes, strict=True)
+            for second in (int(mtime[:-9]),)
+        ]
+    )
 
 
-def _line(record: str) -> str:
-    # The texts of a record are used as they are where possible: numbers would have to be read and written again.
-    _, raw, size, mtime = record.rsplit("\0", 3)
+def _line(raw: str, size: str, mtime: str) -> str:
     slash = "/" if size == DIRECTORY else ""
     if not _PLAIN(raw):
         name, href = text(raw), reference(raw, False)
@@ -65,10 +75,27 @@ def _line(record: str) -> str:
     if not mtime:
         when = "-"
     else:
-        seconds = int(mtime) // 1_000_000_000 if mtime[0] == "-" else int(mtime[:-9] or 0)
-        days, second = divmod(seconds, _DAY_SECONDS)
+        days, second = divmod(int(mtime) // 1_000_000_000, _DAY_SECONDS)
         when = f"{_log_date(days)} {_CLOCK[second // 60]}"
     return f'<a href="{href}{slash}">{name}{slash}</a> {when} {size if size.isdecimal() else "-"}\n'
+
+
+def _are_usual(sizes: list[str], mtimes: list[str]) -> bool:
+    """Return whether all are files with a size and a time, from 1970 to 5138: seconds of 1 to 11 digits."""
+    if not "".join(sizes).isdecimal() or not "".join(mtimes).isdecimal():
+        return False
+    digits = list(map(len, mtimes))
+    return min(digits) > _FRACTION_DIGITS and max(digits) <= _FRACTION_DIGITS + 11
+
+
+def _texts_and_links(names: list[str], escaped: Callable[[str], str]) -> tuple[list[str], list[str]]:
+    """Return the names of files as ``escaped`` texts, and as links."""
+    if _ARE_PLAIN("/".join(names)):
+        return names, names
+    return (
+        [name if _PLAIN(name) else escaped(name) for name in names],
+        [name if _PLAIN(name) else reference(name, False) for name in names],
+    )
 
 
 def html_rows(items: Iterable[Item]) -> str:
@@ -97,9 +124,21 @@ def _row(item: Item) -> str:
     )
 
 
-def json_elements(items: Iterable[Item]) -> str:
+def json_elements(records: Sequence[str]) -> str:
     """Return entries as elements of a JSON array, with commas between them."""
-    return ",\n".join([_element(item) for item in items])
+    names, sizes, mtimes = columns(records)
+    if not _are_usual(sizes, mtimes):
+        return ",\n".join([_element(item(record)) for record in records])
+    clock, two_digits = _CLOCK, _TWO_DIGITS
+    return ",\n".join(
+        [
+            f'{{"name": "{name}", "type": "file", "size": {size}, "modified": "{_date(second // 86_400)}T'
+            f'{clock[second % 86_400 // 60]}:{two_digits[second % 60]}{f".{fraction}" if fraction else ""}Z", '
+            f'"href": "{href}"}}'
+            for name, href, size, mtime in zip(*_texts_and_links(names, _json_content), sizes, mtimes, strict=True)
+            for second, fraction in ((int(mtime[:-9]), mtime[-9:].rstrip("0")),)
+        ]
+    )
 
 
 def _element(item: Item) -> str:
@@ -113,6 +152,10 @@ def _element(item: Item) -> str:
         f'{{"name": {name}, "type": "{kind}", "size": {"null" if size is None else size}, '
         f'"modified": {f"{chr(34)}{when}{chr(34)}" if when else "null"}, "href": "{href}"}}'
     )
+
+
+def _json_content(name: str) -> str:
+    return json_text(name)[1:-1]
 
 
 def json_text(name: str) -> str:
@@ -157,6 +200,7 @@ def _log_date(days: int) -> str:
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _CLOCK = tuple(f"{hour:02}:{minute:02}" for hour in range(24) for minute in range(60))
+_TWO_DIGITS = tuple(f"{number:02}" for number in range(60))
 
 
 @functools.lru_cache(maxsize=256)
