@@ -36,6 +36,8 @@ _STRIDE = 512  # entries between two yields of the interpreter: 0.5 to 3 ms
 _LEAST_STRIDE = 16
 _STRIDE_DIVISOR, _STRIDE_COST = 16, 500  # a stride takes at most 1/16 of the memory, an entry of it 500 bytes
 
+_TYPE_MASK = 0o170000  # of the bits of a mode that tell the type, inode(7)
+
 # A link is left out if a request for it would be 404: it dangles, leads outside or to itself.
 _NO_TARGET = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ENAMETOOLONG})
 
@@ -142,6 +144,27 @@ class Pass:
 
 
 @dataclass(frozen=True, slots=True)
+class _Stride:
+    """The records of some entries for a pass, and what these entries count in it; the fields are those of Pass."""
+
+    records: list[str]
+    preceding: int = 0
+    directories: int = 0
+    files: int = 0
+    total_size: int = 0
+
+    def with_counts_of(self, other: _Stride) -> _Stride:
+        """Return the sums of both, without records."""
+        return _Stride(
+            [],
+            self.preceding + other.preceding,
+            self.directories + other.directories,
+            self.files + other.files,
+            self.total_size + other.total_size,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Entries:
     """The visible entries of the open directory ``fd``, in ``directory.order``.
 
@@ -234,27 +257,70 @@ class Entries:
         runs = SortedRuns(
             self.memory_bytes, self.more_memory, self.yield_interpreter, max_entries, descending=descending
         )
-        preceding = directories = files = total_size = 0
+        total = _Stride([])
         for entries in self._strides():
-            records = []
-            bound = runs.bound
-            for key, entry, kind, facts in self._keyed(entries):
-                if after is not None and not precedes(after, key):
-                    preceding += 1
-                elif bound is None or not precedes(bound, key):
-                    if facts is None and (facts := self._examine(from_system(entry.name), entry)) is None:
-                        continue
-                    records.append(record_of(key, facts))
-                    total_size += facts[1]
-                if kind == "directory":
-                    directories += 1
-                else:
-                    files += 1
-            runs.add(records)
+            if after is None and runs.bound is None and not isinstance(entries[0], _MountedEntry):
+                stride = self._stride_of_all(entries)
+            else:
+                stride = self._stride_between(entries, after, runs.bound, precedes)
+            runs.add(stride.records)
+            total = total.with_counts_of(stride)
         # A removed directory reads as an empty one. Only its link count differs.
         if os.fstat(self.fd).st_nlink == 0:
             raise ShortRead("the directory was removed while it was listed")
-        return Pass(runs, preceding, directories, files, total_size)
+        return Pass(runs, total.preceding, total.directories, total.files, total.total_size)
+
+    def _stride_between(
+        self, entries: list[_Entry], after: Key | None, bound: Key | None, precedes: Callable[[Key, Key], bool]
+    ) -> _Stride:
+        """Return the entries that come after ``after`` and not after ``bound``, and count the others."""
+        records = []
+        preceding = directories = files = total_size = 0
+        for key, entry, kind, facts in self._keyed(entries):
+            if after is not None and not precedes(after, key):
+                preceding += 1
+            elif bound is None or not precedes(bound, key):
+                if facts is None and (facts := self._examine(from_system(entry.name), entry)) is None:
+                    continue
+                records.append(record_of(key, facts))
+                total_size += facts[1]
+            if kind == "directory":
+                directories += 1
+            else:
+                files += 1
+        return _Stride(records, preceding, directories, files, total_size)
+
+    def _stride_of_all(self, entries: list[_Entry]) -> _Stride:
+        """Return all entries, of which none is mounted.
+
+        The stat of a regular file becomes a record at once, without a call or another object for each entry.
+        """
+        order, fd, avoided, stat_at = self.directory.order, self.fd, self.avoided or frozenset(), os.stat
+        by_name, by_size = order.by == "name", order.by == "size"
+        directory_group, file_group = group(True, order), group(False, order)
+        names = [from_system(entry.name) for entry in entries]
+        records: list[str] = []
+        directories = total_size = 0
+        for entry, name, sort_text in zip(entries, names, collated(names), strict=True):
+            try:
+                found = None if name in avoided else stat_at(to_bytes(name), dir_fd=fd, follow_symlinks=False)
+            except FileNotFoundError:  # removed meanwhile
+                continue
+            except OSError:
+                found = None
+            if found is not None and found.st_mode & _TYPE_MASK == stat.S_IFREG:
+                size, mtime_ns = found.st_size, found.st_mtime_ns
+                total_size += size
+                value = "" if by_name else sort_value(size if by_size else mtime_ns, order)
+                records.append(f"{file_group}{value}{sort_text}\0{name}\0{size}\0{mtime_ns}")
+            elif facts := _unexamined(entry) if found is None else self._facts_of(name, entry, found):
+                kind, size, changed_ns, _ = facts
+                directories += kind == "directory"
+                total_size += size
+                group_sign = directory_group if kind == "directory" else file_group
+                value = "" if by_name else sort_value(size if by_size else changed_ns or 0, order)
+                records.append(record_of(f"{group_sign}{value}{sort_text}\0{name}", facts))
+        return _Stride(records, 0, directories, len(records) - directories, total_size)
 
     def _keyed(self, entries: list[_Entry]) -> list[tuple[Key, _Entry, Kind, Facts | None]]:
         """Return key and kind of each visible entry, and what a stat has told, if one was needed."""
@@ -311,13 +377,17 @@ class Entries:
         if isinstance(entry, _MountedEntry):
             return entry.facts
         if self.avoided is not None and name in self.avoided:
-            return _kind_of(entry), 0, None, None
+            return _unexamined(entry)
         try:
             found = os.stat(to_bytes(name), dir_fd=self.fd, follow_symlinks=False)
         except FileNotFoundError:  # removed meanwhile
             return None
         except OSError:
-            return _kind_of(entry), 0, None, None
+            return _unexamined(entry)
+        return self._facts_of(name, entry, found)
+
+    def _facts_of(self, name: str, entry: _Entry, found: os.stat_result) -> Facts | None:
+        """Return what the stat of an entry tells, or of a link's target; None if it is not visible."""
         if stat.S_ISLNK(found.st_mode):
             if self.root is None or not self.root.follows_links:
                 return None
@@ -325,13 +395,13 @@ class Entries:
             try:
                 fd = open_path((*self.directory.names, name), os.O_PATH)
             except OtherMount:
-                return _kind_of(entry), 0, None, None
+                return _unexamined(entry)
             except OSError as error:
-                return None if error.errno in _NO_TARGET else (_kind_of(entry), 0, None, None)
+                return None if error.errno in _NO_TARGET else _unexamined(entry)
             try:
                 found = os.fstat(fd)
             except OSError:
-                return _kind_of(entry), 0, None, None
+                return _unexamined(entry)
             finally:
                 os.close(fd)
         if stat.S_ISREG(found.st_mode):
@@ -339,6 +409,10 @@ class Entries:
         if stat.S_ISDIR(found.st_mode):
             return "directory", 0, found.st_mtime_ns, found.st_ctime_ns
         return None
+
+
+def _unexamined(entry: _Entry) -> Facts:
+    return _kind_of(entry), 0, None, None
 
 
 def _kind_of(entry: _Entry) -> Kind:

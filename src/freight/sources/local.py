@@ -17,7 +17,7 @@ from freight.names import from_system
 from freight.protocols import KeptOpen, LogNotice, Reader
 from freight.sources.beneath import Links, Root
 from freight.sources.disk_pool import DiskPool, Home, Work
-from freight.sources.entries import Directory, Facts, Kind
+from freight.sources.entries import Directory
 from freight.sources.file_reader import FileReader
 from freight.sources.file_systems import is_local
 from freight.sources.followed_root import FollowedRoot
@@ -37,6 +37,7 @@ from freight.sources.lookup import (
 from freight.sources.lookup_calls import LookupCalls
 from freight.sources.open_files import OpenFiles
 from freight.sources.producer import Producer
+from freight.sources.records import Facts, Kind
 from freight.sources.unsized import pieces
 from freight.threads import OutOfThreads
 

@@ -25,11 +25,12 @@ from freight.http.target import Target, encode, parse
 from freight.model import NotFound, NotFoundReason, Resource
 from freight.protocols import KeptOpen, LogNotice, Reader
 from freight.sources.disk_pool import DiskPool, Home
-from freight.sources.entries import Directory, Facts
+from freight.sources.entries import Directory
 from freight.sources.listing import JSON, ListingLimits, ListingReader
 from freight.sources.local import MALFORMED, LocalSource, Place, device_name
 from freight.sources.lookup import ABSENT, SourceOptions, listing, query_of
 from freight.sources.mount_table import MountTable, Names
+from freight.sources.records import Facts
 from freight.sources.types import media_type
 
 _SERVED = "All files"  # the title of a listing if no path is served at the root
