@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from support.certificates import unverified_context
 from support.hanging_fs import SMALL, HangingFs, hanging_fs
 from support.processes import descriptor_targets
+from support.raw_h2 import Http2Client, Reset
 from support.servers import TIMEOUT_SECONDS, Client, IncompleteResponse, Serve, ServerProcess, wait_until
 from support.worker_snapshots import server_processes
 
@@ -213,6 +215,59 @@ def test_a_read_that_hangs_ends_its_download_and_is_logged(
     server.wait_for_log("/m/hang", "disk-timeout")
     assert_others_are_served(server)
     wait_until(lambda: server.status()["transfers"]["aborted_total"]["disk-timeout"] == 1, "it is counted")
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["h2c", "h2"])
+def test_streams_on_a_mount_that_hangs_end_and_the_others_of_their_connection_go_on(
+    serve: Serve, root: Path, mounted: HangingFs, tls: bool
+) -> None:
+    flags = ("--disk-timeout", "1s", *(("--tls-self-signed",) if tls else ()))
+    server = serve(root, *flags, admin=True)
+    with Http2Client(server, tls=unverified_context() if tls else None) as client:
+        looked_up, read = client.request("/m/hangdir/x"), client.request("/m/hang")
+        for _ in range(3):
+            assert client.get("/other.bin").content == OTHER
+        found = client.response(looked_up)
+        assert found.status == 503 and int(found.fields["retry-after"]) > 0
+        with pytest.raises(Reset):
+            client.response(read)
+        assert client.get("/other.bin").content == OTHER
+    server.wait_for_log("/m/hangdir/x", '503 refused="file-system"')
+    server.wait_for_log("/m/hang", "disk-timeout")
+    assert_others_are_served(server)
+
+
+def test_over_tls_requests_for_a_mount_that_hangs_get_503_and_a_read_that_hangs_is_reset(
+    serve: Serve, clients: ExitStack, root: Path, mounted: HangingFs
+) -> None:
+    server = serve(root, "--disk-timeout", "1s", "--tls-self-signed", admin=True)
+    looked_up, read = ask(clients, server, "/m/hangdir/x"), ask(clients, server, "/m/hang")
+    assert_others_are_served(server)
+    assert looked_up.read_response().status == 503
+    assert read.read_head()[0] == 200
+    with pytest.raises((ConnectionResetError, IncompleteResponse)):
+        read.read_exactly(1)
+    server.wait_for_log("/m/hang", "disk-timeout")
+
+
+def test_a_file_system_mounted_over_a_known_path_is_not_asked_on_the_loop(
+    serve: Serve, clients: ExitStack, root: Path
+) -> None:
+    """A request that equals an earlier one is looked up again, but never on another mount."""
+    server = serve(root, "--disk-timeout", "1s", admin=True)
+    (root / "m" / "small").write_bytes(b"below the mount")
+    with server.connect() as client:
+        for _ in range(3):
+            client.get("/m/small")
+            assert client.read_response().content == b"below the mount"
+        with hanging_fs(root / "m") as mounted:
+            client.get("/m/small")
+            assert client.read_response().content == SMALL
+            mounted.hang()
+            client.get("/m/small")
+            assert_others_are_served(server)
+            assert client.read_response().status == 503
+            mounted.answer()
 
 
 def test_descriptors_of_files_that_cannot_be_closed_are_closed_when_their_file_system_answers(
