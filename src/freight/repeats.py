@@ -123,6 +123,8 @@ def is_repeatable(request: Request, resource: Resource, plan: Plan) -> bool:
     """
     if plan.status not in (200, 206) or len(plan.parts) != 1 or not plan.length:
         return False
+    if (request.field("range") is None) != (plan.status == 200):
+        return False  # the range was ignored, and another one may not be
     if resource.produced or resource.coding or resource.ctime_ns is not None or resource.mtime_ns is None:
         return False
     modified = ("Last-Modified", dates.format(resource.mtime_ns // 1_000_000_000))

@@ -11,8 +11,11 @@
    for the next. A slow client therefore slows its producer, and no pieces accumulate.
 3. A sweep checks all transfers and ends those whose client stalls or is too slow. There is no limit on total time.
    A client may pause for long, but only while no request waits and memory is free.
+4. :meth:`Transfers.send_at_once` sends a short answer in one turn of the loop, and leaves what the kernel does not take
+   to a transfer.
 
-**Left out.** Admission is :mod:`freight.flow.gate`'s: a transfer that starts here has its slot.
+**Left out.** Admission is :mod:`freight.flow.gate`'s: a transfer that starts here has its slot, and what is sent at
+once needs none.
 """
 
 from __future__ import annotations

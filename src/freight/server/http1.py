@@ -205,13 +205,8 @@ class Http1Exchanges:
         )
 
     def _remember(self, ranged: RangedHead, answer: RepeatableAnswer) -> None:
-        """Remember the head of the present request: its answer can be sent again.
-
-        Not one whose range was ignored, since the answer to another range would be a 206.
-        """
+        """Remember the head of the present request: its answer can be sent again."""
         summary = self._summary
-        if (ranged.last is None) != (answer.plan.status == 200):
-            return
         form = head_format(answer.plan, summary.version)
         known = KnownHead(answer, form, self._uncharged_cost, summary.target, summary.version, summary.details)
         self._context.known_heads.add(ranged.key, known)

@@ -230,8 +230,6 @@ class Streams:
 
     def _remember(self, ranged: RangedSection, answer: RepeatableAnswer) -> None:
         """Remember the section of a request: its answer can be sent again."""
-        if (ranged.last is not None) != (answer.plan.status == 206):
-            return  # If-Range has refused the range
         known = KnownSection(answer, section_format(answer.plan))
         self._context.known_sections.add(ranged.key, known)
 
