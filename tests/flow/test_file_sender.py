@@ -27,8 +27,6 @@ Make = Callable[..., Any]
 class FixedBudget:
     """A budget that grants a given window, and stores what is recorded."""
 
-    loans_plentiful = False
-
     def __init__(self, window: int) -> None:
         self.given = window
         self.recorded: list[int] = []

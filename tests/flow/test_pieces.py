@@ -71,8 +71,6 @@ class IdlePoller:
 class FixedLedger(Ledger):
     """A ledger that grants a given window."""
 
-    loans_plentiful = False
-
     def __init__(self, window: int) -> None:
         super().__init__()
         self.given = window

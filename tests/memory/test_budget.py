@@ -158,7 +158,7 @@ class BudgetMachine(RuleBasedStateMachine):
         queue.bytes += given
         account.peer_window -= given
         if not whole:
-            self.budget.record(queue, window if window == FAST_WINDOW and self.budget.loans_plentiful else queue.bytes)
+            self.budget.record(queue, window if window == FAST_WINDOW else queue.bytes)
         self.the_memory_is_not_exceeded()
 
     @rule(data=st.data(), part=st.sampled_from([1.0, 0.5, 0.0]))

@@ -3,7 +3,8 @@
 **Goal.** Most steps are one call of sendfile(2). No coroutine, future or buffer is involved in a step.
 
 **Invariant.** A step never makes the send queue exceed the window that the budget grants. The queue is read from the
-kernel before each call and recorded after it (decision 007). Only a literal may exceed the window, as it is not cut.
+kernel before each call (decision 007). After it, the whole window is recorded on the fast path, else the queue as it
+is then. Only a literal may exceed the window, as it is not cut.
 
 **Rules.**
 
@@ -33,7 +34,7 @@ from freight.fair_queue import Key
 from freight.flow.page_cache import Prefetcher, is_cached
 from freight.flow.poller import Poller
 from freight.flow.rate_limit import RateLimiter
-from freight.flow.send_window import CALL_SIZES, MEMORY_RETRY_SECONDS, SPLIT_BYTES, SendWindow
+from freight.flow.send_window import CALL_SIZES, MEMORY_RETRY_SECONDS, SendWindow
 from freight.memory.budget import FAST_WINDOW, Budget
 from freight.model import Span
 from freight.protocols import Reader, Sink
@@ -135,7 +136,8 @@ class FileSender(SendWindow):
             self.sent_bytes += count
             account.peer_window -= count
             if not whole:
-                budget.record(sink, window if budget.loans_plentiful else sink.queued_bytes() + SPLIT_BYTES)
+                # The most that it can hold. Asking the kernel would cost each call what a reclaim costs some.
+                budget.record(sink, window)
             if not count:
                 raise ShortRead("the file ended before its length")
             return False

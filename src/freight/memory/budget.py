@@ -34,8 +34,9 @@ resize may break the invariant: until it holds again no transfer starts, and win
 5. When memory is short, the budget asks the kernel what it still holds of the oldest loans, and reclaims the rest.
 
 **Over-counted.** A running transfer counts WINDOW_MIN even when its queue is empty, because it may fill it at any time
-without asking. A loan counts as it was last seen, because asking costs as much as a small call. The process counts the
-greater of what its connections cost and what it has grown by.
+without asking. A loan counts as it was last recorded, that of a near client as a whole window, until it is reclaimed:
+asking the kernel after each call costs 3 to 4 % of the speed (decision 025). The process counts the greater of what
+its connections cost and what it has grown by.
 
 **Left out.** The kernel's structures for a socket and its receive buffer (at most 16 KiB), the page cache, and the
 process as it was before the first client. Growth beyond 3/4 of the memory above LEAST_MEMORY is not counted.
@@ -86,7 +87,7 @@ LISTING_DIVISOR = 64
 LISTINGS_DIVISOR = 4
 """All listings together take at most 1/4 of the memory, so that they do not displace downloads."""
 
-EXTENDED_PARTS, EXTENDED_DIVISOR = 7, 32
+_EXTENDED_PARTS, _EXTENDED_DIVISOR = 7, 32
 """A listing that has begun may ask for more memory while all listings together have less than 7/32 of it."""
 
 ADMISSION_FLOOR_DIVISOR = 4
@@ -304,7 +305,7 @@ class Budget(Ledger):
         Some memory is always left for the first pass of other listings.
         """
         extended = (self.producers + 1) * self.producer_cost
-        if extended * EXTENDED_DIVISOR > self.memory_bytes * EXTENDED_PARTS or not self._fits(self.producer_cost):
+        if extended * _EXTENDED_DIVISOR > self.memory_bytes * _EXTENDED_PARTS or not self._fits(self.producer_cost):
             return False
         self.producers += 1
         self._update()
@@ -444,7 +445,7 @@ class Budget(Ledger):
                 wanted = min(own + peer_window, max(twice_congestion, FAST_WINDOW), self._equal_share)
             else:
                 peer_window = max(0, peer_window - _SEGMENT_BYTES)
-                if not twice_congestion and not self.loans_plentiful:
+                if not twice_congestion and not self._half_is_free():
                     peer_window = 0  # a Unix socket: what its client does not read stays in our memory
                 account.peer_window = peer_window - held
                 wanted = min(own + peer_window, FAST_WINDOW)
@@ -453,12 +454,10 @@ class Budget(Ledger):
             self.reclaim(_RECLAIM_BATCH)
         return min(wanted, own + max(0, self._borrowable(account, is_far)))
 
-    @property
-    def loans_plentiful(self) -> bool:
-        """Whether more than half of the lendable memory is free.
-
-        A transfer is then lent a whole window, and need not ask the kernel after each call how much of it is used.
-        """
+    def _half_is_free(self) -> bool:
+        """Return whether more than half of the lendable memory is free. Reclaim some loans if it is not."""
+        if 2 * self.lent >= self._lendable_bytes:
+            self.reclaim(_RECLAIM_BATCH)
         return 2 * self.lent < self._lendable_bytes
 
     def _borrowable(self, account: SendAccount, is_far: bool) -> int:
