@@ -241,6 +241,14 @@ def test_the_tree_marks_the_modules_of_the_contract_of_purity() -> None:
     assert {name for name in marked if name.startswith(("tools/fleet/", "tools/lab/"))} == held
 
 
+def test_the_rows_of_imports_in_the_architecture_are_those_of_the_contract() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (layers,) = (each["layers"] for each in project["tool"]["importlinter"]["contracts"] if each["type"] == "layers")
+    section = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("## What may import what")[2]
+    table = re.findall(r"^\| (`.*?) \|", section.partition("\n## ")[0], re.MULTILINE)
+    assert [re.findall(r"`(\w+)`", row) for row in table] == [layer.split(" | ") for layer in layers]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_module_script_and_test_that_is_named_exists(page: Path) -> None:
     """Names in backquotes: ``tests/http/test_ranges.py`` from the root, ``http/ranges.py`` from the package."""
