@@ -5,6 +5,8 @@ checks it before them.
 
 The first two steps keep nothing open, so a request that ends early (304, 404, 412, HEAD) never holds a descriptor.
 Admission comes before opening, so a queued request holds no descriptor, no buffer and no send window.
+
+A request that equals an earlier one but for its range may be answered without these steps, by :mod:`freight.repeats`.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ if TYPE_CHECKING:  # loaded where they are made, if they are needed
 
 # Without index.html, or with a directory of that name, the directory's own look-up decides.
 _NO_INDEX = frozenset({NotFoundReason.ABSENT, NotFoundReason.MOVED})
-_OPEN_ATTEMPTS = 8  # a log may grow at each, within the some 50 us between look-up and open
+_OPEN_ATTEMPTS = 8  # a file that is written all the time may change in the 50 us between its look-up and each open
 
 
 class _Opened(NamedTuple):
@@ -80,8 +82,8 @@ class FileServer:
 
         ``remember`` is called with the answer before its content is sent, if it can be sent again.
 
-        Raise a TransferError, or OSError for a failing disk, when that cannot be finished.
-        ReadFailed: nothing was sent.
+        Raise a TransferError, or OSError for a failing disk, when an answer that has begun cannot be finished. Raise
+        ReadFailed if the disk failed before anything was sent.
         """
         if preflight := self.cors.preflight(request):
             return self._send(preflight, sink)
@@ -199,13 +201,13 @@ class FileServer:
             own = rules.find(index)
             found = await self._look_up(request, encode(index.segments, False), revealed=own.reveals(index))
             if not (isinstance(found, NotFound) and found.reason in _NO_INDEX):
-                return self._ruled(request, found, own, as_index=True)
+                return self._plan_by_rule(request, found, own, as_index=True)
         found = await self._look_up(request, request.target, revealed=target is not None and rule.reveals(target))
         if isinstance(found, Resource) and not found.name and rule.index in ("none", "index.html-only"):
             found = NotFound(NotFoundReason.ABSENT)
-        return self._ruled(request, found, rule, as_index=False)
+        return self._plan_by_rule(request, found, rule, as_index=False)
 
-    def _ruled(
+    def _plan_by_rule(
         self, request: Request, found: Resource | NotFound, rule: Rule, *, as_index: bool
     ) -> tuple[Resource | NotFound, Plan]:
         if isinstance(found, NotFound):

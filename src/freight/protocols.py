@@ -203,14 +203,17 @@ class ReadFailed(OSError):
 
 
 class RepeatableAnswer(Protocol):
-    """An answer that can be sent again: :class:`freight.repeats.Repeatable`. ``plan`` is that of the first time."""
+    """An answer that can be sent again: :class:`freight.repeats.Repeatable`. ``plan`` is that of the first request."""
 
     plan: Plan
 
     def send(
         self, make_head: Callable[[int, int], bytes], first: int, last: int | None, sink: Sink, client: str | bytes
     ) -> Coroutine[Any, Any, bool] | bool:
-        """Send it, for another range than the first time if that had one."""
+        """Send the bytes ``first`` to ``last``, both included (None: to the end), after ``make_head(first, length)``.
+
+        Return True if all was sent, False if nothing was, and otherwise a coroutine that sends the rest.
+        """
 
     def send_in_slot(
         self, make_head: Callable[[int, int], bytes], first: int, last: int | None, sink: Sink, client: str | bytes
@@ -219,7 +222,7 @@ class RepeatableAnswer(Protocol):
 
 
 Remember = Callable[[RepeatableAnswer], None]
-"""A function that is called before an answer is sent that can be sent again."""
+"""A function that is called with each answer that can be sent again, before it is sent."""
 
 
 class Responder(Protocol):

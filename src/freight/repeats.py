@@ -53,8 +53,9 @@ class Repeatable:
     ) -> Coroutine[Any, Any, bool] | bool:
         """Send the bytes ``first`` to ``last`` of the file (None: to its end) after ``make_head(first, length)``.
 
-        The sink must have nothing queued. Return True if all was sent, False if nothing was. A coroutine sends the
-        rest, and returns what :meth:`freight.protocols.Responder.respond` does: the caller must run it to its end.
+        The sink must have nothing queued. Return True if all was sent, and False if nothing was: then the responder
+        must answer. Otherwise return a coroutine, which the caller must run to its end. It sends the rest, or raises as
+        :meth:`freight.protocols.Responder.respond` does.
         """
         transfers, length = self._transfers, self._length(first, last)
         if length > MOST_AT_ONCE:
@@ -89,7 +90,7 @@ class Repeatable:
         if not self._gate.take_slot(slot):
             return False
         if slot.lane is Lane.EXPRESS and sink.accepted_bytes:
-            sink.account.peer_window = FAST_WINDOW  # the client has received all answers before
+            sink.account.peer_window = FAST_WINDOW  # HTTP/1: the client has acknowledged all earlier answers
         try:
             head = make_head(first, length)
         except BaseException:

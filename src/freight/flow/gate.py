@@ -7,14 +7,14 @@ that could run.
 
 **Rules.**
 
-1. A slot reserves a window of the budget. At most ``queue_size`` requests wait, each at most ``queue_timeout_seconds``.
+1. A slot reserves a window of the budget. At most ``limits.size`` requests wait, each for ``limits.timeout_seconds``.
 2. Slots go round-robin to the clients that wait (:mod:`freight.fair_queue`), so that a client with 64 connections gets
    as many as a client with one.
 3. Responses of up to EXPRESS_BYTES have slots and a queue of their own (decision 009). They also use ordinary slots,
    but only while no larger response waits for one. Listings share the express slots. They have a queue of their own,
    because they also wait for a producer's memory.
-4. An answer of one call, to a head that is known (:mod:`freight.repeats`), may be sent without a slot, if the express
-   lane has no queue and the memory is free: nothing else runs until what the kernel holds has been recorded.
+4. Over HTTP/1, an answer of one call to a known head (:mod:`freight.repeats`) may be sent without a slot, if the
+   express lane has no queue and the memory is free: nothing else runs until what the kernel holds is recorded.
 
 **Left out.** The budget decides how many slots there are, and :mod:`freight.flow.queue_policy` which requests leave a
 queue without one. There are no priorities for clients.

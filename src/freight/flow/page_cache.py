@@ -13,8 +13,8 @@
    that cannot be opened, as there is no /dev or no descriptor left, preadv(2) reads into one buffer again and again.
 4. A piece is bytes of a file that only a thread may touch (:attr:`freight.protocols.Reader.in_pieces`). Nothing is
    assumed of the page cache then: another machine may take its pages back at any time (decision 029).
-
-5. A small body is read by such a call as well. It is copied twice, which costs less than the calls of sendfile(2).
+5. A small body is read as in rule 1, if all of it is cached. It is copied twice, which costs less than the
+   calls that sendfile(2) needs.
 
 **Left out.** Bytes that are missing between two probes are read on the loop: probing every page would cost more. A page
 may be evicted between probe and use.
@@ -45,7 +45,7 @@ _MAX_BUFFERS = 64  # in one preadv(2), which then reads 4 MiB
 
 
 def read_cached(fd: int, data: memoryview, start: int) -> bool:
-    """Read bytes of a file if all of them are in the page cache, and can be told to be. Return whether they were."""
+    """Fill ``data`` from a file if all of these bytes are in the page cache. Return whether they are known to be."""
     if _NOWAIT is None:
         return False
     try:
@@ -101,8 +101,8 @@ class Prefetcher:
     ) -> None:
         """Read the piece ``[start, stop)`` of a file in a thread, then call ``done`` on the loop with it or an error.
 
-        The errors are those of :meth:`fetch`. It is shorter at the file's end. ``check`` is called in the thread after
-        the read.
+        The piece is shorter at the file's end. ``check`` is called in the thread after the read. The error is one of
+        :meth:`fetch`, or what ``check`` has raised.
         """
         fd = reader.fileno()
         assert fd is not None  # a producer is not read at offsets

@@ -11,8 +11,8 @@ downloads that are ready.
    read at the same time has been answered.
 2. The kernel moves the sockets that it reports to the end of its list (epoll(7), level-triggered with a small
    ``maxevents``). This makes the round robin, so every reported socket must be served.
-   A socket that is ready again within 1 ms, and alone, is served at once.
-3. A batch takes about 1 ms. While the loop is busy it takes half as long as it waited, and 4 ms at most. Otherwise
+3. A single socket that is ready again within 1 ms is served at once, without a batch.
+4. A batch takes about 1 ms. While the loop is busy it takes half as long as it waited, and 4 ms at most. Otherwise
    downloads would get only a fraction of a busy loop's time.
 
 **Left out.** Receiving: requests are read by the event loop. The poller does not decide how much a callback sends.

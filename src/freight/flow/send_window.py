@@ -20,8 +20,8 @@ from freight.flow.socket_writer import SocketWriter
 from freight.memory.budget import FAST_WINDOW, LONG_PATH_SECONDS, WINDOW_MIN, Budget
 from freight.protocols import Sink
 
-_LOOPBACK_SEGMENT = 62 * 1024
-CALL_SIZES = (3 * _LOOPBACK_SEGMENT + 2048, 2 * _LOOPBACK_SEGMENT, _LOOPBACK_SEGMENT)
+_SEGMENT_CALL = 62 * 1024
+CALL_SIZES = (3 * _SEGMENT_CALL + 2048, 2 * _SEGMENT_CALL, _SEGMENT_CALL)
 """Sizes of a call in bytes; a step uses the largest that fits. They are just below three, two and one of the loopback's
 segments (65,483 bytes), because a small rest of a segment costs as much as a whole one. They are up to twice as fast
 as sizes in between (docs/decisions/007)."""
@@ -50,7 +50,7 @@ _LEAST_SEND_BUFFER = 4 * 1024
 SPLIT_BYTES = 1024  # the kernel's bookkeeping may grow by this when it splits a packet for a small receive window
 _CALL_OVERHEAD_BYTES = 5 * 512  # the kernel's bookkeeping for a call, and a margin
 OVERHEAD_DIVISOR = 40
-"""Besides, the kernel's bookkeeping may take 1/40 of the window."""
+"""The kernel's bookkeeping may take another 1/40 of a window."""
 
 _MIN_CALL_DIVISOR = 4  # less than a quarter of the window is not worth a call, unless it completes a span
 _POLLS_PER_ROUND_TRIP = 8  # a window of two round trips' bytes is then refilled in good time

@@ -43,18 +43,17 @@ from freight.sources.disk_pool import SERVER_ITSELF, DiskPool, Work
 
 _SWEEP_BATCH = 1000  # transfers checked before the loop gets its turn: 1-2 ms
 _QUEUED_DIVISOR = 4  # while requests wait, the idle timeout is a quarter
+_LOAN_SECONDS = 10.0  # and at most this for a client that keeps a loan
 _ROOMY_FRACTION = 0.5  # a client may pause for long while at least this part of the memory is free
 _HEAD_COST = 8 * 1024  # of a head beside a body of many pages
 _SMALL_COST = 20 * 1024  # kernel memory of a small body with its head, in bytes, at most
-_LOAN_SECONDS = 10.0  # and at most this for a client that keeps a loan
-
 
 MOST_AT_ONCE = CALL_SIZES[0]
 """The longest body that is sent without a slot, in bytes: one call."""
 
 SMALL_BYTES = 16 * 1024
-"""A body of up to this many bytes is read and sent in one call with its head, if it is cached. At 4 KiB that takes a
-tenth less of the server's CPU time."""
+"""A body of up to this many bytes is read and sent in one call with its head, if it is cached. With bodies of 4 KiB the
+server then uses a tenth less CPU time than with sendfile(2)."""
 
 _BODY = memoryview(bytearray(SMALL_BYTES))  # such a body, from its read until it is sent in the same call
 
@@ -63,7 +62,8 @@ class Transfers:
     """Runs the transfers of one event loop, and ends those whose client stalls or is too slow.
 
     Producers and reads from cold disks block in ``pool``. Without ``rates``, the rate limiter is of this process alone.
-    ``patience_seconds`` is for how long a client may acknowledge nothing of an answer that was sent, at the last sweep.
+    ``patience_seconds`` is for how long a client may acknowledge nothing of an answer that the kernel has whole. Each
+    sweep sets it.
     """
 
     def __init__(
@@ -91,11 +91,12 @@ class Transfers:
         self.rates.set_rates(limits.rate, limits.client_rate, self._loop.time())
 
     def transfer(self, reader: Reader, plan: Plan, sink: Sink, slot: Slot) -> Coroutine[Any, Any, None]:
-        """Begin to send a plan, whose spans are ``reader``'s. Return what ends when the kernel has all of it.
+        """Begin to send a plan with spans of ``reader``. Return a coroutine that ends when the kernel has all of it.
 
-        The caller runs that, and counts the transfer with :meth:`count` when the client has all of it, or cannot get
-        the rest. It raises a :class:`~freight.errors.TransferError` when the transfer cannot be completed. The caller
-        must then reset the connection, so that a truncated body does not look complete.
+        The caller runs the coroutine, and counts the transfer with :meth:`count` when the client has all of it, or
+        cannot get the rest. The coroutine raises a :class:`~freight.errors.TransferError`, or OSError, when the
+        transfer cannot be completed. The caller must then reset the connection, so that a truncated body does not look
+        complete.
         """
         segments = sink.segments(plan, reader.size)
         body = self._small_body(reader, plan, sink)
@@ -108,7 +109,7 @@ class Transfers:
     def send_file(
         self, reader: Reader, segments: Iterator[bytes | Span], sink: Sink, client: Key
     ) -> Coroutine[Any, Any, None] | None:
-        """Send the first bytes of an answer from a file. Return what sends the others, None if these were all."""
+        """Send the first bytes of an answer from a file. Return a coroutine that sends the rest; None: that was all."""
         fd, started_at, error = reader.fileno(), self._loop.time(), None
         assert fd is not None
         sender = FileSender(fd, reader, segments, sink, client, self._context)
@@ -173,8 +174,8 @@ class Transfers:
         """Send a head and part of a file without waiting. Return how many bytes of both the kernel has accepted.
 
         ``length`` is at most MOST_AT_ONCE. The sink must have nothing queued, and :func:`cost_at_once` bytes must be
-        free: what the kernel then holds is recorded as a loan, until it has drained. 0 is returned if the file is not
-        cached, or is another one now. Raise FileChanged if it has changed and all was sent.
+        free: what the kernel then holds is recorded as a loan, until it has drained. Return 0 if the file is not
+        cached, or the path names another one now. Raise FileChanged if the file has changed while it was sent.
         """
         fd = file.fileno()
         if fd is None:
@@ -194,7 +195,7 @@ class Transfers:
                     accepted += sink.sendfile(fd, start, length)
                     file.check()
         except OSError:
-            pass  # what else is sent shows it again
+            pass  # the next send on this socket, or read of this file, fails in the same way and reports it
         finally:
             if accepted:
                 self._budget.record(sink, sink.queued_bytes())
@@ -219,7 +220,7 @@ class Transfers:
             self._counters.transfer_sent(sent, 0, max(0.0, self._loop.time() - started_at), 0.0)
 
     async def fail(self, error: FileChanged) -> NoReturn:
-        """Count a transfer that was sent and must be aborted, and raise why."""
+        """Count a transfer that must be aborted, though the kernel may have all of it, and raise the reason."""
         self.count(reason_of(error))
         raise error
 

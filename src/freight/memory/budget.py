@@ -76,7 +76,7 @@ UNCOUNTED_GROWTH_DIVISOR = 4
 """1/4 of the memory beyond LEAST_MEMORY is never counted as growth of the process, so that one client can run."""
 
 HANDSHAKES_DIVISOR = 8
-"""TLS handshakes take at most 1/8 of the memory. This limits how many are open at once (decision 014)."""
+"""As many TLS handshakes may be open at once as 1/8 of the memory pays for, or eight (decision 014)."""
 
 RESERVE_DIVISOR = 16
 """1/16 of the memory is reserved for connections without a slot, the express lane and one listing (decision 009)."""
@@ -88,7 +88,7 @@ LISTINGS_DIVISOR = 4
 """All listings together take at most 1/4 of the memory, so that they do not displace downloads."""
 
 _EXTENDED_PARTS, _EXTENDED_DIVISOR = 7, 32
-"""A listing that has begun may ask for more memory while all listings together have less than 7/32 of it."""
+"""A listing that has begun may get more memory as long as all listings together keep within 7/32 of it."""
 
 ADMISSION_FLOOR_DIVISOR = 4
 """1/4 of the slots is never given up to accept more connections (decision 009)."""
@@ -466,7 +466,7 @@ class Budget(Ledger):
         return lendable - self._call_reserve if is_far else lendable
 
 
-_LEAST_LISTING = 22_400
+_LEAST_LISTING = 22_400  # bytes, for the entries of a listing
 _LEAST_PIECE = 4 * KIB
 _LEAST_PRODUCER = 2 * _LEAST_PIECE + _LEAST_LISTING
 _LEAST_HANDSHAKES = 8

@@ -78,7 +78,10 @@ def unshare_pages() -> None:
 
 
 def private_bytes() -> int:
-    """Return the resident memory that only this process has, in bytes, or 0 if unknown. Takes microseconds."""
+    """Return the resident memory that is neither of a file nor shared, in bytes; 0 if unknown. Takes microseconds.
+
+    Pages of the heap that a fork has left shared are included: see :func:`unshare_pages`.
+    """
     try:
         return parse_statm(_STATM.read_bytes(), os.sysconf("SC_PAGE_SIZE"))
     except (OSError, ValueError):
@@ -86,7 +89,7 @@ def private_bytes() -> int:
 
 
 def parse_statm(text: bytes, page_bytes: int) -> int:
-    """Return the resident bytes of ``/proc/pid/statm`` (proc(5)) without those shared with a file or another process.
+    """Return the resident bytes of ``/proc/pid/statm`` (proc(5)) without those of files and of shared memory.
 
     Raise ValueError if the text has too few numbers.
     """

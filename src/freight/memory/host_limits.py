@@ -8,6 +8,8 @@ from pathlib import Path
 
 _DEFAULT_SEND_QUEUE = 4 * 1024 * 1024
 MEMORY_DEFAULT = 64 * 1024 * 1024
+"""``--memory auto`` without a cgroup that has less than four times as much, in bytes."""
+
 _CGROUP_DIVISOR = 4
 _UNLIMITED = 1 << 60  # cgroup version 1 writes "no limit" as the largest multiple of a page
 

@@ -57,7 +57,7 @@ class Ledger:
         account.borrowed = borrowed
 
     def forget(self, queue: SendQueue) -> None:
-        """Close the account of a connection for which nobody holds anything any more."""
+        """Close the account of a connection that has closed, so that nothing is held for it any more."""
         self.record(queue, 0)
 
     def reclaim(self, count: int) -> None:

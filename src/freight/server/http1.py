@@ -89,7 +89,7 @@ class Http1Exchanges:
             await self._reject(error)
             return False
         except asyncio.CancelledError as error:
-            self._begin_before(error)
+            self._defer_cancellation(error)
             head = None
         if isinstance(head, Preface):
             await self._serve_http2(head.received)
@@ -118,8 +118,8 @@ class Http1Exchanges:
             self._sink.request_id = self._context.request_ids.choose(request, self._peer, self._trusted)
         return True
 
-    def _begin_before(self, error: asyncio.CancelledError) -> None:
-        """Raise a cancellation, or raise it at the task's next wait if an answer has begun.
+    def _defer_cancellation(self, error: asyncio.CancelledError) -> None:
+        """Raise a cancellation. If an answer has begun, let the task run it first: it is cancelled at its next wait.
 
         What that answer holds is released where it is sent.
         """

@@ -1,4 +1,4 @@
-"""The heads that were answered lately with a file, and all that the server knows of them: see ``freight.repeats``."""
+"""Recent heads that were answered with a file, and all that the server knows of them: see :mod:`freight.repeats`."""
 
 from __future__ import annotations
 

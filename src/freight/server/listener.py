@@ -64,7 +64,7 @@ def prepare(listening: socket.socket, send_buffer: int) -> None:
     listening.setblocking(False)
     listening.listen(_BACKLOG)
     if listening.family == socket.AF_UNIX:
-        return  # accepted Unix sockets inherit nothing, and their clients' bytes count as their clients'
+        return  # accepted Unix sockets inherit nothing, and what a client sends counts in its own send buffer
     # Accepted sockets inherit these options. TCP_NODELAY: the last bytes of an answer go out at once.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     set_send_buffer(listening, send_buffer)
@@ -107,7 +107,7 @@ class Listener:
         self._answered: OrderedDict[Connection, None] = OrderedDict()
         self._deferred = DeferredConnections(context, self._serve)
         self._out_of_descriptors = False
-        self._shortage_until: float | None = None  # the operator has been told of one that lasts until then at least
+        self._shortage_until: float | None = None  # of descriptors: it was logged, and lasts until then at least
         self._memory_short = False
         self._accept_blocked = False  # until a connection closes: memory is short, or too many handshakes run
         self._all_closed = asyncio.Event()

@@ -31,7 +31,7 @@ class OpenFiles:
 
     def __init__(self) -> None:
         self._readers: dict[Identity, FileReader] = {}
-        self._kept: dict[Identity, FileReader] = {}  # the one kept first is first
+        self._kept: dict[Identity, FileReader] = {}  # in the order in which they were kept
         self._used: set[Identity] = set()  # of those that are kept: used since the last sweep
         self._timer: asyncio.TimerHandle | None = None
 
@@ -63,7 +63,7 @@ class OpenFiles:
         return True
 
     def keep(self, identity: Identity) -> None:
-        """Keep a file open that is open now. If too many are kept, the one kept first is not any more."""
+        """Keep a file open that is open now, in place of the one kept first if there are MAX_KEPT."""
         reader = self.share(identity)
         if reader is None:
             return

@@ -23,7 +23,7 @@ from freight.wire import costs, events
 from freight.wire.http2.frames import LAST_STREAM, ErrorCode
 from freight.wire.http2.session import Session
 
-_RESET_SECONDS = 1.0  # for how long a disk may keep a stream from seeing that its client has gone
+_RESET_SECONDS = 1.0  # for how long a stream that waits for a disk may go on after its client has gone
 _GOAWAY_SECONDS = 1.0  # for how long a client may take to acknowledge the first GOAWAY
 
 

@@ -51,7 +51,7 @@ class SharedRateLimiter(RateLimiter):
                 wait_seconds = max(wait_seconds, (MIN_GRANT_BYTES - free) / rate)
         return (0, wait_seconds) if wait_seconds else (int(min(allowed, _UNLIMITED_BYTES)), 0.0)
 
-    def record(self, key: Key, count: int, now: float = 0.0) -> None:
+    def record(self, key: Key, count: int, now: float) -> None:
         with self._state:
             for rate, numbers, slots in self._limits(key):
                 earliest = now - _burst(rate) / rate

@@ -67,12 +67,15 @@ SINCE = {Lane.ORDINARY: Column.ORDINARY_SINCE, Lane.EXPRESS: Column.EXPRESS_SINC
 """The column for the oldest request of each lane's queue."""
 
 HASH_SLOTS = 1 << 14
+"""How many numbers each worker, and the total of all, has for its clients: see :func:`hash_slots_of`."""
+
 _WIDTH = Column.COUNTERS + COUNTER_COLUMNS
 
 
 class SharedState:
-    """The rows of ``workers``. Make it before they are forked. Enter it to take the lock; its holder may enter again.
+    """The rows of ``worker_count`` workers. Make it before they are forked.
 
+    Enter it to take the lock; its holder may enter again.
     Raises ConfigurationError where the system refuses the shared memory.
     """
 
