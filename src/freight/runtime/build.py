@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from freight.access.guard import Guard
     from freight.precompressed import Precompressed
     from freight.runtime.worker_role import WorkerRole
+    from freight.server.request_ids import RequestIds
     from freight.server.tls.sockets import TlsLayer
     from freight.sources.served import ServedSource
 
@@ -158,11 +159,6 @@ def build(
     precompressed = _precompressed(parts)
     source, guard = parts.source, parts.guard
     files = FileServer(source, gate, transfers, clock, cors, settings.rules, guard, precompressed, source.only_file)
-    request_ids = None
-    if settings.request_id:
-        from freight.server.request_ids import RequestIds
-
-        request_ids = RequestIds()
     context = ServerContext(
         loop=loop,
         responder=_responder(files, settings.prefix),
@@ -176,17 +172,30 @@ def build(
         exclude_growth=growth.exclude,
         tls=parts.tls,
         summarize=summarize_in_full if log.has_details else summarize,
-        request_ids=request_ids,
+        request_ids=_request_ids(settings),
     )
-    sockets = parts.sockets
-    listener = Listener(context, sockets.files, log.warn, gate.admit_waiting, gate.set_accept_blocked)
-    redirect = None
-    if sockets.redirect:  # the same budget pays for its connections
-        responder = RedirectResponder(transfers.send, sockets.port)
-        own = replace(context, responder=responder, tls=None)
-        redirect = Listener(own, sockets.redirect, log.warn, gate.admit_waiting, _ignore)
+    listener = Listener(context, parts.sockets.files, log.warn, gate.admit_waiting, gate.set_accept_blocked)
+    redirect = _redirect_listener(parts.sockets, context, log, gate)
     file_systems = FileSystemWatch(parts.pool, parts.source, log.notice)
     return ServerCore(loop, clock, counters, budget, transfers, files, gate, growth, file_systems, listener, redirect)
+
+
+def _redirect_listener(sockets: ListeningSockets, context: ServerContext, log: AnyLog, gate: Gate) -> Listener | None:
+    """Return what redirects plain HTTP to HTTPS, if that is configured. The same budget pays for its connections."""
+    if not sockets.redirect:
+        return None
+    responder = RedirectResponder(context.transfers.send, sockets.port)
+    own = replace(context, responder=responder, tls=None)
+    return Listener(own, sockets.redirect, log.warn, gate.admit_waiting, _ignore)
+
+
+def _request_ids(settings: Settings) -> RequestIds | None:
+    """Return what chooses the ids of requests, if they have ids. Import it only then."""
+    if not settings.request_id:
+        return None
+    from freight.server.request_ids import RequestIds
+
+    return RequestIds()
 
 
 def _precompressed(parts: ServerParts) -> Precompressed | None:

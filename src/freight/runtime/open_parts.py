@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -59,48 +59,50 @@ def open_parts(
     ``reread`` resolves the settings again, for a reload. ``log_notice`` logs what the operator should change.
     """
     inherited = inherited or Inherited()
+
+    def warn(message: str) -> None:
+        log_notice(Level.WARNING, message)
+
     tls, fingerprint = _load_tls(settings)
+    _check_files(settings)
+    guard = _load_guard(settings, warn, encrypted=tls is not None)
+    budget = Budget(memory_of(settings), largest_send_queue(), connection_cost(settings))
+    trusted = Networks.parse(settings.trusted_proxy)
+    with ExitStack() as opened:
+        pool = DiskPool()
+        opened.callback(pool.close)
+        source = open_served(settings, pool, ListingLimits(budget.listing_bytes, budget.piece_bytes))
+        opened.callback(source.close)
+        sockets = open_listening_sockets(settings, inherited.sockets, warn, inherited.own)
+        opened.callback(sockets.close)
+        parts = ServerParts(
+            settings=settings,
+            reread=reread,
+            source=source,
+            trusted=trusted,
+            sockets=sockets,
+            predecessor=inherited.predecessor,
+            pool=pool,
+            tls=tls,
+            fingerprint=fingerprint,
+            terminal=terminal,
+            guard=guard,
+            admin_token=_admin_token(settings),
+        )
+        _warn_of_open_admin(parts, warn)
+        yield parts, budget
+
+
+def _check_files(settings: Settings) -> None:
+    """Raise ConfigurationError if a secret would be served, or the log cannot be written to its file."""
     if settings.can_permit or settings.admin_token_file is not None:
         from freight.config.served_secrets import check_not_served
 
         check_not_served(settings)
-    guard = _load_guard(settings, log_notice, encrypted=tls is not None)
     if settings.log_file is not None:
         from freight.observe.log_file import check_log_file
 
         check_log_file(settings.log_file)
-    budget = Budget(memory_of(settings), largest_send_queue(), connection_cost(settings))
-    trusted = Networks.parse(settings.trusted_proxy)
-    pool = DiskPool()
-    source = open_served(settings, pool, ListingLimits(budget.listing_bytes, budget.piece_bytes))
-    sockets = None
-    try:
-
-        def warn(message: str) -> None:
-            log_notice(Level.WARNING, message)
-
-        sockets = open_listening_sockets(settings, inherited.sockets, warn, inherited.own)
-        parts = ServerParts(
-            settings,
-            reread,
-            source,
-            trusted,
-            sockets,
-            inherited.predecessor,
-            pool,
-            tls,
-            fingerprint,
-            terminal,
-            guard,
-            _admin_token(settings),
-        )
-        _warn_of_open_admin(parts, warn)
-        yield parts, budget
-    finally:
-        if sockets is not None:
-            sockets.close()
-        source.close()
-        pool.close()
 
 
 def _load_tls(settings: Settings) -> tuple[TlsLayer | None, str]:
@@ -119,7 +121,7 @@ def _load_tls(settings: Settings) -> tuple[TlsLayer | None, str]:
     return None, ""
 
 
-def _load_guard(settings: Settings, log_notice: LogNotice, *, encrypted: bool) -> Guard | None:
+def _load_guard(settings: Settings, warn: Callable[[str], None], *, encrypted: bool) -> Guard | None:
     """Return what checks requests; None if everything is public. Import the package only if it is needed."""
     if not settings.can_permit:
         return None
@@ -134,7 +136,7 @@ def _load_guard(settings: Settings, log_notice: LogNotice, *, encrypted: bool) -
         warning = clear_text_warning(settings.tcp_hosts, encrypted=encrypted, behind_proxy=behind_proxy)
     guard = Guard(settings.signing_keys, files, EVERYONE if settings.access == "everyone" else USERS)
     for each in (*guard.warnings, *filter(None, [warning])):
-        log_notice(Level.WARNING, each)
+        warn(each)
     return guard
 
 

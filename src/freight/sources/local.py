@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from freight.errors import ConfigurationError, FileChanged, TransferError
@@ -19,7 +20,6 @@ from freight.sources.beneath import Links, Root
 from freight.sources.disk_pool import DiskPool, Home, Work
 from freight.sources.entries import Directory
 from freight.sources.file_reader import FileReader
-from freight.sources.file_systems import is_local
 from freight.sources.followed_root import FollowedRoot
 from freight.sources.kept_file import KeptFile
 from freight.sources.listing import JSON, ListingLimits, ListingReader
@@ -38,6 +38,7 @@ from freight.sources.lookup_calls import LookupCalls
 from freight.sources.open_files import OpenFiles
 from freight.sources.producer import Producer
 from freight.sources.records import Facts, Kind
+from freight.sources.served_path import ServedPath, examine
 from freight.sources.unsized import pieces
 from freight.threads import OutOfThreads
 
@@ -84,44 +85,28 @@ class LocalSource:
         options = options or SourceOptions()
         place = place or Place()
         setting = "mount" if place.point else "path"
-        whole = os.path.abspath(os.fspath(path))
+        path = os.fspath(path)
+        try:
+            found = examine(path, setting)
+            self._followed = FollowedRoot(found.root, _opener(found, options))
+        except OSError as error:
+            raise ConfigurationError(f"cannot serve {path}: {error.strerror}", setting) from error
+        for each in options.allow_links_to:
+            if not os.path.isdir(each):
+                raise ConfigurationError(f"{each} is not a directory", "allow-links-to")
         self._show_hidden = options.show_hidden
         self._listing_limits = listing_limits or ListingLimits()
         self._pool = pool
         self._open_files = OpenFiles()
-        only_file = ""
-        try:
-            # Opened for reading, so that the operator learns at the start that it cannot be, and not the first client.
-            probe = os.open(whole, READ)
-            try:
-                found, on_local = os.fstat(probe), is_local(probe)
-            finally:
-                os.close(probe)
-            mode = found.st_mode
-            links: Links = "beneath" if options.follow_symlinks else "refused"
-            directory = whole
-            if stat.S_ISREG(mode):
-                links = "anywhere"
-                directory, only_file = os.path.split(whole)
-                only_file = from_system(only_file)
-            elif not stat.S_ISDIR(mode):
-                raise ConfigurationError(f"{os.fspath(path)} is neither a file nor a directory", setting)
-            allowed = tuple(map(os.path.abspath, options.allow_links_to))
-            self._followed = FollowedRoot(directory, lambda: Root(directory, links, allowed, stepwise=options.stepwise))
-        except OSError as error:
-            raise ConfigurationError(f"cannot serve {os.fspath(path)}: {error.strerror}", setting) from error
-        for each in options.allow_links_to:
-            if not os.path.isdir(each):
-                raise ConfigurationError(f"{each} is not a directory", "allow-links-to")
-        self._path = whole
-        self._only_file = only_file
-        self.home = Home(found.st_dev, self._probe)
+        self._path = os.path.abspath(path)
+        self._only_file = found.only_file
+        self.home = Home(found.device, self._probe)
         """The file system of the served path."""
         self._calls = LookupCalls(
-            pool, self.home, self._root, on_local, follows_file=bool(only_file), number=place.number
+            pool, self.home, self._root, found.on_local, follows_file=self.is_file, number=place.number
         )
-        served = place.served or from_system(os.path.basename(whole)) or "freight"
-        self._lookup = Lookup(options, served, only_file, place.point)
+        served = place.served or from_system(os.path.basename(self._path)) or "freight"
+        self._lookup = Lookup(options, served, found.only_file, place.point)
 
     def close(self) -> None:
         """Close the root's descriptor, and the files that no download uses. Open readers stay open."""
@@ -333,6 +318,13 @@ class LocalSource:
             os.close(fd)
             raise FileChanged("replaced since it was located")
         return Producer(fd, pieces(fd, self._listing_limits.piece_bytes))
+
+
+def _opener(served: ServedPath, options: SourceOptions) -> Callable[[], Root]:
+    """Return what opens the root. Links may lead from one served file anywhere, because the operator chose it."""
+    links: Links = "anywhere" if served.only_file else "beneath" if options.follow_symlinks else "refused"
+    allowed = tuple(map(os.path.abspath, options.allow_links_to))
+    return lambda: Root(served.root, links, allowed, stepwise=options.stepwise)
 
 
 def device_name(device: int) -> str:
