@@ -23,10 +23,10 @@ from urllib.parse import quote, unquote
 from freight.embedded.engine import Answer, Engine, is_whole
 from freight.embedded.engines import close_engine, engine_of
 from freight.embedded.limits import Limits
-from freight.embedded.places import Chosen, Nowhere, Place
+from freight.embedded.places import Chosen, Folder, Place
 from freight.embedded.transports import small_buffer
-from freight.errors import ConfigurationError, Stalled
-from freight.model import Fields, NotFound, NotFoundReason, Plan, Request
+from freight.errors import Stalled
+from freight.model import Fields, Plan, Request
 from freight.protocols import Reader
 
 __all__ = ["FileResponse", "Files", "Limits"]
@@ -68,12 +68,9 @@ class Files:
         pathsend: bool = False,
         listings: bool = False,
     ) -> None:
-        self._root = os.path.abspath(os.fspath(root))
-        if not os.path.isdir(self._root):
-            raise ConfigurationError(f"{os.fspath(root)} is not a directory", "root")
+        self._folder = Folder.of(root, listings)
         proxies = tuple(trusted_proxies)
         self._limits = Limits(memory, queue_size, queue_timeout, idle_timeout, proxies, pathsend, download_memory)
-        self._listings = listings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request. Raise a TransferError after the start of an answer that cannot be finished."""
@@ -82,10 +79,7 @@ class Files:
         elif scope["type"] == "http":
             engine = engine_of(self._limits)
             target, bare = _target(scope)
-            place: Place = await engine.tree(self._root, self._listings)
-            if bare:
-                why = NotFound(NotFoundReason.MOVED, target) if self._listings else NotFound(NotFoundReason.ABSENT)
-                place = Nowhere(why)
+            place = self._folder.without_slash(target) if bare else await engine.tree(self._folder)
             await _respond(engine, _request(engine, scope, target), place, (), scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})

@@ -24,9 +24,8 @@ from urllib.parse import quote
 from freight.embedded.engine import Answer
 from freight.embedded.engines import LOOP_THREAD, engine_of
 from freight.embedded.limits import Limits
-from freight.embedded.places import Chosen, Nowhere, Place
-from freight.errors import ConfigurationError
-from freight.model import Fields, NotFound, NotFoundReason, Plan
+from freight.embedded.places import Chosen, Folder, Place
+from freight.model import Fields, Plan
 
 __all__ = ["Body", "FileResponse", "Files", "Limits"]
 
@@ -77,18 +76,15 @@ class Files:
         trusted_proxies: Iterable[str] = (),
         listings: bool = False,
     ) -> None:
-        self._root = os.path.abspath(os.fspath(root))
-        if not os.path.isdir(self._root):
-            raise ConfigurationError(f"{os.fspath(root)} is not a directory", "root")
+        self._folder = Folder.of(root, listings)
         proxies = tuple(trusted_proxies)
         self._limits = Limits(
             memory, queue_size, queue_timeout, trusted_proxies=proxies, download_memory=download_memory
         )
-        self._listings = listings
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request."""
-        plan, body = _answer(environ, self._limits, root=self._root, listings=self._listings)
+        plan, body = _answer(environ, self._limits, self._folder)
         start_response(_status(plan), _fields(plan))
         return body
 
@@ -127,7 +123,7 @@ class FileResponse:
 
     def parts(self, environ: Environ) -> tuple[str, list[tuple[str, str]], Body]:
         """Return the status line's text, the fields and the content, for frameworks with responses of their own."""
-        plan, body = _answer(environ, self._limits, chosen=self._chosen)
+        plan, body = _answer(environ, self._limits, self._chosen)
         fields = _fields(plan)
         own = {name.lower() for name, _ in fields}
         return _status(plan), fields + [each for each in self.headers if each[0].lower() not in own], body
@@ -136,9 +132,7 @@ class FileResponse:
 _DEFAULT = Limits()
 
 
-def _answer(
-    environ: Environ, limits: Limits, *, root: str = "", listings: bool = False, chosen: Chosen | None = None
-) -> tuple[Plan, Body]:
+def _answer(environ: Environ, limits: Limits, served: Folder | Chosen) -> tuple[Plan, Body]:
     loop = LOOP_THREAD.loop()
     path = str(environ.get("PATH_INFO", "")).encode("latin-1")
     query = str(environ.get("QUERY_STRING") or "")
@@ -152,13 +146,12 @@ def _answer(
         engine = engine_of(limits)
         request = engine.request(str(environ["REQUEST_METHOD"]), target, fields, version, peer)
         place: Place
-        if chosen is not None:
-            place = await engine.file(chosen)
+        if isinstance(served, Chosen):
+            place = await engine.file(served)
         elif not path and environ.get("SCRIPT_NAME"):
-            moved = f"{quote(str(environ['SCRIPT_NAME']).encode('latin-1'))}/"
-            place = Nowhere(NotFound(NotFoundReason.MOVED, moved) if listings else NotFound(NotFoundReason.ABSENT))
+            place = served.without_slash(f"{quote(str(environ['SCRIPT_NAME']).encode('latin-1'))}/")
         else:
-            place = await engine.tree(root, listings)
+            place = await engine.tree(served)
         return await engine.begin(request, place)
 
     answer = asyncio.run_coroutine_threadsafe(begin(), loop).result()

@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 from freight.embedded.admission import Admission
 from freight.embedded.limits import Limits
-from freight.embedded.places import Chosen, OneFile, Place, Tree, tree, whole_file_system
+from freight.embedded.places import Chosen, Folder, OneFile, Place, Tree, whole_file_system
 from freight.errors import FileChanged, ShortRead
 from freight.flow.page_cache import Prefetcher
 from freight.http.client_address import Networks, client_key, true_client
@@ -150,9 +150,9 @@ class Engine:
         client = true_client(peer, fields, self._trusted)
         return Request(method, target, fields, version, client, client_key(client))
 
-    async def tree(self, root: str, listings: bool) -> Tree:
+    async def tree(self, folder: Folder) -> Tree:
         """Return the files below a directory. Raise ConfigurationError if it cannot be served."""
-        return Tree(await self._source(root, tree(root, self._pool)), listings)
+        return Tree(await self._source(folder.root, lambda: LocalSource(folder.root, self._pool)), folder.listings)
 
     async def file(self, chosen: Chosen) -> OneFile:
         """Return one file."""

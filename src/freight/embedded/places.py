@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -28,6 +27,25 @@ class Place(Protocol):
 
     async def open(self, resource: Resource, media_type: str, request: Request) -> Reader | NotFound:
         """Open what was located. Raise FileChanged if it has been replaced since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A directory that the application serves: its absolute path, and whether directories are listed."""
+
+    root: str
+    listings: bool
+
+    @classmethod
+    def of(cls, root: str | os.PathLike[str], listings: bool) -> Folder:
+        """Check that ``root`` is a directory. Raise ConfigurationError if it is none."""
+        if not os.path.isdir(root):
+            raise ConfigurationError(f"{os.fspath(root)} is not a directory", "root")
+        return cls(os.path.abspath(os.fspath(root)), listings)
+
+    def without_slash(self, target: str) -> Nowhere:
+        """Return the place of a path that lacks the slash at its end: a redirect to ``target`` if that is listed."""
+        return Nowhere(NotFound(NotFoundReason.MOVED, target) if self.listings else _ABSENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +135,6 @@ class Nowhere:
 def whole_file_system(pool: DiskPool) -> LocalSource:
     """Return a source of all files that the process may read: applications choose the path, and not a client."""
     return LocalSource("/", pool, SourceOptions(show_hidden=True, allow_links_to=("/",)))
-
-
-def tree(root: str, pool: DiskPool) -> Callable[[], LocalSource]:
-    """Return a call that makes the source of a directory. It may wait for a disk."""
-    return lambda: LocalSource(root, pool)
 
 
 def _is_moved(found: Resource | NotFound) -> bool:
