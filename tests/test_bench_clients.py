@@ -142,8 +142,8 @@ def test_nginx_accepts_its_configuration_for_every_protocol(
 
 @pytest.mark.parametrize("peer", SPOKEN, ids=["http", "https", "h2c", "h2"])
 def test_a_peer_that_sends_other_bytes_fails(place: Site, peer: Peer, tmp_path: Path) -> None:
-    other = tmp_path / HOT
-    other.write_bytes((place.root / HOT).read_bytes()[:-1] + b"?")
+    content = (place.root / HOT).read_bytes()
+    (tmp_path / HOT).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with run_peer(peer, place) as server:
         end = get(server, {"range": f"bytes={place.size - MIB}-"})
     with pytest.raises(PeerFailed, match="not the file's"):
