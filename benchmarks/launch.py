@@ -18,10 +18,9 @@ from pathlib import Path
 from string import Template
 from subprocess import DEVNULL
 
-from freight.tools.lab.servers import PROGRAMS as LAB_PROGRAMS
-from freight.tools.lab.servers import program
 from freight.tools.loadgen.child_process import raise_descriptor_limit
 from freight.tools.loadgen.network import LOOPBACK, Network, inside
+from freight.tools.programs import find_program
 
 from .peers import PROGRAMS, Peer
 
@@ -121,9 +120,9 @@ def fill_templates(texts: Sequence[str], names: dict[str, str]) -> list[str]:
 def names_for(site: Site, network: Network, port: int, work: str) -> dict[str, str]:
     """Return the values of the names in a peer's templates."""
     return {
-        **{name: program(name) or name for name in ("nginx", "caddy", "go")},
-        **{"programs": str(PROGRAMS), "lab_programs": str(LAB_PROGRAMS), "python": sys.executable},
-        **{"root": str(site.root), "shared": str(site.shared)},
+        **{name: find_program(name) or name for name in ("nginx", "caddy", "go")},
+        **{"python": sys.executable, "programs": str(PROGRAMS), "root": str(site.root), "shared": str(site.shared)},
+        "lab_programs": str(SOURCE / "freight" / "tools" / "lab" / "programs"),
         **{"work": work, "address": network.server.host, "port": str(port), "nofile": str(raise_descriptor_limit())},
         # Workers of an nginx that root starts run as nobody, and may not read root's temporary directory.
         "user": "user root;" if os.geteuid() == 0 else "",

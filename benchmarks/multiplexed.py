@@ -13,8 +13,8 @@ from functools import partial
 from subprocess import PIPE, STDOUT
 from threading import Timer
 
-from freight.tools.lab.servers import program
 from freight.tools.loadgen.gauge import cpu_seconds
+from freight.tools.programs import find_program
 
 from .client import TIMEOUT_SECONDS
 from .drive import Run, Sample, TurnFailed, interleave
@@ -66,7 +66,7 @@ def h2load(arguments: Sequence[str], server: RunningPeer) -> tuple[list[tuple[fl
 
     h2load counts the bytes in the window, without the second of warm-up. The server is killed at the end.
     """
-    command = [program("h2load") or "h2load", *OPTIONS, *arguments]
+    command = [find_program("h2load") or "h2load", *OPTIONS, *arguments]
     marks, said = [], []
     with subprocess.Popen(command, stdout=PIPE, stderr=STDOUT, text=True) as process:
         patience = Timer(TIMEOUT_SECONDS, process.kill)
@@ -88,7 +88,7 @@ def h2(run: Run) -> None:
         **{"client": " ".join(("h2load", *OPTIONS))},
         **{"slow_connections": CONNECTIONS, "slow_streams_each": STREAMS},
     }
-    if program("h2load") is None:
+    if find_program("h2load") is None:
         run.excluded["all"] = "h2load is not installed"
         return
     with make_site(size(run)) as place:

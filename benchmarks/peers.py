@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from freight.tools.lab.servers import program
+from freight.tools.programs import find_program
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -61,7 +61,7 @@ class Peer:
         """Return why it cannot run here, or None."""
         kind, _, module = self.needs.partition(":")
         if not module:
-            return None if program(kind) else f"{kind} is not installed"
+            return None if find_program(kind) else f"{kind} is not installed"
         return None if find_spec(module) else f"the package {module} is not installed"
 
     def installed_version(self) -> str:
@@ -72,7 +72,7 @@ class Peer:
                 return f"{module} {version(module)}"
             except PackageNotFoundError:  # a checkout on the path, not installed
                 return f"{module} {getattr(import_module(module), '__version__', 'from the checkout')}"
-        done = subprocess.run([program(kind) or kind, *self.version], capture_output=True, text=True, check=False)
+        done = subprocess.run([find_program(kind) or kind, *self.version], capture_output=True, text=True, check=False)
         lines = (done.stdout + done.stderr).strip().splitlines()
         return lines[0].removeprefix("nginx version: ").partition(" h1:")[0] if lines else "unknown"
 

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from subprocess import STDOUT, CalledProcessError, check_output
 
-from freight.tools.lab.servers import program
 from freight.tools.loadgen.gauge import cpu_seconds
+from freight.tools.programs import find_program
 
 from .client import Spec
 from .drive import Run, Sample, TurnFailed, interleave, log, run_clients, run_program, wait_settled
@@ -64,7 +64,7 @@ def measure_ranges(peer: Peer, place: Site, length: int, connections: int, secon
 
 def build_client(place: Site) -> Path:
     """Compile the client for HTTP/1.1, once for a site. Raises PeerFailed."""
-    if program("cc") is None:
+    if find_program("cc") is None:
         raise PeerFailed("cc is not installed")
     made = place.shared / "ranges"
     libraries = ("-l:libssl.so.3", "-l:libcrypto.so.3")
@@ -202,7 +202,7 @@ def ranges(run: Run) -> None:
     with make_site(run.settings["file_bytes"]) as place:
         tools = {" h2": "h2load", "": "cc", " https": "cc"}
         for kind in KINDS:
-            if program(tools[kind]) is None:
+            if find_program(tools[kind]) is None:
                 run.excluded[f"all{kind}"] = f"{tools[kind]} is not installed"
                 continue
             rates(run, place, kind, seconds)

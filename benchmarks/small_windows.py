@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from freight.tools.lab.servers import program
 from freight.tools.loadgen.gauge import cpu_seconds
+from freight.tools.programs import find_program
 
 from .client import TIMEOUT_SECONDS
 from .drive import Run, Sample, TurnFailed
@@ -35,7 +35,7 @@ def measure_node(peer: Peer, place: Site) -> Sample:
 def read(url: str) -> tuple[int, float]:
     """Return the bytes that Node.js has read, and the seconds that it took."""
     done = subprocess.run(
-        [program("node") or "node", str(_SCRIPT), url],
+        [find_program("node") or "node", str(_SCRIPT), url],
         capture_output=True,
         text=True,
         timeout=TIMEOUT_SECONDS,
@@ -50,7 +50,7 @@ def read(url: str) -> tuple[int, float]:
 def windows(run: Run) -> None:
     """HTTP/2 over TLS to one client with windows of 64 KiB (Node's default)."""
     run.settings = {"file_bytes": size(run), "client": "node, http2.connect"}
-    if program("node") is None:
+    if find_program("node") is None:
         run.excluded["all"] = "node is not installed"
         return
     with make_site(size(run)) as place:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from freight.tools.programs import find_program
+
 _TIMEOUT_SECONDS = 60.0
-_SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not in every user's PATH
 _ERROR_MAX = 600
 _ERROR = re.compile(r"\[ALERT\]|\[critical\]|^Error\b|\berror\b|\bERROR\b")
 
@@ -42,12 +41,6 @@ def check(commands: Sequence[Sequence[str]], suffix: str, text: str) -> CheckRes
             complaint = _run(words, directory).replace(str(file), f"fleet{suffix}")
         return CheckResult(" ".join(command), complaint)
     return CheckResult("", "")
-
-
-def find_program(name: str) -> str | None:
-    """Return the path of a program: in PATH, in the sbin directories, or next to the running Python."""
-    places = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SBIN, os.path.dirname(sys.executable)])
-    return shutil.which(name, path=places)
 
 
 def _is_usable(program: str, command: Sequence[str]) -> bool:

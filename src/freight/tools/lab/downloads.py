@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from freight.tools.lab.bench import MB, TIMEOUT_SECONDS, Bench, MeasuredServer
-from freight.tools.lab.servers import freight, program
+from freight.tools.lab.servers import freight
 from freight.tools.loadgen import child_process
 from freight.tools.loadgen.generator import LoadProcessLost
 from freight.tools.loadgen.network import Unsupported
+from freight.tools.programs import find_program
 
 RATE = "32m"
 _TERMINAL = {"COLUMNS": "72", "LC_ALL": "C"}
@@ -22,7 +23,7 @@ _TERMINAL = {"COLUMNS": "72", "LC_ALL": "C"}
 
 def length(bench: Bench) -> None:
     """Measure with a stated length, and without. Raises Unsupported without wget."""
-    wget = program("wget")
+    wget = find_program("wget")
     if wget is None:
         raise Unsupported("wget is not installed")
     file = bench.file(32 * MB)

@@ -18,12 +18,13 @@ from freight.errors import ConfigurationError
 from freight.tools.lab import busy, load
 from freight.tools.lab.bench import Bench
 from freight.tools.lab.scenarios import BY_NAME, Scenario
-from freight.tools.lab.servers import Server, program
+from freight.tools.lab.servers import Server
 from freight.tools.lab.summary import SUMMARIES
 from freight.tools.loadgen import gauge
 from freight.tools.loadgen.child_process import raise_descriptor_limit
 from freight.tools.loadgen.generator import LoadProcessLost
 from freight.tools.loadgen.network import Unsupported
+from freight.tools.programs import find_program
 
 Results = dict[str, Any]
 OnProgress = Callable[[Scenario, float], None]
@@ -129,7 +130,7 @@ def dumped(results: Results) -> str:
 def _versions(peers: Iterable[Server]) -> dict[str, str]:
     found = {"freight": __version__, "Python": platform.python_version(), "matplotlib": version("matplotlib")}
     for peer in peers:
-        words = [program(peer.needs) or peer.needs, "-v" if peer.needs == "nginx" else "version"]
+        words = [find_program(peer.needs) or peer.needs, "-v" if peer.needs == "nginx" else "version"]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         lines = (done.stdout + done.stderr).strip().splitlines() or ["unknown"]
         found[peer.needs] = lines[0].removeprefix("nginx version: ").partition(" h1:")[0]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from string import Template
 
 from freight.tools.loadgen import child_process
 from freight.tools.loadgen.network import Unsupported
+from freight.tools.programs import find_program
 from freight.units import format_size
 
 PROGRAMS = Path(__file__).with_name("programs")
@@ -56,7 +56,7 @@ class Server:
 
     def missing(self) -> str | None:
         """Return the reason why it cannot run here, or None."""
-        return f"{self.needs} is not installed" if self.needs and program(self.needs) is None else None
+        return f"{self.needs} is not installed" if self.needs and find_program(self.needs) is None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +68,6 @@ class RunningServer:
     port: int
     admin: int
     log: Path
-
-
-def program(name: str) -> str | None:
-    """Return the path of a program: next to this Python, where some packages install one, or in PATH."""
-    beside = Path(sys.executable).parent / name
-    return str(beside) if beside.exists() else shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
 
 
 def freight(memory: str | None = None, *more: str, name: str = "", size_bytes: int = 0) -> Server:
@@ -129,7 +123,7 @@ def running(server: Server, file: Path, work: Path, host: str = "127.0.0.1") -> 
         "host": host,
         "port": port,
         "admin": admin,
-        server.needs or "none": program(server.needs) if server.needs else "",
+        server.needs or "none": find_program(server.needs) if server.needs else "",
     }
     for name, text in server.files.items():
         (work / name).write_text(Template(text).substitute(places))
