@@ -11,8 +11,7 @@ import sys
 from pathlib import Path
 
 from freight.flow import transfers
-from freight.memory import budget, costs
-from freight.memory.budget import Budget
+from freight.memory import budget, costs, division
 from freight.tools.fleet.simulate.slots import slots_by_waiting
 from freight.tools.plan.capacity import KINDS
 from freight.units import parse_size
@@ -38,24 +37,24 @@ def facts() -> dict[str, str]:
         "handshake": costs.HANDSHAKE_COST,
         "multiplexed": costs.HTTP2_COST,
         "stream": costs.STREAM_COST,
-        "window": budget.WINDOW_MIN,
-        "fast": budget.FAST_WINDOW,
-        "call": budget.FAST_WINDOW - budget.WINDOW_MIN,
-        "slot": budget.WINDOW_MIN + connection,
-        "least": budget.LEAST_MEMORY,
+        "window": costs.WINDOW_MIN,
+        "fast": costs.FAST_WINDOW,
+        "call": costs.FAST_WINDOW - costs.WINDOW_MIN,
+        "slot": costs.WINDOW_MIN + connection,
+        "least": division.LEAST_MEMORY,
         **{f"kind.{kind}": cost for kind, cost in KINDS.items()},
     }
     divisors = {
-        "call.most": budget.CALL_DIVISOR,
-        "small": budget.RESERVE_DIVISOR,
-        "handshakes": budget.HANDSHAKES_DIVISOR,
-        "listing": budget.LISTING_DIVISOR,
+        "call.most": division.CALL_DIVISOR,
+        "small": division.RESERVE_DIVISOR,
+        "handshakes": division.HANDSHAKES_DIVISOR,
+        "listing": division.LISTING_DIVISOR,
         "listings": budget.LISTINGS_DIVISOR,
         "ungrown": budget.UNCOUNTED_GROWTH_DIVISOR,
     }
     texts = {name: f"{count / 1024:g} KiB" for name, count in bytes_of.items()}
     texts |= {name: f"1/{divisor}" for name, divisor in divisors.items()}
-    texts |= {f"slots.{size}": f"{Budget(parse_size(size), LARGEST).slots:,}" for size in SIZES}
+    texts |= {f"slots.{size}": f"{division.divide(parse_size(size)).slots:,}" for size in SIZES}
     return texts | {
         "far": f"{budget.LONG_PATH_SECONDS * 1000:g} ms",
         "patience": f"{transfers._LOAN_SECONDS:g} s",

@@ -23,7 +23,8 @@ from freight.flow.gate import Gate
 from freight.flow.slot import Slot, lane_of
 from freight.flow.transfers import MOST_AT_ONCE, Transfers, cost_at_once
 from freight.http import dates, etags
-from freight.memory.budget import FAST_WINDOW, Lane
+from freight.memory.budget import Lane
+from freight.memory.costs import FAST_WINDOW
 from freight.model import Plan, Request, Resource, Span
 from freight.protocols import KeptOpen, SharedReader, Sink
 

@@ -14,7 +14,8 @@ from freight.flow.file_sender import FileSender, TransferContext
 from freight.flow.rate_limit import RateLimiter
 from freight.flow.send_window import CALL_SIZES, SEND_BUFFER_MIN
 from freight.http.multipart import Parts
-from freight.memory.budget import FAST_WINDOW, LONG_PATH_SECONDS, WINDOW_MIN
+from freight.memory.budget import LONG_PATH_SECONDS
+from freight.memory.costs import FAST_WINDOW, WINDOW_MIN
 from freight.model import Span
 
 KIB = 1024

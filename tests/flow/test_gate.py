@@ -57,7 +57,8 @@ def make_harness(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
     def make(slots: int, express_slots: int = 1, **limits: Any) -> Any:
         harness = Harness(**limits)
-        harness.budget.slots, harness.budget.express_slots = slots, express_slots
+        division = replace(harness.budget.division, slots=slots, express_slots=express_slots)
+        harness.budget.division = division
         return harness
 
     return make

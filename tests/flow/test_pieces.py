@@ -17,7 +17,7 @@ from freight.flow.file_sender import FileSender, TransferContext
 from freight.flow.page_cache import Prefetcher
 from freight.flow.rate_limit import RateLimiter
 from freight.flow.send_window import CALL_SIZES
-from freight.memory.budget import FAST_WINDOW, WINDOW_MIN
+from freight.memory.costs import FAST_WINDOW, WINDOW_MIN
 from freight.memory.ledger import Ledger
 from freight.model import Span
 

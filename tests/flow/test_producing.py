@@ -15,7 +15,7 @@ async def test_a_producer_gets_memory_while_there_is_some_and_returns_it() -> No
     while bytes_ := await asyncio.to_thread(memory.ask):
         granted.append(bytes_)
         assert budget.producers == len(granted)
-    assert set(granted) == {budget.producer_cost} and len(granted) > 8
+    assert set(granted) == {budget.division.producer_cost} and len(granted) > 8
     memory.release()
     assert budget.producers == 0
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from freight.errors import ClientDisconnected, FileChanged, ShortRead, Stalled, TooSlow, TransferError
 from freight.flow.send_window import SEND_BUFFER_MIN
-from freight.memory.budget import WINDOW_MIN, Budget
+from freight.memory.budget import Budget
+from freight.memory.costs import WINDOW_MIN
 from freight.model import Plan, Span
 from support.stepped_loop import Harness, run_steps
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from freight.errors import ConfigurationError
-from freight.memory.budget import FAST_WINDOW, LEAST_MEMORY, LONG_PATH_SECONDS, WINDOW_MIN, Budget, Lane
-from freight.memory.costs import CONNECTION_COST, HTTP2_COST, STREAM_COST, WAITING_COST
+from freight.memory.budget import LONG_PATH_SECONDS, Budget, Lane
+from freight.memory.costs import CONNECTION_COST, FAST_WINDOW, HTTP2_COST, STREAM_COST, WAITING_COST, WINDOW_MIN
+from freight.memory.division import LEAST_MEMORY, RESERVE_DIVISOR, divide
 from freight.protocols import SendAccount
 from freight.units import format_size
 
@@ -242,7 +243,7 @@ class BudgetMachine(RuleBasedStateMachine):
             sum(each.bytes for each in self.queues)
             + len(self.queues) * CONNECTION_COST
             + sum(not each.running for each in self.queues) * WAITING_COST
-            + sum(each.lane is Lane.LISTING for each in self.queues) * self.budget.producer_cost
+            + sum(each.lane is Lane.LISTING for each in self.queues) * self.budget.division.producer_cost
         )
 
     @invariant()
@@ -401,7 +402,7 @@ def test_a_client_that_stalls_keeps_its_window_min(path: tuple[float, int], peer
 
 def test_20_mb_carry_500_clients_that_all_stall() -> None:
     budget = Budget(20_000_000, LARGEST)
-    assert budget.slots >= 500
+    assert budget.division.slots >= 500
     queues = [run_one(budget) for _ in range(500)]
     for queue in queues:
         fill(budget, queue)
@@ -427,7 +428,7 @@ def test_connections_are_accepted_although_all_memory_is_lent() -> None:
 
 def test_the_least_memory_carries_a_download_a_listing_and_a_small_response_beside_four_connections() -> None:
     budget = Budget(LEAST_MEMORY, LARGEST)
-    assert (budget.slots >= 1, budget.express_slots >= 1) == (True, True)
+    assert (budget.division.slots >= 1, budget.division.express_slots >= 1) == (True, True)
     budget.connection_opened(4)
     download, listing, small = (Queue() for _ in range(3))
     assert budget.can_run()
@@ -445,15 +446,15 @@ def test_less_than_the_least_memory_is_an_error_that_names_the_least(memory: int
     with pytest.raises(ConfigurationError, match=f"the least is {least}$"):
         Budget(memory, LARGEST)
     budget = Budget(LEAST_MEMORY, LARGEST)
-    before = (budget.memory_bytes, budget.slots, budget.express_slots, budget.producer_cost)
+    before = (budget.memory_bytes, budget.division)
     with pytest.raises(ConfigurationError, match=f"the least is {least}$"):
         budget.resize(memory)
-    assert (budget.memory_bytes, budget.slots, budget.express_slots, budget.producer_cost) == before
+    assert (budget.memory_bytes, budget.division) == before
 
 
 @given(MEMORIES, MEMORIES)
 def test_more_memory_never_means_fewer_slots(one: int, other: int) -> None:
-    less, more = (Budget(memory, LARGEST) for memory in sorted([one, other]))
+    less, more = (divide(memory) for memory in sorted([one, other]))
     assert less.slots <= more.slots
     assert less.express_slots <= more.express_slots
     assert less.listing_bytes <= more.listing_bytes <= 2800 * 1024
@@ -465,7 +466,7 @@ def test_listings_take_at_most_a_quarter_of_the_memory_and_one_can_always_run(me
     assert budget.can_run(Lane.LISTING)
     while budget.can_run(Lane.LISTING):
         budget.reserve(Queue(), Lane.LISTING)
-    assert budget.producers == 1 or budget.producers * budget.producer_cost <= memory // 4
+    assert budget.producers == 1 or budget.producers * budget.division.producer_cost <= memory // 4
     assert budget.can_run(Lane.EXPRESS)
 
 
@@ -486,13 +487,14 @@ def test_reclaim_looks_at_the_oldest_loans_first_and_keeps_those_that_have_not_d
 @pytest.mark.parametrize("beyond", [0, 200_000, 400_000, 1_200_000])
 def test_unexpected_growth_of_the_process_shrinks_the_windows(beyond: int) -> None:
     budget = Budget(20_000_000, LARGEST)
-    queues = [run_one(budget) for _ in range(budget.slots)]
+    queues = [run_one(budget) for _ in range(budget.division.slots)]
     process = budget.connections * CONNECTION_COST + beyond
     budget.set_process_growth(process)
     for queue in queues:
         queue.peer_window = 0  # so that nothing is lent
         assert 0 < fill(budget, queue) <= WINDOW_MIN
-    assert process + sum(queue.bytes for queue in queues) + budget._reserve <= 20_000_000
+    reserve = 20_000_000 // RESERVE_DIVISOR
+    assert process + sum(queue.bytes for queue in queues) + reserve <= 20_000_000
 
 
 @pytest.mark.parametrize(
@@ -547,18 +549,18 @@ def test_one_large_call_is_reserved_for_near_clients(memory: int) -> None:
 def test_clients_that_stall_one_after_another_fill_all_slots(memory: int) -> None:
     """Each is lent all that it may have before the next one comes, and that leaves the kernel."""
     budget = Budget(memory, LARGEST)
-    while budget.running < budget.slots and budget.can_open() and budget.can_run():
+    while budget.running < budget.division.slots and budget.can_open() and budget.can_run():
         queue = run_one(budget)
         fill(budget, queue)
         queue.bytes = min(queue.bytes, WINDOW_MIN)
-    assert budget.running >= min(500, budget.slots)
+    assert budget.running >= min(500, budget.division.slots)
 
 
 @pytest.mark.parametrize("memory", [LEAST_MEMORY, 1 << 20, 20_000_000, 64 << 20])
 def test_the_free_fraction_falls_from_1_to_0_as_slots_are_taken(memory: int) -> None:
     budget = Budget(memory, LARGEST)
     fractions, queues = [budget.free_fraction()], []
-    while len(queues) < budget.slots:
+    while len(queues) < budget.division.slots:
         queues.append(run_one(budget))
         fractions.append(budget.free_fraction())
     assert (fractions[0], fractions[-1]) == (1.0, 0.0)
@@ -572,7 +574,7 @@ def test_the_free_fraction_falls_from_1_to_0_as_slots_are_taken(memory: int) -> 
 @pytest.mark.parametrize("memory", [LEAST_MEMORY, 1 << 20, 20_000_000])
 def test_growth_that_new_downloads_would_use_again_does_not_lower_the_free_fraction(memory: int) -> None:
     budget = Budget(memory, LARGEST)
-    reused = budget.slots * CONNECTION_COST
+    reused = budget.division.slots * CONNECTION_COST
     budget.set_process_growth(reused)
     assert budget.free_fraction() == 1.0
     if memory > LEAST_MEMORY:  # with the least memory, no growth beyond the cost of the connections is counted
@@ -588,7 +590,7 @@ def test_only_stalled_loans_lower_the_free_fraction() -> None:
         fill(budget, queue)
     assert budget.free_fraction() == before
     budget.stalled_loans = budget.lent // 2
-    part = budget.stalled_loans / (budget.slots * (WINDOW_MIN + CONNECTION_COST))
+    part = budget.stalled_loans / (budget.division.slots * (WINDOW_MIN + CONNECTION_COST))
     assert budget.free_fraction() == pytest.approx(before - part, abs=0.02)
     assert part > 0.2
 
@@ -694,9 +696,9 @@ def test_a_listing_may_extend_its_memory_but_leaves_some_for_others(memory: int)
     while budget.extend_producer():
         granted += 1
         assert budget.spent_bytes() <= memory
-    assert granted == 0 or (granted + 1) * budget.producer_cost <= memory * 7 // 32
+    assert granted == 0 or (granted + 1) * budget.division.producer_cost <= memory * 7 // 32
     if memory >= 1 << 20:
-        assert (granted + 2) * budget.producer_cost > memory * 7 // 32
+        assert (granted + 2) * budget.division.producer_cost > memory * 7 // 32
         assert budget.can_run(Lane.LISTING)
     budget.shrink_producer(granted)
     assert budget.spent_bytes() == spent

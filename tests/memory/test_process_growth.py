@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from freight.memory.budget import LEAST_MEMORY, UNCOUNTED_GROWTH_DIVISOR, Budget
+from freight.memory.budget import UNCOUNTED_GROWTH_DIVISOR, Budget
 from freight.memory.costs import CONNECTION_COST
+from freight.memory.division import LEAST_MEMORY
 from freight.memory.heap import trim_heap_thoroughly
 from freight.memory.process_growth import GrowthMonitor
 from freight.sources.disk_pool import DiskPool

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from freight.memory.budget import WINDOW_MIN
+from freight.memory.costs import WINDOW_MIN
 from support.full_log import lose_lines, request_lines
 from support.servers import HUGE_BYTES as SIZE
 from support.servers import Client, Serve, ServerProcess, run_python, wait_until

@@ -6,7 +6,7 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-from freight.memory.budget import WINDOW_MIN
+from freight.memory.costs import WINDOW_MIN
 from freight.tools.loadgen.gauge import evict
 from support.memory_gauges import KIB, MB, SETTLED_READINGS, Gauge, send_queues
 from support.servers import Client, Serve, ServerProcess, wait_until

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from freight.memory.budget import FAST_WINDOW
+from freight.memory.costs import FAST_WINDOW
 from support.memory_gauges import KIB, send_queues, socket_memory
 from support.servers import Client, Serve, ServerProcess, wait_until
 

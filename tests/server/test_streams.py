@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from freight.memory.budget import FAST_WINDOW
+from freight.memory.costs import FAST_WINDOW
 from freight.tools.sample import write_sample
 from support.http2_rules import (
     CALM,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from freight.flow.rate_limit import RateLimiter
-from freight.memory.budget import FAST_WINDOW, WINDOW_MIN, Budget
+from freight.memory.budget import Budget
+from freight.memory.costs import FAST_WINDOW, WINDOW_MIN
 from freight.protocols import SendAccount
 from freight.workers.shared.budget import SharedBudget
 from freight.workers.shared.rate_limit import SharedRateLimiter
@@ -41,7 +42,7 @@ def test_workers_together_have_the_slots_of_one(count: int) -> None:
 
     def fill(of: list[Budget]) -> int:
         taken = 0
-        while taken < 2 * of[0].slots:
+        while taken < 2 * of[0].division.slots:
             budget = of[taken % len(of)]
             if not budget.can_open():
                 break
@@ -130,5 +131,5 @@ def test_listings_of_all_workers_share_what_one_may_extend() -> None:
     state, workers = budgets(3)
     while any(each.extend_producer() for each in workers):
         pass
-    units = workers[0].memory_bytes * 7 // 32 // workers[0].producer_cost
+    units = workers[0].memory_bytes * 7 // 32 // workers[0].division.producer_cost
     assert sum(row[Column.PRODUCERS] for row in [state.row(number) for number in range(3)]) == units

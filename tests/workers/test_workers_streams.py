@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from freight.memory.budget import WINDOW_MIN
-from freight.memory.costs import CONNECTION_COST, STREAM_COST
+from freight.memory.costs import CONNECTION_COST, STREAM_COST, WINDOW_MIN
 from support.certificates import KeyPair, unverified_context
 from support.raw_h2 import Http2Client
 from support.servers import Serve, ServerProcess, wait_until

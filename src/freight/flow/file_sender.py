@@ -35,7 +35,8 @@ from freight.flow.page_cache import Prefetcher, is_cached
 from freight.flow.poller import Poller
 from freight.flow.rate_limit import RateLimiter
 from freight.flow.send_window import CALL_SIZES, MEMORY_RETRY_SECONDS, SendWindow
-from freight.memory.budget import FAST_WINDOW, Budget
+from freight.memory.budget import Budget
+from freight.memory.costs import FAST_WINDOW
 from freight.model import Span
 from freight.protocols import Reader, Sink
 

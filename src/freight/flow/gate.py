@@ -238,7 +238,7 @@ class Gate:
             for key, count in queue.counts() if by_client else (("", len(queue)),):
                 reasons[self._wait_reason(lane, key).value] += count
         return AdmissionStats(
-            slots=self._budget.slots,
+            slots=self._budget.division.slots,
             running=sum(self._running.values()),
             express_running=self._running[Lane.EXPRESS] + self._running[Lane.LISTING],
             waiting=self.waiting,
@@ -291,12 +291,12 @@ class Gate:
         """Return why no client could have a slot, or None."""
         budget = self._budget
         express_running = budget.express
-        if lane is Lane.ORDINARY or express_running >= budget.express_slots:
+        if lane is Lane.ORDINARY or express_running >= budget.division.express_slots:
             if lane is not Lane.ORDINARY and self._queues[Lane.ORDINARY]:
                 return WaitReason.EXPRESS
-            if budget.running - min(express_running, budget.express_slots) >= budget.slots:
+            if budget.running - min(express_running, budget.division.express_slots) >= budget.division.slots:
                 return WaitReason.SLOTS
-            floor_reached = budget.running - express_running >= budget.slots // ADMISSION_FLOOR_DIVISOR
+            floor_reached = budget.running - express_running >= budget.division.slots // ADMISSION_FLOOR_DIVISOR
             if lane is Lane.ORDINARY and self._accept_blocked and floor_reached:
                 return WaitReason.CONNECTIONS  # memory that becomes free is for connections in the backlog
         if budget.can_run(lane):

@@ -52,7 +52,7 @@ class ProducerMemory:
         if self._released or not self._budget.extend_producer():
             return 0
         self._granted += 1
-        return self._budget.producer_cost
+        return self._budget.division.producer_cost
 
     def release(self) -> None:
         """Return everything, and grant no more."""

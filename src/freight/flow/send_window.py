@@ -17,7 +17,8 @@ from time import monotonic
 from freight.fair_queue import Key
 from freight.flow.rate_limit import RateLimiter
 from freight.flow.socket_writer import SocketWriter
-from freight.memory.budget import FAST_WINDOW, LONG_PATH_SECONDS, WINDOW_MIN, Budget
+from freight.memory.budget import LONG_PATH_SECONDS, Budget
+from freight.memory.costs import FAST_WINDOW, WINDOW_MIN
 from freight.protocols import Sink
 
 _SEGMENT_CALL = 62 * 1024

@@ -36,7 +36,8 @@ from freight.flow.rate_limit import RateLimiter
 from freight.flow.send_window import CALL_SIZES, FAST_SEND_BUFFER, OVERHEAD_DIVISOR, SEND_BUFFER_MIN
 from freight.flow.slot import Slot
 from freight.flow.socket_writer import BufferWriter, SocketWriter
-from freight.memory.budget import WINDOW_MIN, Budget
+from freight.memory.budget import Budget
+from freight.memory.costs import WINDOW_MIN
 from freight.model import Plan, Span
 from freight.protocols import KeptOpen, LoopProducer, Reader, Sink
 from freight.sources.disk_pool import SERVER_ITSELF, DiskPool, Work
@@ -295,7 +296,7 @@ class Transfers:
         """Send a producer's pieces, each before the next is made. Return how many bytes it made."""
         produced, memory = 0, ProducerMemory(self._loop, self._budget)
         coded = reader if isinstance(reader, LoopProducer) else None
-        most_bytes = self._budget.piece_bytes if coded is not None and memory.take() else LEAST_PIECE_BYTES
+        most_bytes = self._budget.division.piece_bytes if coded is not None and memory.take() else LEAST_PIECE_BYTES
 
         def read() -> bytes:
             return reader.read(memory.ask)

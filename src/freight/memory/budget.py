@@ -47,42 +47,26 @@ from __future__ import annotations
 from enum import Enum
 from time import monotonic
 
-from freight.errors import ConfigurationError
 from freight.memory.costs import (
     CONNECTION_COST,
+    FAST_WINDOW,
     HANDSHAKE_COST,
     HTTP2_COST,
     STREAM_COST,
     WAITING_COST,
+    WINDOW_MIN,
 )
+from freight.memory.division import divide, least_memory
 from freight.memory.ledger import Ledger, SendQueue
 from freight.protocols import SendAccount
-from freight.units import format_size
 
 KIB = 1024
-
-WINDOW_MIN = 28 * KIB
-"""Bytes of kernel memory that are reserved for each running transfer. With 28 KiB, 533 transfers fit in 20 MB, and
-stalled clients fill nine tenths of a window (decision 025)."""
-
-FAST_WINDOW = 200 * KIB
-"""Largest window of a near client, in bytes: one call of 188 KiB, three segments of the loopback, moves the most bytes
-in a CPU second; calls of 156 and 220 KiB cost twice as much (decision 007)."""
 
 LONG_PATH_SECONDS = 0.002
 """Least round trip of a far client, in seconds. Below 2 ms, FAST_WINDOW carries at least 100 MB/s (decision 024)."""
 
 UNCOUNTED_GROWTH_DIVISOR = 4
 """1/4 of the memory beyond LEAST_MEMORY is never counted as growth of the process, so that one client can run."""
-
-HANDSHAKES_DIVISOR = 8
-"""As many TLS handshakes may be open at once as 1/8 of the memory pays for, or eight (decision 014)."""
-
-RESERVE_DIVISOR = 16
-"""1/16 of the memory is reserved for connections without a slot, the express lane and one listing (decision 009)."""
-
-LISTING_DIVISOR = 64
-"""One listing takes at most 1/64 of the memory at first, but never less than 22 kB and two pieces of 4 KiB."""
 
 LISTINGS_DIVISOR = 4
 """All listings together take at most 1/4 of the memory, so that they do not displace downloads."""
@@ -93,9 +77,6 @@ _EXTENDED_PARTS, _EXTENDED_DIVISOR = 7, 32
 ADMISSION_FLOOR_DIVISOR = 4
 """1/4 of the slots is never given up to accept more connections (decision 009)."""
 
-CALL_DIVISOR = 32
-"""At most 1/32 of the memory is reserved for one large call to a near client (decision 025)."""
-
 RECLAIM_LIMIT = 512
 """Most loans that are looked up to admit one client: a quarter of a millisecond of system calls."""
 
@@ -103,8 +84,6 @@ RECLAIM_LIMIT = 512
 # segment (RFC 9293, section 3.8.6.2.1), and the client's kernel may accept less than it offered, because small packets
 # cost it more memory than their bytes.
 _SEGMENT_BYTES = 64 * KIB
-_MAX_PIECE = 64 * KIB  # of a listing; it costs two, because one is sent while the next is made
-_MAX_LISTING = 2800 * KIB  # for the entries of a listing at first; it may ask for more (decision 005)
 _DEAD_BAND_DIVISOR = 64  # free_fraction() ignores the first 1/64 that is spent
 _RECLAIM_RETRY_SECONDS = 0.005  # after a reclaim that freed too little, none is tried for this long
 _RECLAIM_BATCH = 4  # loans looked up before a window is limited: the oldest are the likeliest to have drained
@@ -139,7 +118,6 @@ class Budget(Ledger):
     """
 
     __slots__ = (
-        "_call_reserve",
         "_connection_cost",
         "_equal_share",
         "_guaranteed",
@@ -147,21 +125,14 @@ class Budget(Ledger):
         "_max_queue",
         "_process_cost",
         "_reclaim_failed_at",
-        "_reserve",
-        "_slotless_reserve",
         "connections",
+        "division",
         "express",
-        "express_slots",
         "handshaking",
         "http2_connections",
-        "listing_bytes",
-        "max_handshakes",
         "memory_bytes",
-        "piece_bytes",
-        "producer_cost",
         "producers",
         "running",
-        "slots",
         "stalled_loans",
         "streams",
         "unacknowledged",
@@ -184,25 +155,8 @@ class Budget(Ledger):
 
         Raise ConfigurationError, and change nothing, if it is too little.
         """
-        cost = self._connection_cost
-        least = least_memory(cost)
-        if memory_bytes < least:
-            raise ConfigurationError(
-                f"{format_size(memory_bytes)} is too little; the least is {format_size(least)}", "memory"
-            )
-        each = WINDOW_MIN + cost
-        share = memory_bytes // RESERVE_DIVISOR
-        reserve = max(share, _least_reserve(cost))
+        self.division = divide(memory_bytes, self._connection_cost)
         self.memory_bytes = memory_bytes
-        self._call_reserve = min(FAST_WINDOW - WINDOW_MIN, (memory_bytes - least) // CALL_DIVISOR)
-        self.max_handshakes = max(_LEAST_HANDSHAKES, memory_bytes // HANDSHAKES_DIVISOR // HANDSHAKE_COST)
-        self.express_slots = max(_LEAST_EXPRESS, share // 4 // each)
-        self.slots = (memory_bytes - self._call_reserve - reserve) // each
-        listing = memory_bytes // LISTING_DIVISOR
-        self.piece_bytes = min(_MAX_PIECE, max(_LEAST_PIECE, listing // 8))
-        self.listing_bytes = min(_MAX_LISTING, max(_LEAST_LISTING, listing - 2 * self.piece_bytes))
-        self.producer_cost = 2 * self.piece_bytes + self.listing_bytes
-        self._slotless_reserve = reserve - self.express_slots * WINDOW_MIN - self.producer_cost
         self.reclaim(len(self._borrowers))  # a loan may be recorded as a whole window of the old size
         self._update()
 
@@ -210,16 +164,15 @@ class Budget(Ledger):
         """Compute what may be lent, after a count has changed."""
         self._process_cost = max(self._process_cost, self._connections_cost())
         # What is left of the reserve: express slots, one listing, connections without a slot.
-        reserve = max(0, self.express_slots - self.express) * WINDOW_MIN
+        reserve = max(0, self.division.express_slots - self.express) * WINDOW_MIN
         if not self.producers:
-            reserve += self.producer_cost
-        reserve += max(0, self._slotless_reserve - self._slotless() * (self._connection_cost + WAITING_COST))
-        self._reserve = reserve
+            reserve += self.division.producer_cost
+        reserve += max(0, self.division.slotless_reserve - self._slotless() * (self._connection_cost + WAITING_COST))
         self._lendable_bytes = self.memory_bytes - reserve - self._spent() - self.running * WINDOW_MIN
         running = max(1, self.running)
         # Less than WINDOW_MIN if the process has grown by more than its connections cost.
         self._guaranteed = WINDOW_MIN + min(0, self._lendable_bytes // running)
-        share = max(FAST_WINDOW, WINDOW_MIN + (self._lendable_bytes - self._call_reserve) // running)
+        share = max(FAST_WINDOW, WINDOW_MIN + (self._lendable_bytes - self.division.call_reserve) // running)
         self._equal_share = min(share, self._max_queue, self.memory_bytes // 2)
 
     # Counts, each with a fixed cost. A negative count subtracts.
@@ -259,10 +212,10 @@ class Budget(Ledger):
 
         The reserve pays for the first ones. For others, memory to run 1/4 of the slots must be left.
         """
-        slotless, cost = self._slotless() + 1, self._connection_cost + WAITING_COST
-        if slotless * cost <= self._slotless_reserve:
+        cost = self._connection_cost + WAITING_COST
+        if self._reserve_pays():
             return self.spent_bytes() + cost <= self.memory_bytes  # a resize may have taken the reserve
-        floor = max(0, self.slots // ADMISSION_FLOOR_DIVISOR + 1 - self.running) * WINDOW_MIN
+        floor = max(0, self.division.slots // ADMISSION_FLOOR_DIVISOR + 1 - self.running) * WINDOW_MIN
         # What closed connections have left in the heap is used again, so it costs nothing more.
         return self._fits(max(0, cost - self.slack_bytes) + floor)
 
@@ -273,9 +226,13 @@ class Budget(Ledger):
     def can_open_stream(self) -> bool:
         """Return whether one more stream of HTTP/2 can be answered. Costs up to RECLAIM_LIMIT system calls."""
         cost = STREAM_COST + WAITING_COST
-        if (self._slotless() + 1) * (self._connection_cost + WAITING_COST) <= self._slotless_reserve:
+        if self._reserve_pays():
             return self.spent_bytes() + cost <= self.memory_bytes
         return self._fits(max(0, cost - self.slack_bytes))
+
+    def _reserve_pays(self) -> bool:
+        """Return whether the reserve pays for one more connection or stream without a slot."""
+        return (self._slotless() + 1) * (self._connection_cost + WAITING_COST) <= self.division.slotless_reserve
 
     def can_keep_answer(self) -> bool:
         """Return whether another answer may be kept until it is acknowledged."""
@@ -286,10 +243,10 @@ class Budget(Ledger):
 
         The caller must check that there are slots, and call :meth:`reserve` before anything else is counted.
         """
-        producer = self.producer_cost if lane is _LISTING else 0
+        producer = self.division.producer_cost if lane is _LISTING else 0
         if producer and self.producers and (self.producers + 1) * producer * LISTINGS_DIVISOR > self.memory_bytes:
             return False
-        in_reserve = lane is not _ORDINARY and self.express < self.express_slots
+        in_reserve = lane is not _ORDINARY and self.express < self.division.express_slots
         cost = (0 if in_reserve else WINDOW_MIN) + (producer if self.producers else 0)
         if cost and not self._fits(cost):
             return False
@@ -304,8 +261,9 @@ class Budget(Ledger):
 
         Some memory is always left for the first pass of other listings.
         """
-        extended = (self.producers + 1) * self.producer_cost
-        if extended * _EXTENDED_DIVISOR > self.memory_bytes * _EXTENDED_PARTS or not self._fits(self.producer_cost):
+        cost = self.division.producer_cost
+        extended = (self.producers + 1) * cost
+        if extended * _EXTENDED_DIVISOR > self.memory_bytes * _EXTENDED_PARTS or not self._fits(cost):
             return False
         self.producers += 1
         self._update()
@@ -325,18 +283,18 @@ class Budget(Ledger):
 
         ``stalled_elsewhere`` is how many bytes of stalled loans other processes have.
         """
-        free = self._lendable_bytes - self._call_reserve - self.stalled_loans - stalled_elsewhere
+        free = self._lendable_bytes - self.division.call_reserve - self.stalled_loans - stalled_elsewhere
         # What closed connections have left in the heap is used again by the next ones.
-        idle_slots = max(0, self.slots - (self.running - self.express))
+        idle_slots = max(0, self.division.slots - (self.running - self.express))
         free += min(max(0, self._process_cost - self._connections_cost()), idle_slots * self._connection_cost)
         # A balancer that hashes would move files with each change of weight, so small changes do not count.
         free += self.memory_bytes // _DEAD_BAND_DIVISOR
-        free_slots = 1 - (self.running - self.express) / self.slots
-        return max(0.0, min(free_slots, free / (self.slots * (WINDOW_MIN + self._connection_cost))))
+        free_slots = 1 - (self.running - self.express) / self.division.slots
+        return max(0.0, min(free_slots, free / (self.division.slots * (WINDOW_MIN + self._connection_cost))))
 
     def _free(self) -> int:
         """Return how many more bytes may be lent to far clients, or reserved for another transfer."""
-        return self._lendable_bytes - self._call_reserve - self.lent
+        return self._lendable_bytes - self.division.call_reserve - self.lent
 
     def _fits(self, cost: int) -> bool:
         """Return whether ``cost`` bytes are free. Reclaim loans if that could help, but not again at once."""
@@ -351,7 +309,8 @@ class Budget(Ledger):
         return False
 
     def _spent(self) -> int:
-        return self._process_cost + self.producers * self.producer_cost  # the connections are part of the process's
+        # The connections are part of the process's growth.
+        return self._process_cost + self.producers * self.division.producer_cost
 
     def _connections_cost(self) -> int:
         cost = self._cost_of(self.connections, self.running, self.handshaking, self.http2_connections, self.streams)
@@ -463,27 +422,4 @@ class Budget(Ledger):
     def _borrowable(self, account: SendAccount, is_far: bool) -> int:
         """Return how many bytes an account may borrow in all, with what it has borrowed already."""
         lendable = self._lendable_bytes - self.lent + account.borrowed
-        return lendable - self._call_reserve if is_far else lendable
-
-
-_LEAST_LISTING = 22_400  # bytes, for the entries of a listing
-_LEAST_PIECE = 4 * KIB
-_LEAST_PRODUCER = 2 * _LEAST_PIECE + _LEAST_LISTING
-_LEAST_HANDSHAKES = 8
-_LEAST_EXPRESS = 2  # a listing, and a small response beside it
-
-
-def _least_reserve(cost: int) -> int:
-    return _LEAST_EXPRESS * WINDOW_MIN + 4 * (cost + WAITING_COST) + _LEAST_PRODUCER
-
-
-def least_memory(cost: int = CONNECTION_COST) -> int:
-    """Return the least memory that works, in bytes: one download, one listing, one small response and four connections.
-
-    ``cost`` is what a connection costs, in bytes.
-    """
-    return -(-(_least_reserve(cost) + WINDOW_MIN + cost) // (64 * KIB)) * 64 * KIB
-
-
-LEAST_MEMORY = least_memory()
-"""The least memory of a server without TLS, in bytes."""
+        return lendable - self.division.call_reserve if is_far else lendable

@@ -28,3 +28,11 @@ connections was 14 to 25 KiB (decision 015)."""
 
 STREAM_COST = 8 * 1024
 """Cost of an HTTP/2 stream, from request to end: 5.9 to 6.3 KiB (decision 025)."""
+
+WINDOW_MIN = 28 * 1024
+"""Bytes of kernel memory that are reserved for each running transfer. With 28 KiB, 533 transfers fit in 20 MB, and
+stalled clients fill nine tenths of a window (decision 025)."""
+
+FAST_WINDOW = 200 * 1024
+"""Largest window of a near client, in bytes: one call of 188 KiB, three segments of the loopback, moves the most bytes
+in a CPU second; calls of 156 and 220 KiB cost twice as much (decision 007)."""

@@ -12,8 +12,9 @@ from freight.config.types import Address
 from freight.flow.counters import Counters
 from freight.flow.limits import TransferLimits
 from freight.flow.transfers import Transfers
-from freight.memory.budget import LEAST_MEMORY, WINDOW_MIN, Budget
-from freight.memory.costs import CONNECTION_COST, WAITING_COST
+from freight.memory.budget import Budget
+from freight.memory.costs import CONNECTION_COST, WAITING_COST, WINDOW_MIN
+from freight.memory.division import LEAST_MEMORY
 from freight.memory.host_limits import largest_send_queue
 from freight.model import Entry, Plan, Request
 from freight.observe.admin import Admin, ServerView

@@ -96,7 +96,7 @@ class ServerParts:
             scheme=self._scheme,
             fingerprint=self.fingerprint,
             memory_bytes=budget.memory_bytes,
-            slots=budget.slots,
+            slots=budget.division.slots,
             workers=workers,
             root=encode(self.settings.prefix, True),
         )

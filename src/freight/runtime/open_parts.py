@@ -71,7 +71,7 @@ def open_parts(
     with ExitStack() as opened:
         pool = DiskPool()
         opened.callback(pool.close)
-        source = open_served(settings, pool, ListingLimits(budget.listing_bytes, budget.piece_bytes))
+        source = open_served(settings, pool, ListingLimits(budget.division.listing_bytes, budget.division.piece_bytes))
         opened.callback(source.close)
         sockets = open_listening_sockets(settings, inherited.sockets, warn, inherited.own)
         opened.callback(sockets.close)

@@ -85,7 +85,8 @@ class LiveSettings:
             self.budget.resize(memory_of(settings))
         except ConfigurationError as error:
             return _not_reloaded(resolved.explain(error))
-        self.source.set_listing_limits(ListingLimits(self.budget.listing_bytes, self.budget.piece_bytes))
+        division = self.budget.division
+        self.source.set_listing_limits(ListingLimits(division.listing_bytes, division.piece_bytes))
         self.settings = settings
         if resolved.file is None:
             return []

@@ -66,7 +66,7 @@ class RunningServer:
             budget, exhausted = self.core.budget, self.core.listener.out_of_descriptors
             if self._worker is not None:
                 exhausted = self._worker.all_exhausted(exhausted)
-            downloads = budget.slots + budget.express_slots
+            downloads = budget.division.slots + budget.division.express_slots
             answers = self.core.file_systems.root_answers
             return AgentReport(budget.free_fraction(), downloads, self.is_draining, exhausted, answers)
 

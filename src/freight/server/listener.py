@@ -207,7 +207,7 @@ class Listener:
 
     def _can_accept(self) -> bool:
         budget = self._context.budget
-        return budget.handshaking < budget.max_handshakes and budget.can_open()
+        return budget.handshaking < budget.division.max_handshakes and budget.can_open()
 
     def _resume(self) -> None:
         self._accept_blocked = False
@@ -266,7 +266,7 @@ class Listener:
         if self._yielded:
             self._pause(_YIELD_SECONDS)
             return True
-        if budget.handshaking >= budget.max_handshakes:
+        if budget.handshaking >= budget.division.max_handshakes:
             self._accept_blocked = True
             self._evict_handshaking()
             self._pause(_HANDSHAKES_SECONDS)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from freight.flow.send_window import SEND_BUFFER_MIN
 from freight.http.client_address import UNIX
-from freight.memory.budget import FAST_WINDOW
+from freight.memory.costs import FAST_WINDOW
 from freight.protocols import Clock
 from freight.server.socket_sink import SocketSink, set_send_buffer
 

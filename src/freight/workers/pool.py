@@ -103,7 +103,7 @@ class WorkerPool:
 
     def _status_line(self, state: SharedState) -> str:
         running, waiting = state.total(Column.RUNNING), state.total(Column.WAITING)
-        return f"running {running} of {self.live.budget.slots}, waiting {waiting}; {self.count} workers"
+        return f"running {running} of {self.live.budget.division.slots}, waiting {waiting}; {self.count} workers"
 
     def _blank(self) -> Snapshot:
         """Return the snapshot of a server that has done nothing yet."""
@@ -114,7 +114,7 @@ class WorkerPool:
             draining=False,
             memory=MemoryStats(budget.memory_bytes, 0, 0, 0),
             connections=ConnectionStats(0),
-            admission=AdmissionStats(budget.slots, 0, 0, 0, 0.0),
+            admission=AdmissionStats(budget.division.slots, 0, 0, 0, 0.0),
             transfers=TransferStats(()),
             counts=Counters().statistics(),
             identity=self.identity,

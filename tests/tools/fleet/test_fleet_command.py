@@ -13,7 +13,7 @@ import yaml
 from freight.cli.main import main
 from freight.cli.serve import serve as serve_command
 from freight.errors import ConfigurationError
-from freight.memory.budget import Budget
+from freight.memory.division import divide
 from freight.tools.fleet.capacity import slots
 from freight.tools.fleet.check import check
 from freight.tools.fleet.engines import ENGINES, Engine
@@ -270,7 +270,7 @@ def test_memory_and_grace_period_of_a_pod_fit_its_budget_and_drain(capsys: pytes
     assert by_kind["Deployment"]["replicas"] == 3
     assert by_kind["PodDisruptionBudget"]["maxUnavailable"] == 1
     (metric,) = by_kind["HorizontalPodAutoscaler"]["metrics"]
-    assert int(metric["pods"]["target"]["averageValue"]) < Budget(64 << 20, 0).slots == slots(described())
+    assert int(metric["pods"]["target"]["averageValue"]) < divide(64 << 20).slots == slots(described())
 
 
 def test_a_pod_has_no_service_variables_and_trusts_no_proxy_by_default(

@@ -10,8 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from freight.cli.main import main
-from freight.memory.budget import Budget
-from freight.memory.host_limits import largest_send_queue
+from freight.memory.division import divide
 from support.servers import run_python
 
 SMALL = ["fleet", "simulate", "--nodes", "1,4", "--requests", "400", "--files", "200", "--cache", "2GB"]
@@ -33,7 +32,7 @@ def test_a_table_has_a_row_for_each_policy_says_what_a_node_is_and_fits_80_colum
     assert max(map(len, lines)) <= 80
     explained = {word for line in lines[6:] for word in line.split("  ")[0].split(", ")}
     assert set(lines[0].split()[2:]) <= explained  # all but what the request names itself
-    assert f"({Budget(20_000_000, largest_send_queue()).slots} slots)" in " ".join(lines)
+    assert f"({divide(20_000_000).slots} slots)" in " ".join(lines)
 
 
 def test_json_has_the_question_and_rows_that_add_up_and_is_the_same_again(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freight.memory.budget import Budget
+from freight.memory.division import divide
 from freight.tools.fleet.simulate.arrivals import Arrival, Catalogue, Sampler, sizes_of
 from freight.tools.fleet.simulate.cache import Cache
 from freight.tools.fleet.simulate.model import Fleet, Tally
@@ -202,7 +202,7 @@ def test_a_queue_that_is_full_refuses_and_a_wait_that_is_too_long_ends() -> None
 def test_slots_are_those_of_the_budget_and_fewer_run_beside_a_long_line(memory: int) -> None:
     rooms = slots_by_waiting(memory, 2000, LARGEST)
     assert len(rooms) == 2001
-    assert rooms[0] == Budget(memory, LARGEST).slots
+    assert rooms[0] == divide(memory).slots
     assert list(rooms) == sorted(rooms, reverse=True)
     assert rooms[-1] >= 1
 

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freight.errors import ConfigurationError
-from freight.memory.budget import FAST_WINDOW, LEAST_MEMORY, LONG_PATH_SECONDS, WINDOW_MIN, Budget
-from freight.memory.costs import CONNECTION_COST, TLS_COST
+from freight.memory.budget import LONG_PATH_SECONDS, Budget
+from freight.memory.costs import CONNECTION_COST, FAST_WINDOW, TLS_COST, WINDOW_MIN
+from freight.memory.division import LEAST_MEMORY
 from freight.tools.plan import capacity
 from freight.tools.plan.capacity import (
     CLEAR,
@@ -41,7 +42,7 @@ def test_20_mb_carry_500() -> None:
 @settings(deadline=None, max_examples=30)
 def test_planned_clients_are_at_most_the_slots_and_few_less(memory_bytes: int) -> None:
     """Clients that arrive together wait a moment, which costs memory, so a few slots may stay unused."""
-    room = Budget(memory_bytes, LARGEST).slots
+    room = Budget(memory_bytes, LARGEST).division.slots
     assert max(1, room - 4) <= clients_that_fit(memory_bytes, CLEAR, LARGEST) <= room
 
 
@@ -129,7 +130,7 @@ def test_one_number_has_neighbours_and_several_have_none() -> None:
 
 
 def test_a_node_is_never_planned_for_more_than_has_been_measured() -> None:
-    assert clients_that_fit(16 << 30, CLEAR, LARGEST) == CLIENTS_MAX < Budget(16 << 30, LARGEST).slots
+    assert clients_that_fit(16 << 30, CLEAR, LARGEST) == CLIENTS_MAX < Budget(16 << 30, LARGEST).division.slots
 
 
 def test_too_little_memory_has_the_error_of_the_server() -> None:
@@ -138,8 +139,9 @@ def test_too_little_memory_has_the_error_of_the_server() -> None:
 
 
 def test_of_a_server_that_speaks_tls_the_plan_says_what_its_budget_does() -> None:
-    room = Budget(30 * MB, LARGEST, TLS_COST).slots
-    assert room - 4 <= clients_that_fit(30 * MB, parse_mix("tls=1"), LARGEST) <= room < Budget(30 * MB, LARGEST).slots
+    room = Budget(30 * MB, LARGEST, TLS_COST).division.slots
+    assert room < Budget(30 * MB, LARGEST).division.slots
+    assert room - 4 <= clients_that_fit(30 * MB, parse_mix("tls=1"), LARGEST) <= room
 
 
 @pytest.mark.parametrize("text", ["clear=1", "clear=0.2", " clear=20 "])

@@ -8,8 +8,7 @@ import re
 import pytest
 
 from freight.cli.main import main
-from freight.memory.budget import WINDOW_MIN
-from freight.memory.costs import CONNECTION_COST
+from freight.memory.costs import CONNECTION_COST, WINDOW_MIN
 from freight.memory.host_limits import default_memory
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from freight.memory.budget import Budget
+from freight.memory.division import divide
 from freight.tools.fleet.fleet_options import FleetOptions
 
 BASELINE_BYTES = 32 * 1024 * 1024
@@ -30,14 +30,10 @@ def grace_seconds(fleet: FleetOptions) -> int:
 
 def slots(fleet: FleetOptions) -> int:
     """Return the number of downloads that each node runs. Raises ConfigurationError if its memory is too little."""
-    return _budget(fleet).slots
+    return divide(fleet.memory_bytes).slots
 
 
 def max_concurrent_requests(fleet: FleetOptions) -> int:
     """Return how many concurrent requests a node gets: its slots, and its express slots for small responses."""
-    budget = _budget(fleet)
-    return budget.slots + budget.express_slots
-
-
-def _budget(fleet: FleetOptions) -> Budget:
-    return Budget(fleet.memory_bytes, 0)
+    division = divide(fleet.memory_bytes)
+    return division.slots + division.express_slots

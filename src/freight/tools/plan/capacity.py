@@ -14,13 +14,10 @@ from functools import lru_cache
 from typing import Literal
 
 from freight.errors import ConfigurationError
-from freight.memory.budget import (
-    LONG_PATH_SECONDS,
-    WINDOW_MIN,
-    Budget,
-)
-from freight.memory.budget import least_memory as least_of
-from freight.memory.costs import CONNECTION_COST, HTTP2_COST, STREAM_COST, TLS_COST
+from freight.memory.budget import LONG_PATH_SECONDS, Budget
+from freight.memory.costs import CONNECTION_COST, HTTP2_COST, STREAM_COST, TLS_COST, WINDOW_MIN
+from freight.memory.division import divide
+from freight.memory.division import least_memory as least_of
 from freight.memory.ledger import SendQueue
 from freight.protocols import SendAccount
 
@@ -113,7 +110,7 @@ def answer(query: CapacityQuery) -> Iterator[CapacityRow]:
 def clients_that_fit(memory_bytes: int, mix: Mix, largest_bytes: int) -> int:
     """Return how many downloads run at the same time in this much memory."""
     budget = Budget(memory_bytes, largest_bytes, extra_cost(mix))
-    return len(_admit(budget, min(budget.slots, CLIENTS_MAX)))
+    return len(_admit(budget, min(budget.division.slots, CLIENTS_MAX)))
 
 
 def extra_cost(mix: Mix) -> int:
@@ -123,13 +120,14 @@ def extra_cost(mix: Mix) -> int:
 
 def least_memory(clients: int, mix: Mix, largest_bytes: int) -> int:
     """Return the least memory in which this many clients run, in bytes, rounded up to three digits."""
-    enough = least_of(CONNECTION_COST + extra_cost(mix))
+    cost = CONNECTION_COST + extra_cost(mix)
+    enough = least_of(cost)
     short = enough - 1
-    while Budget(enough, largest_bytes, extra_cost(mix)).slots < clients:
+    while divide(enough, cost).slots < clients:
         short, enough = enough, 2 * enough
     while enough - short > 1:
         middle = (short + enough) // 2
-        if Budget(middle, largest_bytes, extra_cost(mix)).slots < clients:
+        if divide(middle, cost).slots < clients:
             short = middle
         else:
             enough = middle
@@ -168,7 +166,7 @@ def _row(query: CapacityQuery, asked: bool, clients: int, memory_bytes: int) -> 
         nodes=nodes,
         clients_per_node=each,
         memory_bytes=memory_bytes,
-        slots=budget.slots,
+        slots=budget.division.slots,
         window_bytes=window,
         held_least_bytes=process + each * int(WINDOW_MIN * _STALLED),
         held_lent_bytes=process + window * each,
@@ -231,7 +229,7 @@ def _admit(budget: Budget, clients: int, path: tuple[float, int] = (0.0, 0)) -> 
                 return queues
             budget.connection_opened()
         for _ in batch:
-            if len(queues) >= budget.slots or not budget.can_run():
+            if len(queues) >= budget.division.slots or not budget.can_run():
                 return queues
             queue = FullQueue(path)
             budget.reserve(queue)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from textwrap import fill
 
-from freight.memory.budget import FAST_WINDOW, LONG_PATH_SECONDS, WINDOW_MIN
-from freight.memory.costs import CONNECTION_COST, WAITING_COST
+from freight.memory.budget import LONG_PATH_SECONDS
+from freight.memory.costs import CONNECTION_COST, FAST_WINDOW, WAITING_COST, WINDOW_MIN
 from freight.tools.plan.capacity import CapacityQuery, CapacityRow, extra_cost
 from freight.units import brief_rate, brief_size, chosen_size
 

@@ -21,7 +21,7 @@ def slots_by_waiting(memory_bytes: int, queue: int, largest_bytes: int) -> tuple
     slots: list[int] = []
     running = 0
     while True:
-        while running < budget.slots and budget.can_run():
+        while running < budget.division.slots and budget.can_run():
             budget.connection_opened()
             budget.reserve(FullQueue())
             running += 1
