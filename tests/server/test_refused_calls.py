@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from freight.tools.loadgen.gauge import evict
+from support.certificates import unverified_context
 from support.memory_gauges import send_queues
+from support.raw_h2 import Http2Client
 from support.refusals import sandbox
 from support.servers import Serve, wait_until
 
@@ -24,7 +26,9 @@ SANDBOXES = {
     "sendfile: EPERM": ({"sendfile": errno.EPERM}, ["sendfile(2)"]),
     "posix_fadvise": ({"posix_fadvise": errno.ENOSYS}, ["posix_fadvise(2)"]),
     "preadv2": ({"preadv2": errno.ENOSYS}, []),
+    "preadv2: EPERM": ({"preadv2": errno.EPERM}, []),
     "preadv2 and sendfile": ({"preadv2": errno.ENOSYS, "sendfile": errno.EPERM}, ["sendfile(2)"]),
+    "preadv2 and sendfile: EPERM": ({"preadv2": errno.EPERM, "sendfile": errno.EPERM}, ["sendfile(2)"]),
     "SO_MEMINFO": ({"SO_MEMINFO": errno.ENOPROTOOPT}, ["SO_MEMINFO"]),
     "TCP_INFO": ({"TCP_INFO": errno.ENOPROTOOPT}, ["TCP_INFO"]),
     "SIOCOUTQ": ({"SIOCOUTQ": errno.ENOTTY}, ["SIOCOUTQ"]),
@@ -58,6 +62,30 @@ def test_a_server_in_a_sandbox_sends_the_same_bytes_and_says_once_what_is_refuse
     for call in said:
         server.wait_for_log("warning", call, "does not work here")
     assert len([line for line in server.log if " warning " in line]) == len(said), server.log
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS], ids=["EPERM", "ENOSYS"])
+@pytest.mark.parametrize("refused", [("preadv2",), ("preadv2", "sendfile")], ids=" and ".join)
+@pytest.mark.parametrize("flags", [(), ("--tls-self-signed",)], ids=["h2c", "TLS and h2"])
+def test_without_preadv2_a_server_sends_the_same_bytes_by_each_protocol(
+    tmp_path: Path, serve: Serve, content: bytes, flags: tuple[str, ...], refused: tuple[str, ...], number: int
+) -> None:
+    """EPERM comes from the profile of an old container runtime, which glibc does not take for a call that is missing.
+
+    What is logged names the call that is refused.
+    """
+    (tmp_path / "small.bin").write_bytes(content[:1000])
+    server = serve(tmp_path, *flags, within=sandbox(**dict.fromkeys(refused, number)))
+    for _ in range(2):
+        evict(tmp_path / "file.bin")
+        assert server.get("/file.bin").content == content
+        assert server.get("/small.bin").content == content[:1000]
+        with Http2Client(server, tls=unverified_context() if flags else None) as client:
+            assert client.get("/file.bin").content == content
+            assert client.get("/small.bin").content == content[:1000]
+    if number == errno.EPERM:
+        server.wait_for_log("warning", "does not work here")
+    assert {line.split()[2] for line in server.log if " warning " in line} <= {f"{call}(2)" for call in refused}
 
 
 @pytest.mark.parametrize("name", ["sendfile: EINVAL", "all about sockets"])

@@ -225,8 +225,9 @@ class FileSender(SendWindow):
         self._next_check = self._start + _CHECK_BYTES
 
     def _use_pieces(self, error: OSError) -> bool:
-        """Read this file in pieces from now on, if sendfile does not work for it. Raise any other error."""
-        unsupported.note("sendfile(2)", error, "such files are read and sent, which costs more CPU time")
+        """Read this file in pieces from now on, if the call of the sink is refused for it. Raise any other error."""
+        call = "sendfile(2)" if self.sink.zero_copy else "preadv2(2)"
+        unsupported.note(call, error, "such files are read and sent, which costs more CPU time")
         self._reader.in_pieces = True
         self._cached_stop = self._start  # the fast path is over
         return False

@@ -10,7 +10,7 @@
    costs a thread's time.
 3. A fetch reads the range in a thread, with sendfile(2) to /dev/null: it copies nothing, and a single call does it all
    without the interpreter's lock. (A thread that is descheduled while it holds the lock would stall the loop.) Where
-   that cannot be opened, as there is no /dev or no descriptor left, preadv(2) reads into one buffer again and again.
+   that cannot be opened, as there is no /dev or no descriptor left, or is refused, pread(2) reads a buffer at a time.
 4. A piece is bytes of a file that only a thread may touch (:attr:`freight.protocols.Reader.in_pieces`). Nothing is
    assumed of the page cache then: another machine may take its pages back at any time (decision 029).
 5. A small body is read as in rule 1, if all of it is cached. It is copied twice, which costs less than the
@@ -40,8 +40,7 @@ _ADVICE_BYTES = 1024 * 1024  # the kernel cuts larger requests (mm/readahead.c, 
 
 _NOWAIT = getattr(os, "RWF_NOWAIT", None)
 _BYTE = [bytearray(1)]
-_DISCARDED = bytearray(64 * 1024)  # what nobody wants is read into here, by all threads at once
-_MAX_BUFFERS = 64  # in one preadv(2), which then reads 4 MiB
+_DISCARDED_BYTES = 64 * 1024  # read at a time, where nobody wants them
 
 
 def read_cached(fd: int, data: memoryview, start: int) -> bool:
@@ -142,9 +141,5 @@ def _read_through(fd: int, start: int, stop: int) -> None:
         pass  # of a failing disk, the reads below get the same error
     else:
         return  # all of it, or the file has become shorter, which the sender detects
-    while start < stop:
-        whole, rest = divmod(min(stop - start, _MAX_BUFFERS * len(_DISCARDED)), len(_DISCARDED))
-        count = os.preadv(fd, [_DISCARDED] * whole + [memoryview(_DISCARDED)[:rest]], start)
-        if not count:
-            return
+    while start < stop and (count := len(os.pread(fd, min(_DISCARDED_BYTES, stop - start), start))):
         start += count
