@@ -270,8 +270,9 @@ def test_a_file_system_mounted_over_a_known_path_is_not_asked_on_the_loop(
             mounted.answer()
 
 
+@pytest.mark.parametrize("name", ["big", "unsized"])
 def test_descriptors_of_files_that_cannot_be_closed_are_closed_when_their_file_system_answers(
-    serve: Serve, clients: ExitStack, root: Path, mounted: HangingFs
+    serve: Serve, clients: ExitStack, root: Path, mounted: HangingFs, name: str
 ) -> None:
     """close(2) waits as well. Neither the event loop waits for it, nor is a descriptor lost."""
     server = serve(root, "--workers", "1", "--disk-timeout", "1s", admin=True)
@@ -282,9 +283,11 @@ def test_descriptors_of_files_that_cannot_be_closed_are_closed_when_their_file_s
         return sum(os.fspath(root / "m") in target for target in descriptor_targets(worker))
 
     wait_until(lambda: on_mount() == 0, "the file is closed")
-    stalled = server.start_download("/m/big")
+    stalled = server.start_download(f"/m/{name}")
+    wait_until(lambda: on_mount() == 1, "the file is open")
     mounted.hang()
     stalled.socket.close()
+    server.wait_for_log(f'"GET /m/{name}"')
     assert_others_are_served(server)
     mounted.answer()
     wait_until(lambda: on_mount() == 0, "the file is closed")

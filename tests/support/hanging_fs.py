@@ -1,8 +1,9 @@
 """A FUSE file system that hangs when a test wants it to. Needs root and ``/dev/fuse``.
 
-It has the files ``small`` and ``big``, ``hang``, whose content is never sent, and the directory ``hangdir``, in which
-no look-up is answered. A process serves it: run this module with the mount point. It speaks the kernel's protocol
-itself (fuse(4), linux/fuse.h), so no library is needed. Nothing is cached: each call asks the process.
+It has the files ``small`` and ``big``, ``unsized``, which states no size, ``hang``, whose content is never sent, and
+the directory ``hangdir``, in which no look-up is answered. A process serves it: run this module with the mount point.
+It speaks the kernel's protocol itself (fuse(4), linux/fuse.h), so no library is needed. Nothing is cached: each call
+asks the process.
 
 A call that hangs is in uninterruptible sleep, as the kernel has passed it on: nothing but an answer, or the end of the
 process, ends it. The end of the process leaves a dead mount point, where each call fails with ENOTCONN.
@@ -30,6 +31,7 @@ from support import processes
 SMALL = b"hello"
 BIG_BYTES = 8 << 20
 _NODES = {1: (b"", -1), 2: (b"big", BIG_BYTES), 3: (b"small", len(SMALL)), 4: (b"hang", 1 << 20), 5: (b"hangdir", -1)}
+_NODES[6] = (b"unsized", 0)  # it states no size, and has BIG_BYTES
 _BROKEN = b"broken"  # a name whose look-up fails, as on a bad disk
 _MODIFIED = int(time.time()) - 100
 _MS_NOSUID, _MS_NODEV, _MNT_DETACH = 2, 4, 2
@@ -158,11 +160,11 @@ class _Daemon:
                 return struct.pack("<QQQQII", found[0], 0, 0, 0, 0, 0) + _attributes(found[0])
             case 3:  # GETATTR
                 return struct.pack("<QII", 0, 0, 0) + _attributes(node)
-            case 14 | 27:  # OPEN, OPENDIR
-                return struct.pack("<QIi", 0, 0, 0)
+            case 14 | 27:  # OPEN, OPENDIR; FOPEN_DIRECT_IO, or the kernel would read no more than the stated size
+                return struct.pack("<QIi", 0, int(node == 6), 0)
             case 15:  # READ
                 _, offset, size = struct.unpack_from("<QQI", body)
-                data = SMALL if node == 3 else bytes(_NODES[node][1])
+                data = SMALL if node == 3 else bytes(BIG_BYTES if node == 6 else _NODES[node][1])
                 return data[offset : offset + size]
             case 28:  # READDIR
                 return _entries(node, *struct.unpack_from("<8xQI", body))

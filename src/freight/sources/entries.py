@@ -27,8 +27,8 @@ from freight.names import from_system, to_bytes
 from freight.protocols import MoreMemory
 from freight.sources.beneath import OtherMount, Root
 from freight.sources.ordering import Column, Key, Order, collated, group, key_at, sort_value
-from freight.sources.producer import no_more
 from freight.sources.records import Facts, Kind, key_of, record_of
+from freight.sources.scans import Scans
 from freight.sources.sorted_runs import SortedRuns
 
 MEMORY_BYTES = 1024 * 1024
@@ -173,6 +173,7 @@ class Entries:
     ``yield_interpreter`` is called every 512 entries and may raise. A pass takes ``memory_bytes``, and what
     ``more_memory`` grants. ``avoided``: the entries that are not examined, since a remote file system is mounted there,
     which may never answer; links to other file systems are not examined then either. None: nothing remote is mounted.
+    ``scans``: the passes over ``fd``.
     The ``mounted`` entries of the directory hide those of the same name. Without a ``root`` there are no others, and
     ``fd`` is not read.
 
@@ -185,9 +186,10 @@ class Entries:
     root: Root | None
     show_hidden: bool
     yield_interpreter: Callable[[], None]
-    memory_bytes: int = MEMORY_BYTES
-    more_memory: MoreMemory = no_more
-    avoided: frozenset[str] | None = None
+    memory_bytes: int
+    more_memory: MoreMemory
+    avoided: frozenset[str] | None
+    scans: Scans
 
     def first_pass(self, max_entries: int | None = None) -> Pass:
         """Return a pass for all entries, or for the ``max_entries`` from ``directory.start``.
@@ -353,7 +355,7 @@ class Entries:
         stride: list[_Entry]
         size = max(_LEAST_STRIDE, min(_STRIDE, self.memory_bytes // _STRIDE_DIVISOR // _STRIDE_COST))
         examined = 0
-        with os.scandir(self.fd) as entries:
+        with self.scans.scan() as entries:
             while stride := list(itertools.islice(entries, size)):
                 if mounted:
                     stride = [entry for entry in stride if from_system(entry.name) not in mounted]

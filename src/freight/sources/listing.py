@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from freight.errors import FileChanged
@@ -15,6 +15,7 @@ from freight.sources.entries import MEMORY_BYTES, Directory, Entries
 from freight.sources.listing_version import Version, version_of
 from freight.sources.producer import PIECE_BYTES, Producer
 from freight.sources.records import item, key_of
+from freight.sources.scans import Scans
 
 HTML, JSON = "text/html", "application/json"
 PAGES = "text/html; pages"
@@ -36,7 +37,8 @@ class ListingLimits:
 class ListingReader(Producer):
     """Produces a directory's listing. Owns the directory's descriptor ``fd``, also if the constructor raises.
 
-    ``root`` and ``avoided`` are as in :class:`~freight.sources.entries.Entries`.
+    ``root`` and ``avoided`` are as in :class:`~freight.sources.entries.Entries`. With a ``root``, it holds another
+    descriptor, so that no pass fails for want of one; the constructor raises OSError if there is none.
 
     :meth:`read` raises :class:`~freight.errors.ShortRead` if the directory is removed or the reader closed meanwhile,
     :class:`~freight.errors.FileChanged` instead of the end if the directory has been removed by then, and OSError if
@@ -59,8 +61,21 @@ class ListingReader(Producer):
         avoided: frozenset[str] | None = None,
     ) -> None:
         self._entries: Entries | None
+        try:
+            scans = Scans(fd)
+        except OSError:
+            os.close(fd)
+            raise
         self._entries = entries = Entries(
-            fd, directory, root, show_hidden, self._yield_interpreter, limits.memory_bytes, self.ask_for_memory, avoided
+            fd,
+            directory,
+            root,
+            show_hidden,
+            self._yield_interpreter,
+            limits.memory_bytes,
+            self.ask_for_memory,
+            avoided,
+            scans,
         )
         if media_type == JSON:
             texts = _json(directory, entries)
@@ -80,9 +95,10 @@ class ListingReader(Producer):
             changed_ns = 0 if self._entries.root is None else os.fstat(self._fd).st_ctime_ns
             return version_of(self._entries, changed_ns)
 
-    def _close_fd(self) -> None:
-        super()._close_fd()
-        if self._fd < 0:
+    def _close_fd(self, close: Callable[[int], object]) -> None:
+        super()._close_fd(close)
+        if self._fd < 0 and self._entries is not None:
+            self._entries.scans.close()
             self._entries = None  # they refer to this reader: without the cycle all is free at once
 
     def _yield_interpreter(self) -> None:

@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from freight.errors import ConfigurationError, FileChanged, TransferError
 from freight.http.target import Target, parse
@@ -43,6 +44,8 @@ from freight.sources.unsized import pieces
 from freight.threads import OutOfThreads
 
 _VERSION_SECONDS = 1.0  # a listing without validators is better than a longer wait
+
+_Reader = TypeVar("_Reader", FileReader, Producer)
 
 MALFORMED = NotFound(NotFoundReason.MALFORMED)
 """The outcome for a target that is no path."""
@@ -250,21 +253,24 @@ class LocalSource:
         key = resource.key
         if isinstance(key, Directory):
             root = self._root  # the listing looks its links up where it was opened
-            return await self._calls.now_or_in_pool(
-                client, key.names, lambda open_path: self._open_listing(key, media_type, root, open_path)
+            return self._closing_in_pool(
+                await self._calls.now_or_in_pool(
+                    client, key.names, lambda open_path: self._open_listing(key, media_type, root, open_path)
+                )
             )
         assert isinstance(key, FileKey)
         if key.unsized:
-            return await self._calls.read_in_pool(
-                client, key.device, lambda open_path: self._open_unsized(key, open_path)
+            return self._closing_in_pool(
+                await self._calls.read_in_pool(client, key.device, lambda open_path: self._open_unsized(key, open_path))
             )
         if key.original is not None and (why := await self._check_original(key.original, client)):
             return why
         if shared := self._open_files.share(key.identity):
             return shared
-        reader = await self._calls.now_or_in_pool(client, key.names, lambda open_path: _open_file(key, open_path))
+        reader = self._closing_in_pool(
+            await self._calls.now_or_in_pool(client, key.names, lambda open_path: _open_file(key, open_path))
+        )
         if isinstance(reader, FileReader):
-            reader.close_in(self._pool)
             self._open_files.add(key.identity, reader)
         return reader
 
@@ -275,6 +281,12 @@ class LocalSource:
             return None
         self._open_files.keep(key.identity)
         return KeptFile(key, self._followed, self._calls, self._open_files)
+
+    def _closing_in_pool(self, reader: _Reader | NotFound) -> _Reader | NotFound:
+        """Return the reader, which from now on does not wait on the event loop when it is closed."""
+        if not isinstance(reader, NotFound):
+            reader.close_in(self._pool)
+        return reader
 
     async def _check_original(self, original: FileKey, client: str | bytes) -> NotFound | None:
         """Raise FileChanged if the file of which a compressed form is opened has been replaced since."""
@@ -300,15 +312,18 @@ class LocalSource:
         fd = _open_located(key.names, READ | os.O_DIRECTORY, open_path)
         if isinstance(fd, NotFound):
             return fd
-        return ListingReader(
-            media_type,
-            fd,
-            key,
-            root=root,
-            show_hidden=self._show_hidden,
-            limits=self._listing_limits,
-            avoided=self._calls.remote_entries(key.names),
-        )
+        try:
+            return ListingReader(
+                media_type,
+                fd,
+                key,
+                root=root,
+                show_hidden=self._show_hidden,
+                limits=self._listing_limits,
+                avoided=self._calls.remote_entries(key.names),
+            )
+        except OSError as error:
+            return not_found(error)
 
     def _open_unsized(self, key: FileKey, open_path: Opener) -> Producer | NotFound:
         fd = _open_located(key.names, READ, open_path)

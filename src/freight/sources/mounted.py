@@ -28,7 +28,7 @@ from freight.sources.disk_pool import DiskPool, Home
 from freight.sources.entries import Directory
 from freight.sources.listing import JSON, ListingLimits, ListingReader
 from freight.sources.local import MALFORMED, LocalSource, Place, device_name
-from freight.sources.lookup import ABSENT, SourceOptions, listing, query_of
+from freight.sources.lookup import ABSENT, SourceOptions, listing, not_found, query_of
 from freight.sources.mount_table import MountTable, Names
 from freight.sources.records import Facts
 from freight.sources.types import media_type
@@ -230,15 +230,21 @@ class MountedSource:
         directory = Directory.from_query((), parsed.query, self._served, parsed.segments)
         directory = replace(directory, mounted=mounted)
         reader = self._open_virtual(directory, JSON)
+        if isinstance(reader, NotFound):
+            return reader
         with reader:
             version = reader.version()
         found = replace(listing(directory), key=_Key(None, directory))
         return found if version is None else replace(found, mtime_ns=version.changed_ns, tag=version.tag)
 
-    def _open_virtual(self, directory: Directory, media_type: str) -> ListingReader:
+    def _open_virtual(self, directory: Directory, media_type: str) -> ListingReader | NotFound:
+        try:
+            fd = os.open("/", _ROOT_FLAGS)  # a reader owns a descriptor; this one is not read
+        except OSError as error:
+            return not_found(error)
         reader = ListingReader(
             media_type,
-            os.open("/", _ROOT_FLAGS),  # a reader owns a descriptor; this one is not read
+            fd,
             directory,
             root=None,
             show_hidden=self._options.show_hidden,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 from freight.errors import ShortRead
 from freight.protocols import MoreMemory
+from freight.sources.disk_pool import DiskPool
+from freight.sources.file_systems import is_local
 
 PIECE_BYTES = 64 * 1024
 
@@ -27,7 +29,7 @@ class Producer:
     raises.
     """
 
-    __slots__ = ("_closed", "_fd", "_more_memory", "_pieces", "_reading", "device", "size")
+    __slots__ = ("_closed", "_fd", "_is_local", "_more_memory", "_pieces", "_pool", "_reading", "device", "size")
 
     in_pieces = False
 
@@ -39,8 +41,14 @@ class Producer:
         self._reading = threading.Lock()
         self._more_memory: MoreMemory = no_more
         self._pieces = pieces
+        self._pool: DiskPool | None = None
+        self._is_local = is_local(fd)
         self.device = os.fstat(fd).st_dev
         self.size = None
+
+    def close_in(self, pool: DiskPool) -> None:
+        """Close the descriptor in ``pool`` if its file system is remote, which may make close(2) wait."""
+        self._pool = None if self._is_local else pool
 
     def fileno(self) -> None:
         """Return None: this is a producer."""
@@ -62,7 +70,7 @@ class Producer:
                 self.raise_if_closed()
                 yield
         finally:
-            self._close_fd()
+            self._close_fd(os.close)
 
     def ask_for_memory(self) -> int:
         """Return how many more bytes ``pieces`` may use, 0 if none. Only within :meth:`read`."""
@@ -80,10 +88,16 @@ class Producer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         self._closed = True
-        self._close_fd()
+        self._close_fd(self._close_soon)
 
-    def _close_fd(self) -> None:
-        """Close the descriptor once the reader is closed and no read runs.
+    def _close_soon(self, fd: int) -> None:
+        if self._pool is None:
+            os.close(fd)
+        else:
+            self._pool.close_file(fd, self.device)
+
+    def _close_fd(self, close: Callable[[int], object]) -> None:
+        """Close the descriptor by ``close`` once the reader is closed and no read runs.
 
         If a thread were reading, its next call could use the number for another client's file. Whatever holds the lock
         here calls this method when it ends: a read, or another close.
@@ -92,7 +106,7 @@ class Producer:
             try:
                 fd, self._fd = self._fd, -1
                 if fd >= 0:
-                    os.close(fd)
+                    close(fd)
                 self._pieces = iter(())  # they may refer to this reader: without the cycle all is free at once
             finally:
                 self._reading.release()
