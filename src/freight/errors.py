@@ -61,7 +61,7 @@ class TransferError(FreightError):
 
 
 class FileChanged(TransferError):
-    """The file on disk is no longer the one that was located: its size or mtime_ns differs."""
+    """The file that was located was replaced before it was opened; or it shrank, or was modified without growing."""
 
     reason = "changed"
 
