@@ -142,10 +142,9 @@ class NotFoundReason(Enum):
 class NotFound:
     """Nothing to send, and why.
 
-    ``location`` is a target, percent-encoded. For MOVED it is the one to use instead. It must be the requested one with
-    a slash at its end: the client gets only its last name and its query. For OUTSIDE it is the prefix, with a slash at
-    its end; otherwise it is "". ``only_file`` is the name of the one file that
-    is served, or "" if a directory is served.
+    ``location`` is a target. For MOVED it is the one to use instead. It must be the requested one with a slash at its
+    end: the client gets only its last name and its query. For OUTSIDE it is the prefix, with a slash at its end;
+    otherwise it is "". ``only_file`` is the name of the one file that is served, or "" if a directory is served.
     """
 
     reason: NotFoundReason

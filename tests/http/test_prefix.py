@@ -81,6 +81,10 @@ def test_the_prefix_without_a_slash_is_a_directory_of_several_names() -> None:
     assert isinstance(moved, NotFound)
     plan = plan_response(Request("GET", "/a%20b/%C3%A9?x=1", ()), moved, 0.0)
     assert dict(plan.fields)["Location"] == "%C3%A9/?x=1"
+    moved = prefix.without("/a%20b/%C3%A9?\xc3\xa9")
+    assert isinstance(moved, NotFound)
+    plan = plan_response(Request("GET", "/", ()), moved, 0.0)
+    assert dict(plan.fields)["Location"] == "%C3%A9/?%C3%A9"
     assert prefix.without("/a%20b") == NotFound(NotFoundReason.OUTSIDE, "/a%20b/%C3%A9/")
 
 

@@ -22,3 +22,21 @@ def test_the_location_has_the_host_of_the_request(host: str, location: str | Non
     plan = redirect(Request("GET", "/a", (("host", host),)), 8443)
     assert plan.status == (400 if location is None else 308)
     assert dict(plan.fields).get("Location") == location
+
+
+@pytest.mark.parametrize(
+    ("target", "sent"),
+    [
+        ("/a%20b?x=%C3%A9", "/a%20b?x=%C3%A9"),
+        ("/\xc3\xa9?\xe9", "/%C3%A9?%E9"),
+        ("/\\evil.example", "/%5Cevil.example"),
+        ('/"<a>"', "/%22%3Ca%3E%22"),
+        ("//evil.example/", "//evil.example/"),
+        ("/%zz", "/%zz"),
+    ],
+)
+def test_the_location_is_a_uri_whatever_the_target_is(target: str, sent: str) -> None:
+    """RFC 9110 section 10.2.2, RFC 3986 section 2: many clients send bytes that no URI has."""
+    plan = redirect(Request("GET", target, (("host", "x"), ("accept", "text/html"))), 443)
+    assert dict(plan.fields)["Location"] == f"https://x{sent}"
+    assert f'href="https://x{sent}"'.encode() in b"".join(part for part in plan.parts if isinstance(part, bytes))

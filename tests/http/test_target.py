@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from freight.http.target import Target, encode, parse
+from freight.http.target import Target, as_uri, encode, parse
 
 names = (
     st.binary(min_size=1, max_size=12)
@@ -132,6 +132,15 @@ def test_every_file_name_has_a_target_that_parses_back(segments: list[str], dire
     target = encode(segments, directory)
     assert target.isascii() and target.isprintable() and not target.startswith("//")
     assert parse(target) == Target(tuple(segments), directory)
+
+
+@given(st.text(st.characters(max_codepoint=255)))
+@example("\xc3\xa9?\xe9")
+def test_what_no_uri_has_is_encoded_and_the_target_means_the_same(text: str) -> None:
+    target = f"/{text}"
+    sent = as_uri(target)
+    assert sent.isascii() and not set(sent) & set(' "<>\\^`{|}') and as_uri(sent) == sent
+    assert parse(target) is None or parse(sent) == parse(target)
 
 
 def test_the_root_is_a_slash() -> None:

@@ -137,6 +137,9 @@ RULES: list[tuple[str, bytes, tuple[str, int] | None]] = [
     ("8.3.1 a Host that is not the authority", HELLO + get(("host", "y")), MALFORMED),
     ("8.3.1 neither", HELLO + headers(*without(":authority")), MALFORMED),
     ("8.3.1 userinfo", HELLO + headers(*without(":authority"), (":authority", "me@x")), MALFORMED),
+    ("8.5 CONNECT", HELLO + headers((":method", "CONNECT"), (":authority", "y:443")), None),
+    ("8.5 CONNECT without an authority", HELLO + headers((":method", "CONNECT"), ("host", "y:443")), MALFORMED),
+    ("8.5 CONNECT without a port", HELLO + headers((":method", "CONNECT"), (":authority", "y")), MALFORMED),
     ("8.5 CONNECT with a path", HELLO + headers(*without(":method"), (":method", "CONNECT")), MALFORMED),
     # RFC 9218 section 7.1
     ("9218-7.1 PRIORITY_UPDATE on a stream", HELLO + frame(16, 0, 1, u32(1) + b"u=1"), ("goaway", PROTOCOL)),

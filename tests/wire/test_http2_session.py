@@ -247,16 +247,33 @@ def test_a_response_at_any_time_raises_no_other_error(said: list[bytes | tuple[s
     parsed(bytes(session.out))
 
 
-def test_a_request_equals_that_of_http1(cut: Callable[[bytes], list[bytes]]) -> None:
-    fields = (("range", "bytes=0-4"), ("if-range", '"x"'), ("x-other", "\xe4"))
-    found, _, _ = read_frames(cut(HELLO + get(*fields)))
+FIELDS = (("range", "bytes=0-4"), ("if-range", '"x"'), ("x-other", "\xe4"))
+
+
+@pytest.mark.parametrize(
+    ("frames", "line", "fields"),
+    [
+        (get(*FIELDS), "GET /nothing HTTP/1.1\r\nHost: x", FIELDS),
+        (
+            headers((":method", "OPTIONS"), *REQUEST[1:3], (":path", "*")),
+            "OPTIONS * HTTP/1.1\r\nHost: x",
+            (),
+        ),
+        (
+            headers((":method", "CONNECT"), (":authority", "y:443")),
+            "CONNECT y:443 HTTP/1.1\r\nHost: y:443",
+            (),
+        ),
+    ],
+    ids=["GET", "OPTIONS", "CONNECT"],
+)
+def test_a_request_equals_that_of_http1(
+    frames: bytes, line: str, fields: tuple[tuple[str, str], ...], cut: Callable[[bytes], list[bytes]]
+) -> None:
+    found, _, _ = read_frames(cut(HELLO + frames))
     (request,) = [event.request for event in found if isinstance(event, events.RequestReceived)]
     parser = RequestParser("192.0.2.1", Limits())
-    parser.feed(
-        b"GET /nothing HTTP/1.1\r\nHost: x\r\n"
-        + "".join(f"{n}: {v}\r\n" for n, v in fields).encode("latin-1")
-        + b"\r\n"
-    )
+    parser.feed("".join([f"{line}\r\n", *(f"{n}: {v}\r\n" for n, v in fields), "\r\n"]).encode("latin-1"))
     same = parser.next()
     assert isinstance(same, events.Head)
     assert (request.method, request.target, request.fields, request.client) == (

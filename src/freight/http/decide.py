@@ -16,7 +16,6 @@ HEAD has the fields and the length of GET, except for Range, which only GET has 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container
 from dataclasses import replace
 from typing import assert_never
@@ -25,7 +24,7 @@ from freight.http import conditions, error_pages, multipart, ranges, refusals, r
 from freight.http.error_response import for_method, plan_error
 from freight.http.printable import printable
 from freight.http.representation import Representation
-from freight.http.target import encode
+from freight.http.target import as_uri, encode
 from freight.model import Fields, NotFound, NotFoundReason, Plan, Rejected, Request, Resource, Span
 from freight.units import spaced_size
 
@@ -49,7 +48,6 @@ _UNRESPONSIVE_RETRY_SECONDS = 5  # when the first probe is due: freight.sources.
 # Links climb by "../", because a proxy may add a prefix. Beyond this depth a page has none: it would be long, and "/"
 # may belong to another server.
 _MAX_DEPTH = 64
-_NOT_IN_TARGET = re.compile(r"[^!-~]|\\")
 
 
 def plan_response(request: Request, resource: Resource | NotFound, now: float) -> Plan:
@@ -161,9 +159,8 @@ def _plan_not_found(request: Request, absence: NotFound, accept: str | None) -> 
             return plan_error(400, detail, accept, link=back)
         case NotFoundReason.MOVED:
             # A relative reference (RFC 9110 section 10.2.2) stays right behind a proxy that strips a prefix. A name
-            # with a colon would be a scheme (RFC 3986 section 4.2). No backslash: browsers read it as a slash.
-            location = _NOT_IN_TARGET.sub(_escape, absence.location)
-            path, mark, query = location.partition("?")
+            # with a colon would be a scheme (RFC 3986 section 4.2).
+            path, mark, query = as_uri(absence.location).partition("?")
             name = path.rstrip("/").rpartition("/")[2] + "/"
             reference = f"{'./' if ':' in name else ''}{name}{mark}{query}"
             detail = f"This is a directory; its address ends with a slash: {name}"
@@ -205,10 +202,6 @@ def _link_back(target: str, found: Resource | NotFound | None) -> error_pages.Li
     if found is not None and found.only_file:
         return error_pages.Link(f"{root}{encode((found.only_file,), False)[1:]}", f"Download {found.only_file}")
     return error_pages.Link(root, _ALL_FILES)
-
-
-def _escape(found: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "replace"))
 
 
 def _plan_representation(request: Request, fields: dict[str, str], chosen: Representation, now: float) -> Plan:

@@ -7,6 +7,7 @@ import re
 from freight.http.error_pages import Link
 from freight.http.error_response import plan_error
 from freight.http.redacted import redacted
+from freight.http.target import as_uri
 from freight.model import Plan, Request
 
 HTTPS_PORT = 443
@@ -29,6 +30,6 @@ def redirect(request: Request, port: int) -> Plan:
     # A zone is written as RFC 6874 demands. It means something to this client only, as it has sent it.
     host = named[1].replace("%25", "%").replace("%", "%25")
     at = host if port == HTTPS_PORT else f"{host}:{port}"
-    location = f"https://{at}{request.target}"
+    location = as_uri(f"https://{at}{request.target}")
     detail, fields = "These files are served over HTTPS.", (("Location", location),)
     return plan_error(308, detail, accept, fields, close=True, link=Link(location, redacted(location)))

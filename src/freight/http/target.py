@@ -17,6 +17,7 @@ from freight.names import from_bytes, to_bytes
 # RFC 3986's pchar without the semicolon, after which some clients still see parameters.
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@")
 _ESCAPES = tuple(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in range(256))
+_NOT_IN_URI = re.compile(r'[^!-~]|["<>\\^`{|}]')
 _MALFORMED = re.compile(rb"[\x00-\x20\x7f#]|%(?![0-9A-Fa-f]{2})|%00")
 _NO_NAME = (b"", b".", b"..")
 _MAX_PAIRS = 64
@@ -76,6 +77,14 @@ def encode(segments: Iterable[str], directory: bool) -> str:
     """
     path = "/".join("".join(map(_ESCAPES.__getitem__, to_bytes(segment))) for segment in segments)
     return f"/{path}/" if directory and path else f"/{path}"
+
+
+def as_uri(target: str) -> str:
+    """Return a target, or a URI, with all characters percent-encoded that no URI has (RFC 3986 section 2).
+
+    ``target`` is latin-1 text as clients send it. What is encoded already stays as it is.
+    """
+    return _NOT_IN_URI.sub(lambda found: f"%{ord(found[0]):02X}", target)
 
 
 def reference(name: str, directory: bool) -> str:

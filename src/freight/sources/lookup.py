@@ -189,6 +189,5 @@ def not_found(error: OSError) -> NotFound:
 
 
 def query_of(raw: str) -> str:
-    """Return a target's query with its question mark. Characters that a field cannot hold are percent-encoded."""
-    _, mark, query = raw.partition("?")
-    return mark + "".join(c if "!" <= c <= "~" else f"%{ord(c):02X}" for c in query)
+    """Return a target's query with its question mark."""
+    return "".join(raw.partition("?")[1:])

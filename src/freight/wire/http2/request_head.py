@@ -93,9 +93,9 @@ def _check_pseudo(pseudo: dict[bytes, bytes], limits: Limits) -> tuple[str, str,
         raise ProtocolError(400, "invalid authority")
     text = METHODS.get(method) or method.decode("ascii")
     if text == "CONNECT":  # section 8.5
-        if authority is None or b":scheme" in pseudo or b":path" in pseudo:
+        if b":scheme" in pseudo or b":path" in pseudo or grammar.AUTHORITY_FORM.fullmatch(authority or "") is None:
             raise ProtocolError(400, "malformed CONNECT")
-        return text, authority, None
+        return text, authority or "", authority
     if pseudo.get(b":scheme", b"").lower() not in (b"http", b"https"):  # either one: a proxy may terminate TLS
         raise ProtocolError(400, "unsupported scheme")
     target = pseudo.get(b":path", b"").decode("latin-1")
