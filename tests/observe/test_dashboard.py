@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import freight.observe
+from freight.flow.counters import ABORT_REASONS
 from freight.model import Plan, Request
 from freight.observe.dashboard import Dashboard
 from support.clocks import ManualClock
@@ -131,3 +132,9 @@ def test_a_page_of_another_server_may_not_read_the_stream(ask: Ask) -> None:
         assert ask("/events", sec_fetch_site=site).status == 403
     for site in ("same-origin", "none"):
         assert ask("/events", "HEAD", sec_fetch_site=site).status == 200
+
+
+def test_the_table_of_endings_has_the_meaning_of_each() -> None:
+    text = (ASSETS / "table.js").read_text(encoding="utf-8")
+    (meanings,) = re.findall(r"const MEANINGS = \{\n(.*?)^\};", text, re.DOTALL | re.MULTILINE)
+    assert set(re.findall(r'^  "?([\w-]+)"?: "\w', meanings, re.MULTILINE)) == {"completed", "refused", *ABORT_REASONS}

@@ -1,4 +1,4 @@
-"""What clients cost in the memory of the process, in bytes. ``tests/load`` compares each with a measurement."""
+"""What clients cost, in bytes: in the process, and their windows in the kernel. ``tests/load`` measures each cost."""
 
 from __future__ import annotations
 

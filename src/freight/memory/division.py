@@ -24,7 +24,7 @@ CALL_DIVISOR = 32
 
 _MAX_PIECE = 64 * KIB  # of a listing; it costs two, because one is sent while the next is made
 _MAX_LISTING = 2800 * KIB  # for the entries of a listing at first; it may ask for more (decision 005)
-_LEAST_LISTING = 22_400
+_LEAST_LISTING = 22_400  # bytes, for the entries of a listing
 _LEAST_PIECE = 4 * KIB
 _LEAST_PRODUCER = 2 * _LEAST_PIECE + _LEAST_LISTING
 _LEAST_HANDSHAKES = 8

@@ -20,14 +20,15 @@ const COLUMNS = [
 ];
 
 const MEANINGS = {
-  completed: "The whole response was sent.",
+  completed: "The client acknowledged the whole response.",
   refused: "No slot: the queue was full, or the wait was too long. The response said when to retry.",
   "peer-gone": "The client closed the connection.",
-  stalled: "The client received nothing for --idle-timeout.",
+  stalled: "The client received nothing for --idle-timeout, or for a quarter of that while requests waited.",
   "too-slow": "The client received less than --min-rate.",
   drained: "The server stopped, and --shutdown-timeout had passed.",
   changed: "The file changed while it was sent.",
   "short-read": "The file ended before its stated length.",
+  "disk-timeout": "The file system did not answer for --disk-timeout.",
   error: "The disk or freight failed: see the log.",
 };
 
