@@ -81,7 +81,7 @@ def test_a_path_is_decoded_once_and_its_dot_and_empty_segments_are_removed(
         "/a#b",
         "/é€",
     ]
-    + ["/?%", "/?a=%0", "/?a=%00", "/\0"],
+    + ["/%?a", "/?a=%00", "/?a=%%00", "/?a b", "/\0"],
 )
 def test_what_is_not_origin_form_is_malformed(target: str) -> None:
     assert parse(target) is None
@@ -114,6 +114,11 @@ def test_every_form_of_an_escape_is_decoded() -> None:
         ("a+b=c%20d", (("a b", "c d"),)),
         ("a=%C3%A9", (("a", "é"),)),
         ("a=?/", (("a", "?/"),)),
+        ("%", (("%", ""),)),
+        ("a=50%", (("a", "50%"),)),
+        ("a=50%&b=%41", (("a", "50%"), ("b", "A"))),
+        ("a=%4&b=%zz%2%41", (("a", "%4"), ("b", "%zz%2A"))),
+        ("a=%%%25+%", (("a", "%%% %"),)),
     ],
 )
 def test_a_query_is_parsed_into_pairs(query: str, pairs: tuple[tuple[str, str], ...]) -> None:

@@ -18,7 +18,8 @@ from freight.names import from_bytes, to_bytes
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@")
 _ESCAPES = tuple(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in range(256))
 _NOT_IN_URI = re.compile(r'[^!-~]|["<>\\^`{|}]')
-_MALFORMED = re.compile(rb"[\x00-\x20\x7f#]|%(?![0-9A-Fa-f]{2})|%00")
+_MALFORMED = re.compile(rb"[\x00-\x20\x7f#]|%00")
+_INCOMPLETE_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _NO_NAME = (b"", b".", b"..")
 _MAX_PAIRS = 64
 _MAX_SEGMENTS = 256  # Linux limits a path to 4,096 bytes
@@ -43,8 +44,9 @@ class Target:
 def parse(target: str) -> Target | None:
     """Parse a request target in origin form; None when it is malformed (400). Never raises.
 
-    Malformed is a target without a leading "/", or with an incomplete escape, NUL, a control, a space or a fragment.
-    ``target`` is latin-1 text; unescaped bytes above 127 are taken verbatim.
+    Malformed is a target without a leading "/", or with NUL, a control, a space or a fragment, or with an incomplete
+    escape in its path. ``target`` is latin-1 text; unescaped bytes above 127 are taken verbatim. So is the percent sign
+    of an incomplete escape in the query: browsers send a link as ``?note=50%``, and the query of a file means nothing.
     """
     try:
         raw = target.encode("latin-1")
@@ -53,6 +55,8 @@ def parse(target: str) -> Target | None:
     if not raw.startswith(b"/") or _MALFORMED.search(raw):
         return None
     path, _, query = raw.partition(b"?")
+    if _INCOMPLETE_ESCAPE.search(path):
+        return None
     pairs = _pairs(query) if query else ()
     if path.count(b"/") > _MAX_SEGMENTS:
         return Target((), path.endswith(b"/"), pairs, unresolvable=True)
@@ -107,7 +111,8 @@ def _decode(raw: bytes) -> bytes:
 def _pairs(query: bytes) -> tuple[tuple[str, str], ...]:
     pairs = []
     for piece in query.split(b"&", _MAX_PAIRS)[:_MAX_PAIRS]:
-        name, _, value = (_decode(part) for part in piece.replace(b"+", b" ").partition(b"="))
+        piece = _INCOMPLETE_ESCAPE.sub(b"%25", piece.replace(b"+", b" "))
+        name, _, value = (_decode(part) for part in piece.partition(b"="))
         if name:
             pairs.append((from_bytes(name), from_bytes(value)))
     return tuple(pairs)
