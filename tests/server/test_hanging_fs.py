@@ -120,6 +120,32 @@ def test_a_file_system_that_is_mounted_later_does_not_stop_the_server_either(
         assert {client.read_response().status for client in waiting} == {503}
 
 
+@pytest.mark.parametrize("target", ["/m/small", "/m/unsized", "/m", "/m/", "/link", "/outside/small"])
+def test_look_ups_do_not_wait_for_a_file_system_that_is_mounted_later_and_hangs(
+    serve: Serve, clients: ExitStack, root: Path, target: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """One worker, which has served the path before, and has no request for the mount until it hangs."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (root / "link").symlink_to("m/small")
+    (root / "outside").symlink_to(elsewhere)
+    server = serve(
+        root, "--workers", "1", "--allow-links-to", os.fspath(elsewhere), "--disk-timeout", "1s", admin=True
+    )
+    with server.connect() as client:
+        client.get(target)
+        assert client.read_response().status in (301, 302, 307, 308, 200, 404)
+        with hanging_fs(elsewhere if "outside" in target else root / "m") as mounted:
+            mounted.hang()
+            client.get(target)
+            waiting = [ask(clients, server, target) for _ in range(8)]
+            assert_others_are_served(server)
+            assert {each.read_response().status for each in (client, *waiting)} == {503}
+            assert_others_are_served(server)
+            assert server.ask_admin("/readyz").status == 200
+            mounted.answer()
+            wait_until(lambda: ask(clients, server, target).read_response().status < 400, "it is served")
+
+
 def test_a_link_into_a_mount_that_hangs_delays_only_requests_for_such_links(
     serve: Serve, clients: ExitStack, root: Path, mounted: HangingFs
 ) -> None:

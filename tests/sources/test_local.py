@@ -656,8 +656,8 @@ def test_a_failing_disk_is_an_error_not_an_absence(tree: Path, pool: DiskPool, m
     def fail(*_: object) -> int:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(Root, "open_cached", fail)
-    monkeypatch.setattr(Root, "open", fail)
+    monkeypatch.setattr(Root, "open_cached_on_own_mount", fail)
+    monkeypatch.setattr(Root, "open_on_own_mount", fail)
     with pytest.raises(OSError, match="Input/output"):
         asyncio.run(source.locate("/data.csv", CLIENT))
 

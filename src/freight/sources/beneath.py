@@ -53,7 +53,7 @@ class Root:
     Raises OSError when the directory cannot be opened.
     """
 
-    __slots__ = ("_allowed", "_cached", "_cached_own_mount", "_fd", "_links", "_node", "_openat2", "_path", "is_local")
+    __slots__ = ("_cached", "_cached_own_mount", "_fd", "_links", "_node", "_openat2", "_path", "allowed", "is_local")
 
     def __init__(
         self, path: str, links: Links = "refused", allowed: Sequence[str] = (), *, stepwise: bool = False
@@ -62,7 +62,8 @@ class Root:
         self._path = path
         self._links: Links = links
         self._cached_own_mount = _RESOLVE[links] | _CACHED | _NO_XDEV
-        self._allowed = tuple(allowed) if links == "beneath" else ()
+        self.allowed = tuple(allowed) if links == "beneath" else ()
+        """The directories that links may lead to besides."""
         self._fd = os.open(path, DIRECTORY)
         self._node = node_of(self._fd)
         self.is_local = is_local(self._fd)
@@ -83,7 +84,7 @@ class Root:
     @property
     def leads_elsewhere(self) -> bool:
         """Whether a link may lead to a directory that is not below this one."""
-        return bool(self._allowed)
+        return bool(self.allowed)
 
     @property
     def follows_links(self) -> bool:
@@ -124,7 +125,7 @@ class Root:
             try:
                 return self._retry(self._openat2, path, flags)
             except OSError as error:
-                if error.errno != errno.EXDEV or not self._allowed:
+                if error.errno != errno.EXDEV or not self.allowed:
                     raise
         return self._walk(path, flags)
 
@@ -139,7 +140,7 @@ class Root:
         try:
             return self._openat2(self._fd, path, flags | os.O_CLOEXEC, _RESOLVE[self._links] | _CACHED)
         except OSError as error:
-            if error.errno == errno.EXDEV and self._allowed:
+            if error.errno == errno.EXDEV and self.allowed:
                 raise not_cached() from error
             raise
 
@@ -219,7 +220,7 @@ class Root:
     def _walk(self, path: bytes, flags: int) -> int:
         if self._links == "anywhere":
             return os.open(path, flags, dir_fd=self._fd)
-        with Walk(self._fd, follows_links=self.follows_links, allowed=self._allowed) as walk:
+        with Walk(self._fd, follows_links=self.follows_links, allowed=self.allowed) as walk:
             return walk.open(path, flags)
 
 

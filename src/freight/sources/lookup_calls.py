@@ -6,7 +6,7 @@ Rules:
    whatever is cached: open(2) of a cached path asks the server.
 2. In the pool in the queue of the file system that the path lies on (:mod:`freight.sources.mounts`).
 3. A path that a link leads from the root's file system, *home*, to another one is looked up in a queue of its own:
-   home's threads touch home only.
+   home's threads touch home only, whatever was mounted since the table was read.
 
 Left out: a link from one file system mounted below the root to another counts for the first. Without openat2(2), a link
 out of home counts for home.
@@ -56,7 +56,7 @@ class LookupCalls:
         self._root = root
         self._is_local = is_local
         self._follows_file = follows_file
-        self._mounts = Mounts(root.fileno())
+        self._mounts = Mounts(root.fileno(), root.allowed)
 
     @property
     def may_hang(self) -> bool:
@@ -73,7 +73,7 @@ class LookupCalls:
     def remote_entries(self, names: Sequence[str]) -> frozenset[str] | None:
         """Return which entries of the directory ``names`` are mount points of remote file systems.
 
-        None: nothing remote is mounted below the root. Callable in any thread.
+        None: nothing remote is mounted below the root or where links may lead. Callable in any thread.
         """
         return self._mounts.remote_entries(names) if self._mounts.has_remote else None
 
@@ -84,7 +84,7 @@ class LookupCalls:
     def set_root(self, root: Root) -> None:
         """Look paths up below ``root`` from now on."""
         self._mounts.close()
-        self._root, self._mounts = root, Mounts(root.fileno())
+        self._root, self._mounts = root, Mounts(root.fileno(), root.allowed)
         self._mounts.watch()
         if not self._follows_file:
             self.home.device, self._is_local = root.device, root.is_local
@@ -140,10 +140,9 @@ class LookupCalls:
             return _Place(mount.device, root.open_cached if on_loop else None, root.open)
         if self._follows_file:  # home is where its link led at the start
             return _Place(self.home.device, root.open_cached_on_own_mount if self._is_local else None, root.open)
-        if self._mounts.has_remote or root.leads_elsewhere:
-            open_cached = root.open_cached_on_own_mount if self._is_local else None
-            return _Place(self.home.device, open_cached, root.open_on_own_mount)
-        return _Place(self.home.device, root.open_cached if self._is_local else None, root.open)
+        # On its own mount only: another may be mounted there after the table was read.
+        open_cached = root.open_cached_on_own_mount if self._is_local else None
+        return _Place(self.home.device, open_cached, root.open_on_own_mount)
 
     async def _run(
         self,

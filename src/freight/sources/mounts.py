@@ -43,17 +43,21 @@ class Mount:
 
 
 class Mounts:
-    """The mounts below the directory that ``fd`` is open on, which is not closed."""
+    """The mounts below the directory that ``fd`` is open on, which is not closed.
 
-    def __init__(self, fd: int) -> None:
+    ``allowed``: absolute paths of directories that links may lead to.
+    """
+
+    def __init__(self, fd: int, allowed: Sequence[str] = ()) -> None:
         self._fd = fd
+        self._allowed = tuple(map(os.fsencode, allowed))
         self._top = b""
         self._home: int | None = None
         self._below: dict[tuple[int, bytes], Mount] = {}  # by the number of the mount above, and the path
         self._table: int | None = None  # opened by each process for itself: a change is reported once for a descriptor
         self._poll = select.poll()
         self.has_remote = True
-        """Whether a file system below the directory may be remote."""
+        """Whether a file system below the directory, or at or below an allowed one, may be remote."""
         table = _open_table()
         if table is not None:
             self._read(table)
@@ -120,12 +124,14 @@ class Mounts:
             self._top = os.readlink(f"/proc/self/fd/{self._fd}".encode())
             self._home = _mount_number(self._fd)
             os.lseek(table, 0, os.SEEK_SET)
-            below = [mount for mount in _parse(_whole(table)) if _is_below(mount.path, self._top)]
+            mounts = list(_parse(_whole(table)))
         except (OSError, ValueError):
             self._home, self._below, self.has_remote = None, {}, True
             return
+        below = [mount for mount in mounts if _is_below(mount.path, self._top)]
         self._below = {(mount.parent, mount.path): mount for mount in below}
-        self.has_remote = not all(mount.is_local for mount in below)
+        linked = [mount for path in self._allowed for mount in _mounts_of(path, mounts)]
+        self.has_remote = not all(mount.is_local for mount in (*below, *linked))
 
 
 def _open_table() -> int | None:
@@ -137,6 +143,13 @@ def _open_table() -> int | None:
 
 def _is_below(path: bytes, top: bytes) -> bool:
     return path.startswith(top.rstrip(b"/") + b"/")
+
+
+def _mounts_of(path: bytes, mounts: Sequence[Mount]) -> Iterable[Mount]:
+    """Yield the mount that a directory lies on by its name, and those at or below it."""
+    above = [mount for mount in mounts if mount.path == path or _is_below(path, mount.path)]
+    yield from sorted(above, key=lambda mount: len(mount.path))[-1:]  # of several at one place the last one counts
+    yield from (mount for mount in mounts if _is_below(mount.path, path))
 
 
 def _whole(fd: int) -> bytes:
