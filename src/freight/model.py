@@ -446,7 +446,7 @@ def _counter(section: str, key: str, meaning: str) -> Any:
 class Counts:
     """The counters since the start: the one table from which every other form is derived.
 
-    The sums include running downloads and waiting requests. ``aborted`` and ``refused_by_reason`` have a fixed set of
+    The sums include running downloads and waiting requests. ``aborted`` and ``rejected_by_reason`` have a fixed set of
     keys. With N downloads the seconds grow by up to N each second.
     """
 
@@ -456,9 +456,9 @@ class Counts:
     zero_copy_bytes: int = _counter(
         "transfers", "zero_copy_bytes_total", "Body bytes sent from the page cache without a copy."
     )
-    refused: int = _counter("admission", "refused_total", "Requests that got no slot.")
+    rejected: int = _counter("admission", "refused_total", "Requests that got no slot.")
     expired: int = _counter("admission", "expired_total", "Requests that got no slot within --queue-timeout.")
-    refused_by_reason: Mapping[str, int] = _counter(
+    rejected_by_reason: Mapping[str, int] = _counter(
         "admission", "refused_by_reason_total", "Requests that got no slot, by reason."
     )
     blocked_on_client_seconds: float = _counter(

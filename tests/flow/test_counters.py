@@ -74,13 +74,13 @@ def test_a_rejection_is_counted_by_its_reason_and_timeouts_separately_too() -> N
     counters.request_rejected(RejectReason.CROWDED, WaitReason.CONNECTIONS)
     counters.request_rejected(RejectReason.DRAINING, None)
     counts = counters.statistics()
-    assert {name: count for name, count in counts.refused_by_reason.items() if count} == {
+    assert {name: count for name, count in counts.rejected_by_reason.items() if count} == {
         "max-per-client": 2,
         "connections": 1,
         "draining": 1,
     }
-    assert (counts.refused, counts.expired) == (4, 1)
-    assert set(counts.refused_by_reason) == {each.value for each in WaitReason} | {"draining"}
+    assert (counts.rejected, counts.expired) == (4, 1)
+    assert set(counts.rejected_by_reason) == {each.value for each in WaitReason} | {"draining"}
 
 
 def test_totals_grow_while_a_download_runs_and_do_not_jump_when_it_ends() -> None:

@@ -247,7 +247,7 @@ async def test_a_request_beyond_the_queue_size_is_rejected(make_harness: Make, m
     assert isinstance(refused, Rejected) and refused.reason is RejectReason.FULL
     assert 1 <= refused.retry_seconds <= MOST_SECONDS
     assert (harness.budget.waiting, harness.gate.waiting) == (2, 2)
-    assert harness.counters.statistics().refused == 1
+    assert harness.counters.statistics().rejected == 1
     for request in requests:
         request.go.set()
     await run_steps(30)
@@ -410,7 +410,7 @@ async def test_a_rejection_has_its_reason_and_its_numbers(make_harness: Make, ma
     assert (found.code, found.running, found.waiting) == ("queue-timeout:max-per-client", 1, 0)
     assert found.waited_seconds == pytest.approx(30.1)
     counts = harness.counters.statistics()
-    assert (counts.refused_by_reason["max-per-client"], counts.refused_by_reason["slots"], counts.expired) == (
+    assert (counts.rejected_by_reason["max-per-client"], counts.rejected_by_reason["slots"], counts.expired) == (
         2,
         1,
         1,

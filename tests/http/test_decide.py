@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from freight.http import dates
 from freight.http.decide import MAX_RANGES, plan_rejection, plan_response, with_queue_timing
 from freight.http.error_response import plan_error
-from freight.http.refusals import sentence
+from freight.http.rejections import sentence
 from freight.http.target import parse
 from freight.model import NotFound, NotFoundReason, Plan, Rejected, RejectReason, Request, Resource, Span, WaitReason
 
@@ -260,8 +260,8 @@ def test_an_error_page_links_to_all_files_behind_a_proxy_with_a_prefix_too(targe
         (FILE, {"if_match": '"old"'}),
     ):
         assert f'<a href="{href}">' in said(answer(found, target=target, accept=FIREFOX, **fields)[0])
-    refused = plan_rejection(Request("GET", target, (("accept", FIREFOX),)), FULL, FILE)
-    assert f'<a href="{href}">\u2190 All files</a>' in said(refused)
+    rejected = plan_rejection(Request("GET", target, (("accept", FIREFOX),)), FULL, FILE)
+    assert f'<a href="{href}">\u2190 All files</a>' in said(rejected)
 
 
 def test_an_error_page_of_a_path_with_too_many_segments_has_no_link() -> None:
@@ -348,8 +348,8 @@ def test_a_refusal_can_close_and_carry_fields() -> None:
 @pytest.mark.parametrize("why", RejectReason)
 def test_a_rejection_has_the_reason_and_retry_after(why: RejectReason) -> None:
     """RFC 9110 sections 15.6.4 and 10.2.3."""
-    refused = Rejected(why, 12, WaitReason.SLOTS, running=3)
-    plan = plan_rejection(Request("GET", "/data.csv", ()), refused)
+    rejected = Rejected(why, 12, WaitReason.SLOTS, running=3)
+    plan = plan_rejection(Request("GET", "/data.csv", ()), rejected)
     assert (plan.status, plan.length, plan.close) == (503, content_length(plan), False)
     assert dict(plan.fields) == {
         "Content-Type": "text/plain; charset=utf-8",
@@ -358,8 +358,8 @@ def test_a_rejection_has_the_reason_and_retry_after(why: RejectReason) -> None:
         "Vary": "Accept",
         "Retry-After": "12",
     }
-    assert sentence(refused) in said(plan) and said(plan).endswith(" Try again in 12 seconds.\n")
-    assert plan.reject_code == refused.code
+    assert sentence(rejected) in said(plan) and said(plan).endswith(" Try again in 12 seconds.\n")
+    assert plan.reject_code == rejected.code
 
 
 @pytest.mark.parametrize("why", RejectReason)

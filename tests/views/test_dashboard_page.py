@@ -42,7 +42,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def busy(root: Path, serve: Serve) -> Iterator[tuple[ServerProcess, CheckedLoad]]:
-    """Start a server with 20 running downloads, 5 of them stalled, a waiting request, and a refused one."""
+    """Start a server with 20 running downloads, 5 of them stalled, a waiting request, and a rejected one."""
     options = ("--memory", "20MB", "--max-per-client", str(RUNNING), "--queue-size", "1")
     server = serve(root, *options, *NO_TIMEOUTS, admin=True)
     with CheckedLoad(HERE, server.host, server.port, root) as load:
@@ -97,7 +97,7 @@ def drawn(page: Page) -> str:
     )
 
 
-def test_running_downloads_appear_and_move_and_a_refused_one_is_counted(
+def test_running_downloads_appear_and_move_and_a_rejected_one_is_counted(
     busy: tuple[ServerProcess, CheckedLoad], look: Look
 ) -> None:
     server, _ = busy

@@ -327,13 +327,13 @@ def test_a_first_line_of_neither_protocol_gets_an_http2_error(line: bytes, cut: 
 def test_a_request_over_a_limit_is_answered_with_its_status(fields: list[tuple[str, str]], status: int) -> None:
     accept = ("accept", "text/html")
     found, _, _ = read_frames([HELLO + frame(1, 4, 1, block(*REQUEST, accept, *fields, table=True))])
-    (declined,) = [event for event in found if isinstance(event, events.RequestRejected)]
+    (declined,) = [event for event in found if isinstance(event, events.RequestRefused)]
     assert (declined.error.status, declined.method, declined.accept) == (status, "GET", "text/html")
 
 
 def test_a_target_that_is_too_long_is_answered() -> None:
     found, _, _ = read_frames([HELLO + headers(*REQUEST[:3], (":path", "/" + "a" * 8192))])
-    assert [event.error.status for event in found if isinstance(event, events.RequestRejected)] == [414]
+    assert [event.error.status for event in found if isinstance(event, events.RequestRefused)] == [414]
 
 
 def test_streams_over_the_limit_are_refused_so_that_a_retry_is_safe() -> None:

@@ -14,7 +14,7 @@ ABORT_REASONS = (*sorted(each.reason for each in TransferError.__subclasses__())
 """Every reason that is counted separately. The number is fixed, as each is a time series in metrics."""
 
 REJECT_REASONS = (*(each.value for each in WaitReason), RejectReason.DRAINING.value)
-"""Every key of ``Counts.refused_by_reason``: why no slot was free, or that the server drains."""
+"""Every key of ``Counts.rejected_by_reason``: why no slot was free, or that the server drains."""
 
 
 class Counters:
@@ -26,7 +26,7 @@ class Counters:
         "_blocked_on_disk_seconds",
         "_completed",
         "_expired",
-        "_refused",
+        "_rejected",
         "_sent_bytes",
         "_waiting_seconds",
         "_zero_copy_bytes",
@@ -35,7 +35,7 @@ class Counters:
     def __init__(self) -> None:
         self._completed = 0
         self._aborted = dict.fromkeys(ABORT_REASONS, 0)  # a time series that starts at 0 shows its first event
-        self._refused = dict.fromkeys(REJECT_REASONS, 0)
+        self._rejected = dict.fromkeys(REJECT_REASONS, 0)
         self._expired = 0
         self._sent_bytes = 0
         self._zero_copy_bytes = 0
@@ -67,7 +67,7 @@ class Counters:
 
     def request_rejected(self, reason: RejectReason, missing: WaitReason | None) -> None:
         """Count a request that got no slot. ``missing`` is None while the server drains."""
-        self._refused[RejectReason.DRAINING.value if missing is None else missing.value] += 1
+        self._rejected[RejectReason.DRAINING.value if missing is None else missing.value] += 1
         self._expired += reason is RejectReason.LATE
 
     def statistics(
@@ -87,9 +87,9 @@ class Counters:
         return Counts(
             completed=self._completed,
             aborted=self._aborted.copy(),
-            refused=sum(self._refused.values()),
+            rejected=sum(self._rejected.values()),
             expired=self._expired,
-            refused_by_reason=self._refused.copy(),
+            rejected_by_reason=self._rejected.copy(),
             sent_bytes=self._sent_bytes + sent,
             zero_copy_bytes=self._zero_copy_bytes + zero_copy,
             blocked_on_client_seconds=self._blocked_on_client_seconds + client_seconds,

@@ -20,7 +20,7 @@ from collections.abc import Container
 from dataclasses import replace
 from typing import assert_never
 
-from freight.http import conditions, error_pages, multipart, ranges, refusals, representation
+from freight.http import conditions, error_pages, multipart, ranges, rejections, representation
 from freight.http.error_response import for_method, plan_error
 from freight.http.printable import printable
 from freight.http.representation import Representation
@@ -77,7 +77,7 @@ def trimmed(request: Request, more: Container[str] = ()) -> Request:
     return request if len(fields) == len(request.fields) else replace(request, fields=fields)
 
 
-def plan_rejection(request: Request, refused: Rejected, resource: Resource | None = None) -> Plan:
+def plan_rejection(request: Request, rejected: Rejected, resource: Resource | None = None) -> Plan:
     """Return a 503 with the reason and a Retry-After of at least 1 second (RFC 9110 sections 15.6.4 and 10.2.3).
 
     ``resource`` is the one that was requested: the page links back to the listing. The connection stays open: a client
@@ -85,9 +85,9 @@ def plan_rejection(request: Request, refused: Rejected, resource: Resource | Non
     """
     # A server of one file has no other page to link to.
     back = _link_back(request.target, resource) if resource is None or not resource.only_file else None
-    detail = refusals.sentence(refused)
-    plan = plan_error(503, detail, request.field("accept"), retry_seconds=refused.retry_seconds, link=back)
-    return for_method(request.method, replace(plan, reject_code=refused.code))
+    detail = rejections.sentence(rejected)
+    plan = plan_error(503, detail, request.field("accept"), retry_seconds=rejected.retry_seconds, link=back)
+    return for_method(request.method, replace(plan, reject_code=rejected.code))
 
 
 def plan_unreadable(request: Request) -> Plan:

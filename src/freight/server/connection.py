@@ -217,7 +217,7 @@ class Connection(Http1Exchanges):
             self._record(started, TLS_FAILED)
         except ConnectionRefusedError:
             self._switch_socket(*plain_again(stream, self._context.clock))
-            await self._reject(ProtocolError(400, "plain HTTP was sent to a port that speaks HTTPS; use https://"))
+            await self._refuse(ProtocolError(400, "plain HTTP was sent to a port that speaks HTTPS; use https://"))
             await linger(self._context, self._sink, self._reader, self._context.linger_seconds)
         return False
 

@@ -150,7 +150,7 @@ class ConnectionReader:
         """Read the next head, or the preface of HTTP/2. Return None at the end of the connection.
 
         ``answer`` is called with the first bytes of a head. It returns those that it does not answer at once, or BEGUN:
-        then the result is None too. Raise ProtocolError for a request that must be rejected.
+        then the result is None too. Raise ProtocolError for a request that must be refused.
         """
         parser = self.parser
         started = False

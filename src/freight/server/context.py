@@ -136,13 +136,13 @@ class ExchangeState(Protocol):
     """The state of a sink's exchange.
 
     ``status`` is 0 before the head is made. ``accepted_bytes`` less ``body_start`` is how much was sent of ``promised``
-    bytes of content (None: unknown). ``refused`` says why the request got no slot, "" if it got one. ``user`` is the
-    name of the user who was granted access, "" for none. ``request_id`` is the response's X-Request-Id, or "".
+    bytes of content (None: unknown). ``reject_code`` says why the request got no slot, "" if it got one. ``user`` is
+    the name of the user who was granted access, "" for none. ``request_id`` is the response's X-Request-Id, or "".
     """
 
     accepted_bytes: int
     status: int
-    refused: str
+    reject_code: str
     promised: int | None
     body_start: int
     user: str
@@ -180,7 +180,7 @@ def log_entry(
         sent=max(0, sent - sink.body_start),
         promised=sink.promised,
         ended=ended,
-        reject_code=sink.refused,
+        reject_code=sink.reject_code,
         details=summary.details,
         user=sink.user,
         request_id=sink.request_id,

@@ -86,7 +86,7 @@ class Http1Exchanges:
         try:
             head = await self._reader.read_head(self._answer_known)
         except ProtocolError as error:
-            await self._reject(error)
+            await self._refuse(error)
             return False
         except asyncio.CancelledError as error:
             self._defer_cancellation(error)
@@ -232,13 +232,13 @@ class Http1Exchanges:
     async def _charge(self, charges: ConnectionAccount, cost: float) -> bool:
         """Charge for a request that is expensive, or whose client is in debt, and wait for a turn.
 
-        Return False if the request is rejected, or the connection was evicted meanwhile.
+        Return False if the request is refused, or the connection was evicted meanwhile.
         """
         if charges is not self._charges and charges.account.pause_factor:
             charges.quantum_left = 0.0  # each request of a client in debt waits, whatever connection it comes by
         await self._context.turns.charge_request(charges, cost)
         if charges.over_limit or (charges is not self._charges and charges.account.over_limit):
-            await self._reject(ProtocolError(429, "too much work was asked for"))
+            await self._refuse(ProtocolError(429, "too much work was asked for"))
             return False
         return not self._reader.evicted
 
@@ -282,7 +282,7 @@ class Http1Exchanges:
         assert request is not None
         return request
 
-    async def _reject(self, error: ProtocolError) -> None:
+    async def _refuse(self, error: ProtocolError) -> None:
         """Answer with an error, and end the connection: after malformed bytes nothing says where a request starts."""
         self._summary = NO_REQUEST._replace(method=self._reader.parser.method or "-")
         self._sink.start_exchange((1, 1), False)

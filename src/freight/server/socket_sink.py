@@ -44,7 +44,7 @@ class SocketSink:
     """The sink of a connection, which its exchanges use one after another (:class:`freight.protocols.Sink`).
 
     ``accepted_bytes`` counts all exchanges. The others are about the present one: ``status`` is 0 until its head is
-    made, ``refused`` says why it got no slot, ``promised`` is the length of its content, ``body_start`` is the
+    made, ``reject_code`` says why it got no slot, ``promised`` is the length of its content, ``body_start`` is the
     value of ``accepted_bytes`` where its content starts, and ``will_close`` says that the connection ends after it.
     ``user`` and ``request_id`` are as in :class:`freight.server.context.ExchangeState`.
     """
@@ -59,7 +59,7 @@ class SocketSink:
         "account",
         "body_start",
         "promised",
-        "refused",
+        "reject_code",
         "request_id",
         "status",
         "user",
@@ -83,7 +83,7 @@ class SocketSink:
         self._version = (1, 1)
         self._keep_alive = False
         self.status = 0
-        self.refused = self.user = self.request_id = ""
+        self.reject_code = self.user = self.request_id = ""
         self.promised: int | None = 0
         self.body_start = 0
         self.will_close = True
@@ -96,7 +96,13 @@ class SocketSink:
     def start_exchange(self, version: tuple[int, int], keep_alive: bool) -> None:
         """Start the next exchange, by what its request says about versions and connections."""
         self._version, self._keep_alive = version, keep_alive
-        self.status, self.refused, self.promised, self.body_start, self.will_close = 0, "", 0, self.accepted_bytes, True
+        self.status, self.reject_code, self.promised, self.body_start, self.will_close = (
+            0,
+            "",
+            0,
+            self.accepted_bytes,
+            True,
+        )
         self.user = ""
 
     def start_repeat(
@@ -104,7 +110,7 @@ class SocketSink:
     ) -> bytes:
         """Start an exchange whose answer is known, and return its head (:mod:`freight.wire.http1.repeats`)."""
         self._version, self._keep_alive, self.will_close = version, True, False
-        self.refused = self.user = self.request_id = ""
+        self.reject_code = self.user = self.request_id = ""
         date = dates.format(int(now)).encode()
         values = (date, first, first + length - 1, length) if status == 206 else (date,)
         head = head_format % values
@@ -122,7 +128,7 @@ class SocketSink:
             plan = with_request_id(plan, self.request_id)
         date = dates.format(int(self._clock.now()))
         head = response.head(plan, date=date, version=self._version, keep_alive=self._keep_alive)
-        self.status, self.refused, self.user = plan.status, plan.reject_code, plan.user
+        self.status, self.reject_code, self.user = plan.status, plan.reject_code, plan.user
         self.promised = plan.length if plan.content else 0
         self.body_start = self.accepted_bytes + len(head)
         self.will_close = response.will_close(plan, self._version, self._keep_alive)

@@ -41,7 +41,7 @@ class RequestReceived:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestRejected:
+class RequestRefused:
     """HTTP/2: a request that must be answered with ``error``. ``method`` and ``accept`` are what is known of it."""
 
     stream: int
@@ -84,5 +84,5 @@ class PingAcknowledged:
 
 
 Event = (
-    RequestReceived | RequestRejected | StreamReset | WindowUpdated | Reprioritized | GoAwayReceived | PingAcknowledged
+    RequestReceived | RequestRefused | StreamReset | WindowUpdated | Reprioritized | GoAwayReceived | PingAcknowledged
 )

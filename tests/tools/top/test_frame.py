@@ -35,7 +35,7 @@ def test_a_server_at_a_glance() -> None:
         "freight 1.2.3  127.0.0.1:9080  draining  data · 127.0.0.1:8080 · pid 1503",
         "memory  ━━━━━━━━━━━─────  70%  14.0MB of 20MB: process 2.00MB, kernel 12.0MB",
         "slots   ━━━─────────────  23%  120 of 503 run, 3 express; 7 connections",
-        "queue   12 wait, the oldest for 4.2s: 9 slots, 3 max-per-client; 9 refused",
+        "queue   12 wait, the oldest for 4.2s: 9 slots, 3 max-per-client; 9 rejected",
         "rate    0B/s; 123MB sent, 5 downloads completed",
         "aborted 2 stalled",
         "",

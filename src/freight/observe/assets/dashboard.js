@@ -97,7 +97,7 @@ function showTiles() {
   );
   setText(element("waiting"), count(waiting));
   const waits = waiting ? `the oldest for ${seconds(wait)}: ${summary(latest.waiting_for)}` : "";
-  setText(element("waiting-more"), waits || `${count(latest.refused)} refused so far`);
+  setText(element("waiting-more"), waits || `${count(latest.refused)} rejected so far`);
   element("waiting").closest("div").classList.toggle("warn", waiting > 0);
   const speed = past.last("rate");
   setText(element("rate"), speed === null ? "\u2013" : rate(speed));

@@ -234,7 +234,7 @@ class Http2Connection:
     def _handle(self, event: events.Event) -> None:
         stream = self._streams.get(getattr(event, "stream", 0))
         match event:
-            case events.RequestReceived() | events.RequestRejected():
+            case events.RequestReceived() | events.RequestRefused():
                 self._start_stream(event)
             case events.StreamReset() if stream is not None:
                 self._streams.cancel(stream)
@@ -249,7 +249,7 @@ class Http2Connection:
             case events.PingAcknowledged():
                 self._send_last_goaway()
 
-    def _start_stream(self, event: events.RequestReceived | events.RequestRejected) -> None:
+    def _start_stream(self, event: events.RequestReceived | events.RequestRefused) -> None:
         if not self._context.budget.can_open_stream():
             self._session.reset_stream(event.stream, ErrorCode.REFUSED_STREAM)  # the client may safely retry
             return

@@ -34,7 +34,7 @@ class StreamSink:
         "priority",
         "promised",
         "protocol",
-        "refused",
+        "reject_code",
         "request_id",
         "send_buffer",
         "status",
@@ -57,7 +57,7 @@ class StreamSink:
         self.is_registered = self.wants_to_send = self.was_reset = False
         self.accepted_bytes = self.body_start = 0
         self.status = 0
-        self.refused = self.user = self.request_id = ""
+        self.reject_code = self.user = self.request_id = ""
         self.promised: int | None = 0
         self._connection_offset = 0  # of the end of this stream's last bytes, in the bytes of the connection
         self._acknowledged = 0
@@ -71,7 +71,7 @@ class StreamSink:
             plan = with_request_id(plan, self.request_id)
         body = response.framed(b"", plan, size, version=(1, 0))  # HTTP/1.0 has no chunks: the stream's end delimits it
         ends = not plan.content or not plan.parts
-        self.status, self.refused, self.user = plan.status, plan.reject_code, plan.user
+        self.status, self.reject_code, self.user = plan.status, plan.reject_code, plan.user
         self.promised = plan.length if plan.content else 0
         self._multiplexer.session.send_head(self.stream_id, plan, self.date(), ends)
         return body

@@ -101,7 +101,7 @@ class Streams:
         for stream in list(self._tasks.values()):
             yield Exchange(stream.client, stream.summary.target, stream.sink)
 
-    def start(self, event: events.RequestReceived | events.RequestRejected, client: str) -> None:
+    def start(self, event: events.RequestReceived | events.RequestRefused, client: str) -> None:
         """Answer a request on its stream. The budget must have space for it."""
         context = self._context
         context.budget.stream_opened()
@@ -122,15 +122,15 @@ class Streams:
             answer = self._answer(stream)
         else:
             stream.summary = NO_REQUEST._replace(method=event.method, version=(2, 0))
-            answer = self._reject(event, stream)
+            answer = self._refuse(event, stream)
         stream.task = context.loop.create_task(answer, context=self._task_context)
 
     def _attribute(
         self, event: events.RequestReceived, stream: StreamTask
-    ) -> events.RequestReceived | events.RequestRejected:
+    ) -> events.RequestReceived | events.RequestRefused:
         """Attribute a request to the client that a trusted proxy names, and charge that client's account.
 
-        The request of a client that owes too much is rejected. The connection is the proxy's, and goes on.
+        The request of a client that owes too much is refused. The connection is the proxy's, and goes on.
         """
         request, peer = event.request, stream.client
         stream.client = true_client(peer, request.fields, self._trusted)
@@ -142,7 +142,7 @@ class Streams:
         charges.charge(event.cost)
         if charges.account.over_limit:
             error = ProtocolError(429, "too much work was asked for")
-            return events.RequestRejected(event.stream, error, request.method, request.field("accept"))
+            return events.RequestRefused(event.stream, error, request.method, request.field("accept"))
         return replace(event, request=replace(request, client=stream.client, client_key=client_key(stream.client)))
 
     def cancel(self, stream: StreamTask) -> None:
@@ -257,7 +257,7 @@ class Streams:
         finally:
             self._end(stream, started, ended, is_download)
 
-    async def _reject(self, event: events.RequestRejected, stream: StreamTask) -> None:
+    async def _refuse(self, event: events.RequestRefused, stream: StreamTask) -> None:
         started, ended = self._context.clock.monotonic(), REFUSED
         stream.began = True
         try:

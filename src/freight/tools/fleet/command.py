@@ -16,7 +16,7 @@ from freight.tools.groups import LazyGroup, show_help_if_bare
     epilog="""\b
 Examples:
   freight fleet haproxy --nodes 10.0.0.5:8080,10.0.0.6:8080 -o /etc/haproxy/fleet.cfg
-  freight fleet simulate --nodes 1,10,100             predict waits, refusals and cache hits
+  freight fleet simulate --nodes 1,10,100             predict waits, rejections and cache hits
   freight fleet simulate --policy bounded,least --json""",
 )
 @click.pass_context

@@ -123,11 +123,11 @@ def _summary(view: View, style: Style) -> Iterator[Text]:
 
 def _queue(status: StatusSnapshot) -> str:
     if not status.waiting:
-        return f"0 wait; {status.refused:,} refused"
+        return f"0 wait; {status.rejected:,} rejected"
     reasons = _by_reason(sorted(status.waiting_for, key=lambda pair: -pair[1]))
     oldest = brief_seconds(status.oldest_wait_seconds)
     reasons = f": {reasons}" if reasons else ""
-    return f"{status.waiting:,} wait, the oldest for {oldest}{reasons}; {status.refused:,} refused"
+    return f"{status.waiting:,} wait, the oldest for {oldest}{reasons}; {status.rejected:,} rejected"
 
 
 def _by_reason(numbers: Sequence[tuple[str, int]]) -> str:

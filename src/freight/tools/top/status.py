@@ -69,7 +69,7 @@ class StatusSnapshot:
     waiting: int
     waiting_for: tuple[tuple[str, int], ...]
     oldest_wait_seconds: float
-    refused: int
+    rejected: int
     completed: int
     aborted: tuple[tuple[str, int], ...]
     sent_bytes: int
@@ -117,7 +117,7 @@ def parse_status(content: bytes) -> StatusSnapshot:
         waiting=_count(gate, "waiting"),
         waiting_for=tuple(_reasons(_part(gate, "waiting_by_reason"))),
         oldest_wait_seconds=_number(gate, "oldest_wait_seconds"),
-        refused=_count(gate, "refused_total"),
+        rejected=_count(gate, "refused_total"),
         completed=_count(transfers, "completed_total"),
         aborted=tuple(_reasons(_part(transfers, "aborted_total"))),
         sent_bytes=_count(transfers, "bytes_total"),

@@ -287,7 +287,7 @@ class Session:
                 return []
             self.charges.charge(costs.REQUEST)
             known = {bytes(name): bytes(value).decode("latin-1") for name, value in lines}
-            return [events.RequestRejected(stream, error, known.get(b":method", "-"), known.get(b"accept"), cost)]
+            return [events.RequestRefused(stream, error, known.get(b":method", "-"), known.get(b"accept"), cost)]
         self.charges.charge(costs.REQUEST)
         found: list[events.Event] = [events.RequestReceived(stream, request, cost)]
         return found if priority is None else [*found, events.Reprioritized(stream, priority)]

@@ -103,7 +103,7 @@ Examples:
 @click.option("--figure", metavar="FILE.svg", type=click.Path(dir_okay=False), help="Also draw the rows to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object, in bytes and seconds.")
 def simulate(figure: str | None, as_json: bool, **texts: Any) -> None:
-    """Predict how a fleet of any size behaves: waits, refusals, page caches, balance.
+    """Predict how a fleet of any size behaves: waits, rejections, page caches, balance.
 
     Requests arrive at random at one balancer; some files are more popular than others. Each node has slots, a queue, a
     network link, a disk and a page cache. The load grows with the number of nodes; the files do not change. The slots

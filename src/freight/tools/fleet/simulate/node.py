@@ -80,7 +80,7 @@ class Node:
         return len(self._waiting)
 
     def arrive(self, request: Request) -> None:
-        """Run, queue or refuse a request that arrives at ``request.since``."""
+        """Run, queue or reject a request that arrives at ``request.since``."""
         self.advance_to(request.since)
         slots = self._spec.slots_by_waiting
         if not self._waiting and self.running < slots[0]:

@@ -53,7 +53,7 @@ class SimulationQuery:
 class SimulationRow:
     """The result for one fleet, of the counted requests within ``seconds``.
 
-    Refused requests found the queue ``full``, or waited too long (``late``). For the others: waits in seconds, and
+    Rejected requests found the queue ``full``, or waited too long (``late``). For the others: waits in seconds, and
     ``slowed``, the time of a download divided by the time that its client alone would need. ``hits``: the fraction of
     the bytes that came from a page cache. ``busiest``: bytes of the busiest node, divided by the mean.
     ``most_running`` and ``most_waiting``: at one node. Bytes are those of all nodes together.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from freight.http.refusals import sentence
+from freight.http.rejections import sentence
 from freight.model import Rejected, RejectReason, WaitReason
 
 FOUR_RUN = "You already have 4 downloads running here (the limit per client is 4)"
@@ -12,7 +12,7 @@ STOPPING = "This server is shutting down and accepts no new downloads. Another s
 
 
 @pytest.mark.parametrize(
-    ("refused", "said"),
+    ("rejected", "said"),
     [
         (
             Rejected(RejectReason.FULL, 5, WaitReason.SLOTS, running=1738, waiting=1000),
@@ -50,8 +50,8 @@ STOPPING = "This server is shutting down and accepts no new downloads. Another s
         ),
     ],
 )
-def test_the_reason_is_named_with_its_numbers(refused: Rejected, said: str) -> None:
-    assert sentence(refused) == said
+def test_the_reason_is_named_with_its_numbers(rejected: Rejected, said: str) -> None:
+    assert sentence(rejected) == said
 
 
 @pytest.mark.parametrize("why", RejectReason)
@@ -62,7 +62,7 @@ def test_every_refusal_is_one_line_that_ends_in_a_full_stop(why: RejectReason, r
 
 
 @pytest.mark.parametrize(
-    ("refused", "code"),
+    ("rejected", "code"),
     [
         (Rejected(RejectReason.FULL, 1, WaitReason.PER_CLIENT), "queue-full:max-per-client"),
         (Rejected(RejectReason.LATE, 1, WaitReason.MEMORY), "queue-timeout:memory"),
@@ -70,5 +70,5 @@ def test_every_refusal_is_one_line_that_ends_in_a_full_stop(why: RejectReason, r
         (Rejected(RejectReason.DRAINING, 1), "draining"),
     ],
 )
-def test_the_log_has_a_code_of_at_most_two_words(refused: Rejected, code: str) -> None:
-    assert refused.code == code
+def test_the_log_has_a_code_of_at_most_two_words(rejected: Rejected, code: str) -> None:
+    assert rejected.code == code
