@@ -128,9 +128,7 @@ def test_look_ups_do_not_wait_for_a_file_system_that_is_mounted_later_and_hangs(
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (root / "link").symlink_to("m/small")
     (root / "outside").symlink_to(elsewhere)
-    server = serve(
-        root, "--workers", "1", "--allow-links-to", os.fspath(elsewhere), "--disk-timeout", "1s", admin=True
-    )
+    server = serve(root, "--workers", "1", "--allow-links-to", os.fspath(elsewhere), "--disk-timeout", "1s", admin=True)
     with server.connect() as client:
         client.get(target)
         assert client.read_response().status in (301, 302, 307, 308, 200, 404)
