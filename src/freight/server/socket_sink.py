@@ -96,14 +96,8 @@ class SocketSink:
     def start_exchange(self, version: tuple[int, int], keep_alive: bool) -> None:
         """Start the next exchange, by what its request says about versions and connections."""
         self._version, self._keep_alive = version, keep_alive
-        self.status, self.reject_code, self.promised, self.body_start, self.will_close = (
-            0,
-            "",
-            0,
-            self.accepted_bytes,
-            True,
-        )
-        self.user = ""
+        self.status, self.promised, self.body_start, self.will_close = 0, 0, self.accepted_bytes, True
+        self.reject_code = self.user = ""
 
     def start_repeat(
         self, status: int, head_format: bytes, version: tuple[int, int], now: float, first: int, length: int
