@@ -24,7 +24,6 @@ from freight.flow.slot import Slot, lane_of
 from freight.flow.transfers import MOST_AT_ONCE, Transfers, cost_at_once
 from freight.http import dates, etags
 from freight.memory.budget import Lane
-from freight.memory.costs import FAST_WINDOW
 from freight.model import Plan, Request, Resource, Span
 from freight.protocols import KeptOpen, SharedReader, Sink
 
@@ -59,20 +58,20 @@ class Repeatable:
         :meth:`freight.protocols.Responder.respond` does.
         """
         transfers, length = self._transfers, self._length(first, last)
-        if length > MOST_AT_ONCE:
-            return self.send_in_slot(make_head, first, last, sink, client)
-        if not length or not self._gate.may_send(cost_at_once(length)):
+        if not length:
             return False
+        if length > MOST_AT_ONCE or not self._gate.may_send(sink, cost_at_once(length)):
+            return self.send_in_slot(make_head, first, last, sink, client)
         head = make_head(first, length)
         try:
-            accepted = transfers.send_at_once(self._kept, head, first, length, sink)
+            rest = transfers.send_at_once(self._kept, head, first, length, sink)
         except FileChanged as error:
             return transfers.fail(error)
-        if 0 < accepted < len(head) + length:
-            slot, start = Slot(client, Lane.EXPRESS, sink), first + max(0, accepted - len(head))
-            self._gate.grant(slot)
-            return self._transfer(head[accepted:], Span(start, first + length), slot)
-        return accepted > 0
+        if not rest:
+            return rest is not None
+        slot = Slot(client, Lane.EXPRESS, sink)
+        self._gate.grant(slot)
+        return self._transfer(rest, slot)
 
     def _length(self, first: int, last: int | None) -> int:
         """Return how many bytes are to be sent. 0: none, as it is for the responder to answer."""
@@ -90,19 +89,18 @@ class Repeatable:
         slot = Slot(client, lane_of(length, False), sink)
         if not self._gate.take_slot(slot):
             return False
-        if slot.lane is Lane.EXPRESS and sink.accepted_bytes:
-            sink.account.peer_window = FAST_WINDOW  # HTTP/1: the client has acknowledged all earlier answers
         try:
             head = make_head(first, length)
         except BaseException:
             self._gate.give_back(slot)
             raise
-        return self._transfer(head, Span(first, first + length), slot)
+        span = Span(first, first + length)
+        return self._transfer((head, span) if head else (span,), slot)
 
-    def _transfer(self, head: bytes, span: Span, slot: Slot) -> Coroutine[Any, Any, bool] | bool:
-        """Send a head, which may be empty, and a span, as any other transfer does."""
+    def _transfer(self, segments: tuple[bytes | Span, ...], slot: Slot) -> Coroutine[Any, Any, bool] | bool:
+        """Send what an answer consists of, as any other transfer does."""
         sink, client, reader = slot.sink, slot.key, self._kept.share()
-        rest = self._transfers.send_file(reader, iter((head, span) if head else (span,)), sink, client)
+        rest = self._transfers.send_file(reader, iter(segments), sink, client)
         if rest is not None:
             return self._finish(reader, slot, rest)
         self._gate.give_back(slot)

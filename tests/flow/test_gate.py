@@ -16,6 +16,7 @@ from freight.errors import ClientDisconnected
 from freight.flow.retry_after import MOST_SECONDS
 from freight.flow.slot import EXPRESS_BYTES, Slot, lane_of
 from freight.memory.budget import Budget, Lane
+from freight.memory.costs import WINDOW_MIN
 from freight.model import Rejected, RejectReason
 from support.stepped_loop import Harness, run_steps
 
@@ -113,6 +114,23 @@ async def test_a_slot_is_returned_however_its_context_is_left(make_sink: Make, e
     outcome = (await asyncio.gather(request(), return_exceptions=True))[0]
     assert type(outcome) is type(error)
     assert nothing_is_left(harness)
+
+
+@pytest.mark.parametrize(("length", "produced"), [(HUGE, False), (SMALL, False), (None, True)])
+async def test_while_a_request_waits_nothing_is_sent_without_a_slot(
+    make_harness: Make, make_sink: Make, length: int | None, produced: bool
+) -> None:
+    """Otherwise repeated requests could take the memory that it waits for."""
+    harness = make_harness(1, express_slots=0)
+    requests = [Request(harness, make_sink(), length=length, produced=produced) for _ in range(2)]
+    assert harness.gate.may_send(make_sink(), WINDOW_MIN)
+    await run_steps()
+    assert [request.waits for request in requests] == [False, True]
+    assert not harness.gate.may_send(make_sink(), WINDOW_MIN)
+    for request in requests:
+        request.go.set()
+        await run_steps()
+    assert harness.gate.may_send(make_sink(), WINDOW_MIN)
 
 
 async def test_clients_take_turns(make_harness: Make, make_sink: Make) -> None:

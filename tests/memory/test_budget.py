@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from freight.errors import ConfigurationError
+from freight.flow.transfers import MOST_AT_ONCE, SMALL_BYTES, cost_at_once
 from freight.memory.budget import LONG_PATH_SECONDS, Budget, Lane
 from freight.memory.costs import CONNECTION_COST, FAST_WINDOW, HTTP2_COST, STREAM_COST, WAITING_COST, WINDOW_MIN
 from freight.memory.division import LEAST_MEMORY, RESERVE_DIVISOR, divide
@@ -173,6 +174,24 @@ class BudgetMachine(RuleBasedStateMachine):
         for queue in self.queues:
             if queue.running:
                 self.send_once(queue, part)
+
+    @rule(
+        data=st.data(),
+        length=st.sampled_from([1, SMALL_BYTES, SMALL_BYTES + 1, 100_000, MOST_AT_ONCE]),
+        part=st.sampled_from([1.0, 0.5, 0.0]),
+    )
+    def send_at_once(self, data: st.DataObject, length: int, part: float) -> None:
+        """Send an answer without a slot. If the kernel takes a part of it, the rest gets one."""
+        queue, cost = self.one(data, running=False, waiting=False), cost_at_once(length)
+        if queue is None or queue.bytes or not self.budget.can_lend(queue, cost):
+            return
+        queue.bytes = int(cost * part)
+        queue.account.peer_window -= queue.bytes
+        self.budget.record(queue, queue.bytes)
+        if part < 1:
+            self.budget.reserve(queue, Lane.EXPRESS)
+            queue.running, queue.lane = True, Lane.EXPRESS
+        assert self.budget.spent_bytes() <= self.budget.memory_bytes
 
     @rule(data=st.data(), left=st.sampled_from([0.0, 0.3, 0.9]))
     def drain(self, data: st.DataObject, left: float) -> None:
@@ -398,6 +417,20 @@ def test_a_client_that_stalls_keeps_its_window_min(path: tuple[float, int], peer
         queue.peer_window = min(peer_window, queue.peer_window + read)
     assert queue.bytes <= WINDOW_MIN
     assert budget.lent == 0
+
+
+@pytest.mark.parametrize("path", [(0.0, 1 << 20), (0.0, 0), (0.1, 1 << 20)], ids=["near", "unix", "far"])
+@pytest.mark.parametrize("peer_window", [0, 4096, 100_000])
+def test_without_a_slot_a_client_that_stalls_keeps_a_window_min_too(path: tuple[float, int], peer_window: int) -> None:
+    budget, queue = Budget(64 << 20, LARGEST), Queue()
+    budget.connection_opened()
+    (queue.round_trip, queue.in_flight), queue.peer_window = path, peer_window
+    for length in (1, SMALL_BYTES, 20_000, 50_000, 100_000, MOST_AT_ONCE):
+        cost = cost_at_once(length)
+        assert not budget.can_lend(queue, cost) or cost <= WINDOW_MIN + peer_window
+    assert budget.can_lend(queue, cost_at_once(SMALL_BYTES))
+    queue.peer_window = 1 << 20
+    assert budget.can_lend(queue, cost_at_once(MOST_AT_ONCE))
 
 
 def test_20_mb_carry_500_clients_that_all_stall() -> None:

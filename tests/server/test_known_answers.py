@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import freight
 from freight.errors import Stalled
 from freight.model import Entry, Plan
 from freight.runtime.clock import SystemClock
 from freight.server.connection import Connection
 from freight.server.context import ServerContext
 from freight.server.known_heads import KnownHead
+from freight.server.tls.sockets import RECORD_BYTES, TlsSocket
 from freight.wire.accounting import ConnectionAccount
 from freight.wire.http1.parser import Limits
 from freight.wire.http1.repeats import split
+from support.certificates import unverified_context
+from support.servers import Client
 
 SECONDS = 20.0
 REQUEST = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -122,3 +128,39 @@ def test_an_error_ends_the_connection() -> None:
 
     with pytest.raises(RuntimeError, match="a fault of the server"):
         asyncio.run(serve(Answer(fail), []))
+
+
+@pytest.mark.parametrize("size", [14, 100_000])
+def test_bytes_that_tls_has_encrypted_but_not_sent_are_those_of_the_answer_that_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """When the host has no memory for TCP, the kernel may refuse a record. OpenSSL keeps it, and sends it first."""
+    file, content = tmp_path / "a.bin", os.urandom(200_000)
+    file.write_bytes(content)
+    kept, refuses = list[bytes](), False
+    send_records = TlsSocket.send_records
+
+    def refuse_once(self: TlsSocket, data: memoryview, pending: int) -> tuple[int, int]:
+        if pending:
+            record = kept.pop()
+            if len(data) < pending:
+                raise ConnectionResetError("bad write retry")
+            return send_records(self, memoryview(record + bytes(data[pending:])), 0)
+        if refuses and file.exists():
+            file.unlink()
+            kept.append(bytes(data[:RECORD_BYTES]))
+            return 0, len(kept[0])
+        return send_records(self, data, 0)
+
+    monkeypatch.setattr(TlsSocket, "send_records", refuse_once)
+    with (
+        freight.Server(tmp_path, tls_self_signed=True, port=0) as server,
+        Client("127.0.0.1", server.port, tls=unverified_context()) as client,
+    ):
+        for number in range(4):
+            refuses = number == 3
+            client.get("/a.bin", f"Range: bytes=7-{6 + size}")
+            assert client.read_response().content == content[7 : 7 + size]
+        assert not file.exists() and not kept
+        client.get("/a.bin", f"Range: bytes=7-{6 + size}")
+        assert client.read_response().status == 404

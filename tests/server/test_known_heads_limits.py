@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from freight.flow.transfers import SMALL_BYTES
+from freight.memory.costs import WINDOW_MIN
 from support.http2_rules import FLOOD_PARTS, HELLO, REQUEST, headers, u32
 from support.memory_gauges import send_queues
 from support.raw_h2 import frame, send_until_closed
@@ -174,3 +175,22 @@ def test_clients_that_repeat_and_read_nothing_hold_no_more_than_the_memory(
     with ThreadPoolExecutor(len(connected)) as pool:  # those that wait have their turn when others have read
         for found in pool.map(lambda client: [content_of(read_answer(client)) for _ in range(2)], connected):
             assert found == [CONTENT[7 : 7 + size]] * 2
+
+
+@pytest.mark.parametrize("options", [(), ("--tls-self-signed",)], ids=["clear", "tls"])
+@pytest.mark.parametrize("size", [SMALL_BYTES, 180_000, SMALL])
+def test_a_client_that_repeats_and_reads_nothing_keeps_no_more_than_another(
+    serve: Serve, root: Path, clients: ExitStack, size: int, options: tuple[str, ...]
+) -> None:
+    """A window, and what TLS and tiny packets take besides: so the others find memory for theirs."""
+    server = serve(root, "--memory", "4MiB", "--idle-timeout", "10m", "--queue-timeout", "10m", *options, admin=True)
+    head = ("/large.bin", f"Range: bytes=7-{6 + size}")
+    make_known(server, *head)
+    connected = [clients.enter_context(server.connect(receive_bytes=4096)) for _ in range(25)]
+    for client in connected:
+        client.get("/large.bin", "Range: bytes=7-20")
+        client.read_response()
+        client.get(*head)
+    server.ask_admin("/status")  # what has come so far has been read
+    assert max(send_queues(server)) <= 2 * WINDOW_MIN
+    assert server.get("/large.bin").content == CONTENT

@@ -40,7 +40,6 @@ from freight.model import AdmissionStats, Rejected, RejectReason, WaitReason
 from freight.protocols import Sink
 
 _DEFAULT_WAIT_SECONDS = 10.0  # the estimated wait while no slot has ever been returned
-_EXPRESS = Lane.EXPRESS
 _NANOSECONDS = 1_000_000_000
 _DRAINING_RETRY_SECONDS = 5  # another node, or this server's successor, serves soon
 
@@ -142,12 +141,13 @@ class Gate:
         self.grant(slot)
         return True
 
-    def may_send(self, cost: int) -> bool:
+    def may_send(self, sink: Sink, cost: int) -> bool:
         """Return whether an answer of the express lane may be sent without a slot, which takes ``cost`` bytes at most.
 
-        The caller sends it at once and records what the kernel then holds, before anything else runs.
+        The sink must have nothing queued. The caller sends at once and records what the kernel then holds, before
+        anything else runs. While a request waits, what is free is for that one.
         """
-        return len(self._queues[_EXPRESS]) == 0 and self._budget.can_lend(cost)
+        return self._budget.can_lend(sink, cost) and not self._budget.waiting
 
     async def wait_for_slot(self, slot: Slot) -> Rejected | None:
         """Queue for a slot. Return None when it has been granted."""

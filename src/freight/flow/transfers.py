@@ -37,7 +37,7 @@ from freight.flow.send_window import CALL_SIZES, FAST_SEND_BUFFER, OVERHEAD_DIVI
 from freight.flow.slot import Slot
 from freight.flow.socket_writer import BufferWriter, SocketWriter
 from freight.memory.budget import Budget
-from freight.memory.costs import WINDOW_MIN
+from freight.memory.costs import FAST_WINDOW, WINDOW_MIN
 from freight.model import Plan, Span
 from freight.protocols import KeptOpen, LoopProducer, Reader, Sink
 from freight.sources.disk_pool import SERVER_ITSELF, DiskPool, Work
@@ -171,39 +171,47 @@ class Transfers:
         body = memoryview(bytearray(length))
         return bytes(body) if read_cached(fd, body, span.start) else None
 
-    def send_at_once(self, file: KeptOpen, head: bytes, start: int, length: int, sink: Sink) -> int:
-        """Send a head and part of a file without waiting. Return how many bytes of both the kernel has accepted.
+    def send_at_once(
+        self, file: KeptOpen, head: bytes, start: int, length: int, sink: Sink
+    ) -> tuple[bytes | Span, ...] | None:
+        """Send a head and part of a file without waiting. Return what is left of them, which the caller must send.
 
         ``length`` is at most MOST_AT_ONCE. The sink must have nothing queued, and :func:`cost_at_once` bytes must be
-        free: what the kernel then holds is recorded as a loan, until it has drained. Return 0 if the file is not
-        cached, or the path names another one now. Raise FileChanged if the file has changed while it was sent.
+        free: what the kernel then holds is recorded as a loan, until it has drained. None is returned, and nothing is
+        sent, if the file is not cached, or is another one now. Raise FileChanged if it has changed and all was sent.
         """
         fd = file.fileno()
         if fd is None:
-            return 0
-        accepted = 0
+            return None
+        is_small, message, accepted = length <= SMALL_BYTES, head, 0
+        # Looked up after the read: what was read is then of the announced version.
+        if not (read_cached(fd, _BODY[:length], start) if is_small else is_cached(fd, start, start + length)):
+            return None
+        if not file.is_current():
+            return None
         try:
-            if length <= SMALL_BYTES:
-                body = _BODY[:length]
-                # Looked up after the read: what was read is then of the announced version.
-                if not read_cached(fd, body, start) or not file.is_current():
-                    return 0
-                accepted = sink.send(head + body, False)
-            elif is_cached(fd, start, start + length) and file.is_current():
+            if is_small:
+                message = head + _BODY[:length]
+                accepted = sink.send(message, False)
+            else:
                 sink.set_send_buffer(FAST_SEND_BUFFER)
                 accepted = sink.send(head, True)
                 if accepted == len(head):
                     accepted += sink.sendfile(fd, start, length)
                     file.check()
         except OSError:
-            pass  # the next send on this socket, or read of this file, fails in the same way and reports it
+            pass  # what else is sent shows it again
         finally:
-            if accepted:
-                self._budget.record(sink, sink.queued_bytes())
-                body_bytes = max(0, accepted - len(head))
-                zero_copy = sink.zero_copy and length > SMALL_BYTES
-                self._counters.transfer_sent(body_bytes, body_bytes if zero_copy else 0, 0.0, 0.0)
-        return accepted
+            sink.account.peer_window -= accepted
+            self._budget.record(sink, sink.queued_bytes())
+            # TLS may have encrypted a record of which the kernel took nothing: the same bytes must be offered again.
+            offered_again = is_small and not accepted
+            body_bytes = length if offered_again else max(0, accepted - len(head))
+            self._counters.transfer_sent(body_bytes, 0 if is_small or not sink.zero_copy else body_bytes, 0.0, 0.0)
+        if accepted == len(head) + length:
+            return ()
+        rest = Span(start + max(0, accepted - len(head)), start + length)
+        return (message,) if offered_again else (head[accepted:], rest) if accepted < len(head) else (rest,)
 
     async def _send_small(self, reader: Reader, segments: Iterator[bytes | Span], body: bytes, sink: Sink) -> None:
         message = b"".join([body if isinstance(segment, Span) else segment for segment in segments])
@@ -329,7 +337,7 @@ class Transfers:
 
 def cost_at_once(length: int) -> int:
     """Return how much kernel memory :meth:`Transfers.send_at_once` may take for a body of ``length`` bytes."""
-    return WINDOW_MIN if length <= SMALL_BYTES else length + length // OVERHEAD_DIVISOR + _HEAD_COST
+    return min(max(WINDOW_MIN, length + length // OVERHEAD_DIVISOR + _HEAD_COST), FAST_WINDOW)
 
 
 async def _send_nothing() -> None:

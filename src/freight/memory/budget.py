@@ -21,7 +21,7 @@ resize may break the invariant: until it holds again no transfer starts, and win
 **Rules.**
 
 1. A slot reserves a window of WINDOW_MIN bytes. A transfer that gets none waits. Nothing is reserved for clients that
-   are not there.
+   are not there. What is sent without a slot borrows that window too.
 2. A window grows by what its client can take: its receive window (``tcpi_snd_wnd`` of ``TCP_INFO``, tcp(7)). Those
    bytes leave the kernel even if the client does not read, so a client that stalls keeps at most WINDOW_MIN. A near
    client (round trip below LONG_PATH_SECONDS) has at most FAST_WINDOW. A far client has at most twice the congestion
@@ -252,9 +252,17 @@ class Budget(Ledger):
             return False
         return self.spent_bytes() + WINDOW_MIN + producer <= self.memory_bytes  # a resize may have taken the reserve
 
-    def can_lend(self, cost: int) -> bool:
-        """Return whether ``cost`` bytes, at most FAST_WINDOW, are free. Costs no system call."""
-        return cost <= self._free()
+    def can_lend(self, queue: SendQueue, cost: int) -> bool:
+        """Return whether ``cost`` bytes, at most FAST_WINDOW, may be lent to a connection that has nothing queued.
+
+        They must be free, and beyond WINDOW_MIN its client must have space for them, as for a transfer that runs.
+        Costs a system call if the receive window may be used up.
+        """
+        if cost > self._free():
+            return False
+        if cost <= WINDOW_MIN or queue.account.peer_window >= FAST_WINDOW:
+            return True
+        return cost <= self._wanted(queue, 0, WINDOW_MIN)[0]
 
     def extend_producer(self) -> bool:
         """Count the memory of one more producer for one that runs, if it is free; return whether it was.
@@ -391,27 +399,29 @@ class Budget(Ledger):
         The caller must :meth:`record` what it has handed over before any other transfer asks. Costs a system call if
         the client's receive window may be used up, and up to four more when memory is short.
         """
-        account, is_far = queue.account, False
+        account, wanted, is_far = queue.account, FAST_WINDOW, False
         own = account.reserved
         if self._guaranteed != WINDOW_MIN:
             own = own * self._guaranteed // WINDOW_MIN
-        wanted = FAST_WINDOW
         if account.peer_window < FAST_WINDOW:  # else it need not be asked again
-            round_trip, twice_congestion, peer_window = queue.path_info()
-            is_far = round_trip >= LONG_PATH_SECONDS
-            if is_far:
-                account.peer_window = 0  # ask each time: the congestion window changes
-                wanted = min(own + peer_window, max(twice_congestion, FAST_WINDOW), self._equal_share)
-            else:
-                peer_window = max(0, peer_window - _SEGMENT_BYTES)
-                if not twice_congestion and not self._half_is_free():
-                    peer_window = 0  # a Unix socket: what its client does not read stays in our memory
-                account.peer_window = peer_window - held
-                wanted = min(own + peer_window, FAST_WINDOW)
+            wanted, is_far = self._wanted(queue, held, own)
         if wanted > own + self._borrowable(account, is_far) and self.lent > account.borrowed:
             self.record(queue, held)
             self.reclaim(_RECLAIM_BATCH)
         return min(wanted, own + max(0, self._borrowable(account, is_far)))
+
+    def _wanted(self, queue: SendQueue, held: int, own: int) -> tuple[int, bool]:
+        """Ask for the path to a client. Return the window for it, whatever memory is free, and whether it is far."""
+        account = queue.account
+        round_trip, twice_congestion, peer_window = queue.path_info()
+        if round_trip >= LONG_PATH_SECONDS:
+            account.peer_window = 0  # ask each time: the congestion window changes
+            return min(own + peer_window, max(twice_congestion, FAST_WINDOW), self._equal_share), True
+        peer_window = max(0, peer_window - _SEGMENT_BYTES)
+        if not twice_congestion and not self._half_is_free():
+            peer_window = 0  # a Unix socket: what its client does not read stays in our memory
+        account.peer_window = peer_window - held
+        return min(own + peer_window, FAST_WINDOW), False
 
     def _half_is_free(self) -> bool:
         """Return whether more than half of the lendable memory is free. Reclaim some loans if it is not."""

@@ -144,9 +144,9 @@ class SharedBudget(Budget):
         self._refresh()
         return super().can_run(lane)
 
-    def can_lend(self, cost: int) -> bool:
+    def can_lend(self, queue: SendQueue, cost: int) -> bool:
         self._refresh()
-        return self._lendable_bytes - self.lent > self._lock_below and super().can_lend(cost)
+        return self._lendable_bytes - self.lent > self._lock_below and super().can_lend(queue, cost)
 
     def extend_producer(self) -> bool:
         with self._state:

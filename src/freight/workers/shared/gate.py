@@ -62,9 +62,6 @@ class SharedGate(Gate):
                 self._state.notify(self._number, SINCE[slot.lane])
             return False
 
-    def may_send(self, cost: int) -> bool:
-        return super().may_send(cost) and not self._others_since(Lane.EXPRESS)
-
     def admit_waiting(self) -> None:
         with self._state:
             super().admit_waiting()
