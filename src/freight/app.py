@@ -21,7 +21,7 @@ from freight.observe.log import Log, log_format, write_notice
 from freight.runtime import inherited_sockets
 from freight.runtime.build import ServerParts
 from freight.runtime.clock import SystemClock
-from freight.runtime.open_log import LOG_BYTES_MIN, open_log
+from freight.runtime.open_log import LOG_BYTES_MIN, log_may_hang, open_log
 from freight.runtime.open_parts import Inherited, open_parts
 from freight.runtime.reload import LiveSettings, connection_cost, memory_of
 from freight.runtime.server import serve
@@ -48,7 +48,7 @@ def run(settings: Settings, warnings: Sequence[str], reread: Callable[[], Resolv
     inherited = Inherited(passed, own, predecessor)
     with open_parts(settings, reread, partial(_log_notice, settings), Terminal.find(), inherited) as (parts, budget):
         workers = usable_cpus() if settings.workers is None else settings.workers
-        if workers == 1 and not parts.source.may_hang:
+        if workers == 1 and not parts.source.may_hang and not log_may_hang(settings):
             return _serve(parts, budget, None)
         # A process with a thread that hangs in the kernel cannot end (wait(2)). Its supervisor can.
         return _serve_with_workers(parts, budget, workers)

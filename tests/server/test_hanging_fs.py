@@ -317,6 +317,26 @@ def test_descriptors_of_files_that_cannot_be_closed_are_closed_when_their_file_s
     wait_until(lambda: on_mount() == 0, "the file is closed")
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_log_file_on_a_file_system_that_hangs_delays_neither_requests_nor_a_reload_nor_the_end(
+    serve: Serve, root: Path, mounted: HangingFs, workers: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    log_file, served = root / "m" / "small", tmp_path_factory.mktemp("served")
+    (served / "other.bin").write_bytes(OTHER)
+    server = serve(served, "--workers", workers, "--log-file", os.fspath(log_file), admin=True)
+    assert_others_are_served(server)
+    mounted.hang()
+    for _ in range(20):
+        assert_others_are_served(server)
+    server.signal(signal.SIGHUP)
+    server.wait_for_log("info log file is opened again")
+    assert_others_are_served(server)
+    assert server.ask_admin("/readyz").status == 200
+    server.signal(signal.SIGTERM)
+    assert server.process.wait(TIMEOUT_SECONDS) == 0
+    server.wait_for_log("info stopped")
+
+
 def test_a_reload_does_not_wait_for_a_file_system_that_hangs(
     serve: Serve, clients: ExitStack, root: Path, mounted: HangingFs, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
