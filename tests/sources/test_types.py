@@ -32,6 +32,13 @@ from freight.sources.types import UNKNOWN, media_type
         ("tool.apk", "application/vnd.android.package-archive"),
         ("image.iso.torrent", "application/x-bittorrent"),
         ("image.iso.meta4", "application/metalink4+xml"),
+        # What the pages of a site load.
+        ("favicon.ico", "image/vnd.microsoft.icon"),
+        ("font.ttf", "font/ttf"),
+        ("font.otf", "font/otf"),
+        ("app.webmanifest", "application/manifest+json"),
+        ("page.xhtml", "application/xhtml+xml"),
+        ("scene.glb", "model/gltf-binary"),
         # A compressed file has its own type, whatever its content.
         ("lotsofdata.csv.gz", "application/gzip"),
         ("backup.tar.zst", "application/zstd"),
