@@ -22,7 +22,7 @@ from freight.server.known_heads import KnownHead
 from freight.server.tls.sockets import RECORD_BYTES, TlsSocket
 from freight.wire.accounting import ConnectionAccount
 from freight.wire.http1.parser import Limits
-from freight.wire.http1.repeats import split
+from freight.wire.http1.repeats import split_range
 from support.certificates import unverified_context
 from support.servers import Client
 
@@ -81,7 +81,7 @@ async def serve(answer: Answer, connections: list[Connection]) -> list[Entry]:
     loop, clock = asyncio.get_running_loop(), SystemClock()
     responder: Any = None
     context = ServerContext(loop, responder, transfers, budget, clock, Limits(), logged.append)
-    ranged = split(REQUEST)
+    ranged = split_range(REQUEST)
     assert ranged is not None
     context.known_heads.add(ranged.key, KnownHead(answer, b"", 1.0, "/a", (1, 1), None))
     with socket.create_server(("127.0.0.1", 0)) as listening:

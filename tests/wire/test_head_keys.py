@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from freight.model import Plan, Span
 from freight.wire.http1 import response
-from freight.wire.http1.repeats import head_format, is_key_of, split
+from freight.wire.http1.repeats import head_format, is_key_of, split_range
 
 HEAD = b"GET /a HTTP/1.1\r\nHost: x\r\nRange: bytes=%b\r\nA: b\r\n\r\n"
 
@@ -79,16 +79,16 @@ numbers = st.integers(0, 10**15 - 1)
     ],
 )
 def test_only_two_numbers_in_their_shortest_form_are_a_range(digits: bytes, found: tuple[int, int] | None) -> None:
-    head = split(HEAD % digits)
+    head = split_range(HEAD % digits)
     assert (head and (head.first, head.last)) == found
     assert head is None or head.size == len(HEAD % digits)
 
 
 @given(numbers, numbers, numbers, numbers)
 def test_heads_have_one_key_if_they_differ_in_their_range_alone(one: int, two: int, three: int, four: int) -> None:
-    first, second = split(HEAD % b"%d-%d" % (one, two)), split(HEAD % b"%d-%d" % (three, four))
+    first, second = split_range(HEAD % b"%d-%d" % (one, two)), split_range(HEAD % b"%d-%d" % (three, four))
     assert first is not None and second is not None
-    assert first.key == second.key and first.key != split((HEAD % b"1-2").replace(b"A: b", b"A: c"))
+    assert first.key == second.key and first.key != split_range((HEAD % b"1-2").replace(b"A: b", b"A: c"))
     assert (second.first, second.last) == (three, four)
 
 
@@ -98,7 +98,7 @@ def test_heads_have_one_key_if_they_differ_in_their_range_alone(one: int, two: i
 @example(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\nRange: bytes=1-2\r\n\r\n", 3, 4)
 def test_a_head_with_a_known_key_is_the_request_of_the_first_with_its_own_range(read, data, first, last):
     """Only a head that the parser has read as a whole, and as the one request of its bytes, becomes known."""
-    known = split(data)
+    known = split_range(data)
     assume(known is not None)
     reading = read([data])
     if len(reading.heads) != 1 or reading.status or not reading.idle or not is_key_of(known, reading.heads[0].request):
@@ -107,7 +107,7 @@ def test_a_head_with_a_known_key_is_the_request_of_the_first_with_its_own_range(
         assert known.key == (data, b"")
         return
     other = known.key[0] + b"ange: bytes=%d-%d\r\n" % (first, last) + known.key[1]
-    found = split(other)
+    found = split_range(other)
     assert found is not None and found == (known.key, first, last, len(other))
     again = read([other])
     assert (len(again.heads), again.status, again.idle) == (1, None, True)
@@ -125,7 +125,7 @@ def test_a_head_with_a_known_key_is_the_request_of_the_first_with_its_own_range(
 def test_a_part_of_a_head_never_has_the_key_of_a_whole_one(read, lines, cut):
     data = STARTS[0] + b"Host: x\r\n" + b"".join(lines) + b"\r\n"
     assert len(read([data]).heads) == 1
-    whole, part = split(data), split(data[: cut % len(data)])
+    whole, part = split_range(data), split_range(data[: cut % len(data)])
     assert part is None or whole is None or part.key != whole.key
 
 

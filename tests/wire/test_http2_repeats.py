@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from freight.model import Fields, Plan, Request, Span
-from freight.wire.http2.repeats import section_format, section_lines, split
+from freight.wire.http2.repeats import section_format, section_lines, split_range
 
 DATE = "Tue, 01 Dec 2026 08:00:00 GMT"
 
@@ -24,7 +24,7 @@ def plan(first: int, length: int) -> Plan:
     ["bytes=01-2", "bytes=1-02", "bytes=-2", "bytes=1-", "bytes=1-2,3-4", "bytes=1-2 ", "Bytes=1-2", "bytes=²-3"],
 )
 def test_another_form_of_a_range_is_not_known(value: str) -> None:
-    assert split(ask(("range", value))) is None
+    assert split_range(ask(("range", value))) is None
 
 
 @pytest.mark.parametrize(
@@ -37,20 +37,20 @@ def test_another_form_of_a_range_is_not_known(value: str) -> None:
     ],
 )
 def test_these_are_not_remembered(request_: Request) -> None:
-    assert split(request_) is None
+    assert split_range(request_) is None
 
 
 def test_only_the_range_may_differ() -> None:
-    known = split(ask(("range", "bytes=1-2"), ("accept", "*/*")))
+    known = split_range(ask(("range", "bytes=1-2"), ("accept", "*/*")))
     assert known is not None and (known.first, known.last) == (1, 2)
     for other in (
         ask(("range", "bytes=1-2")),
         ask(("accept", "*/*")),
         ask(("range", "bytes=1-2"), ("accept", "*/*"), target="/b"),
     ):
-        found = split(other)
+        found = split_range(other)
         assert found is not None and found.key != known.key
-    same = split(ask(("range", "bytes=30-40"), ("accept", "*/*")))
+    same = split_range(ask(("range", "bytes=30-40"), ("accept", "*/*")))
     assert same is not None and same.key == known.key and (same.first, same.last) == (30, 40)
 
 

@@ -13,8 +13,8 @@ that could run.
 3. Responses of up to EXPRESS_BYTES have slots and a queue of their own (decision 009). They also use ordinary slots,
    but only while no larger response waits for one. Listings share the express slots. They have a queue of their own,
    because they also wait for a producer's memory.
-4. Over HTTP/1, an answer of one call to a known head (:mod:`freight.repeats`) may be sent without a slot, if the
-   express lane has no queue and the memory is free: nothing else runs until what the kernel holds is recorded.
+4. Over HTTP/1, an answer of one call to a known head (:mod:`freight.repeats`) may be sent without a slot, if no request
+   waits and the memory is free: nothing else runs until what the kernel holds is recorded.
 
 **Left out.** The budget decides how many slots there are, and :mod:`freight.flow.queue_policy` which requests leave a
 queue without one. There are no priorities for clients.

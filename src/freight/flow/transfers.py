@@ -177,8 +177,8 @@ class Transfers:
         """Send a head and part of a file without waiting. Return what is left of them, which the caller must send.
 
         ``length`` is at most MOST_AT_ONCE. The sink must have nothing queued, and :func:`cost_at_once` bytes must be
-        free: what the kernel then holds is recorded as a loan, until it has drained. None is returned, and nothing is
-        sent, if the file is not cached, or is another one now. Raise FileChanged if it has changed and all was sent.
+        free: what the kernel then holds is recorded as a loan, until it has drained. Return None, and send nothing, if
+        the file is not cached, or the path names another one now. Raise FileChanged if the file changed meanwhile.
         """
         fd = file.fileno()
         if fd is None:
@@ -200,7 +200,7 @@ class Transfers:
                     accepted += sink.sendfile(fd, start, length)
                     file.check()
         except OSError:
-            pass  # what else is sent shows it again
+            pass  # the next send on this socket, or read of this file, fails in the same way and reports it
         finally:
             sink.account.peer_window -= accepted
             self._budget.record(sink, sink.queued_bytes())

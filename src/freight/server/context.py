@@ -58,8 +58,8 @@ def summarize(request: Request) -> RequestSummary:
 
     The log and ``/status`` show it, so it has no signature of a link.
     """
-    wanted = request.field("range") or ""
-    return RequestSummary(request.method, shorten(redacted(request.target)), request.version, shorten(wanted))
+    range_text = request.field("range") or ""
+    return RequestSummary(request.method, shorten(redacted(request.target)), request.version, shorten(range_text))
 
 
 def summarize_in_full(request: Request) -> RequestSummary:

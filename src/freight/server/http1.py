@@ -24,7 +24,7 @@ from freight.wire import costs
 from freight.wire.accounting import REQUEST_ALLOWANCE, ConnectionAccount, interned
 from freight.wire.events import Head, Preface
 from freight.wire.http1.parser import RequestParser
-from freight.wire.http1.repeats import MAX_HEAD_BYTES, RangedHead, head_format, is_key_of, split
+from freight.wire.http1.repeats import MAX_HEAD_BYTES, RangedHead, head_format, is_key_of, split_range
 
 
 class Http1Exchanges:
@@ -35,7 +35,6 @@ class Http1Exchanges:
     """
 
     __slots__ = (
-        "_begun",
         "_charges",
         "_client",
         "_context",
@@ -44,6 +43,7 @@ class Http1Exchanges:
         "_reader",
         "_request",
         "_request_charges",
+        "_rest",
         "_sink",
         "_summary",
         "_trusted",
@@ -63,7 +63,7 @@ class Http1Exchanges:
         self._reader = ConnectionReader(connected, self._parser(), context, charges)
         self._sink = new_sink(connected, context.clock, client)
         self._request: Request | None = None  # read and not yet answered
-        self._begun: Coroutine[Any, Any, bool] | None = None  # in its place: what sends the rest of an answer
+        self._rest: Coroutine[Any, Any, bool] | None = None  # or this sends the rest of an answer that has begun
         self._ranged: RangedHead | None = None  # the head of the request if it may be remembered
         self._summary = NO_REQUEST
 
@@ -94,7 +94,7 @@ class Http1Exchanges:
         if isinstance(head, Preface):
             await self._serve_http2(head.received)
             return False
-        if self._begun is not None:
+        if self._rest is not None:
             return True
         if head is None or not await self._has_room():
             return False
@@ -124,7 +124,7 @@ class Http1Exchanges:
         What that answer holds is released where it is sent.
         """
         task = asyncio.current_task()
-        if self._begun is None or task is None:
+        if self._rest is None or task is None:
             raise error
         task.cancel(*error.args)
 
@@ -135,7 +135,7 @@ class Http1Exchanges:
         """
         context, sink = self._context, self._sink
         # Behind a trusted proxy the client depends on the head's fields.
-        ranged = self._ranged = None if self._trusted or len(data) > MAX_HEAD_BYTES else split(data)
+        ranged = self._ranged = None if self._trusted or len(data) > MAX_HEAD_BYTES else split_range(data)
         if ranged is None or (known := context.known_heads.get(ranged.key)) is None:
             return data
         charges, client_key = self._charges, self._reader.parser.client_key
@@ -148,21 +148,21 @@ class Http1Exchanges:
             return data
         self._reader.parser.skip_head(ranged.size)
         self._ranged = None
-        wanted = "" if ranged.last is None else f"bytes={ranged.first}-{ranged.last}"
+        range_text = "" if ranged.last is None else f"bytes={ranged.first}-{ranged.last}"
         if answering is not True:
-            self._begun, self._uncharged_cost, self._request_charges = answering, known.cost, charges
-            self._summary = RequestSummary("GET", known.target, known.version, wanted, known.details)
+            self._rest, self._uncharged_cost, self._request_charges = answering, known.cost, charges
+            self._summary = RequestSummary("GET", known.target, known.version, range_text, known.details)
             self.note_busy()  # before the task runs, the listener could evict the connection
             return BEGUN
         charges.credit_request(known.cost)
         seconds = context.clock.monotonic() - started
-        context.unacknowledged.add(sink, sink.accepted_bytes, self._known_entry(known, at, seconds, wanted), True)
+        context.unacknowledged.add(sink, sink.accepted_bytes, self._known_entry(known, at, seconds, range_text), True)
         now = context.loop.time()
         self._reader.deadline = now + context.keep_alive_seconds
         self.note_answered(now)
         return b""
 
-    def _known_entry(self, known: KnownHead, at: float, seconds: float, wanted: str) -> Entry:
+    def _known_entry(self, known: KnownHead, at: float, seconds: float, range_text: str) -> Entry:
         """Return the log entry of an answer to a known head, all of which was sent."""
         length, target, details = self._sink.promised or 0, known.target, known.details
         version, status, is_tls = known.version, self._sink.status, self._context.tls is not None
@@ -174,7 +174,7 @@ class Http1Exchanges:
             target,
             version,
             status,
-            wanted,
+            range_text,
             length,
             length,
             COMPLETE,
@@ -257,9 +257,9 @@ class Http1Exchanges:
 
     def _answering(self) -> Awaitable[bool]:
         """Return what answers the present request."""
-        begun, self._begun = self._begun, None
-        if begun is not None:
-            return begun
+        rest, self._rest = self._rest, None
+        if rest is not None:
+            return rest
         ranged, self._ranged = self._ranged, None
         remember = None if ranged is None else partial(self._remember, ranged)
         return self._context.responder.respond(self._take_request(), self._sink, remember)

@@ -22,7 +22,7 @@ from freight.server.known_heads import KnownSection
 from freight.wire import costs, events
 from freight.wire.accounting import ConnectionAccount
 from freight.wire.http2.frames import ErrorCode
-from freight.wire.http2.repeats import RangedSection, section_format, split
+from freight.wire.http2.repeats import RangedSection, section_format, split_range
 from freight.wire.http2.session import Session
 
 _STEPS_TO_BEGIN = 2  # of the loop, until a known answer has become a task, and that has had its first step
@@ -33,11 +33,11 @@ class StreamTask:
     """One request and its answer.
 
     ``charges`` is the request's own where a trusted proxy names its client, and None where the connection pays.
-    ``began``: the task has had its first step. ``repeat`` is what runs in its place if the answer is known, and
-    ``begun`` sends the rest of such an answer: the task must have its first step then.
+    ``has_started``: the task has had its first step. ``repeat`` is what runs in its place if the answer is known, and
+    ``rest`` sends the rest of such an answer: the task must have its first step then.
     """
 
-    __slots__ = ("began", "begun", "charges", "client", "repeat", "request", "sink", "summary", "task")
+    __slots__ = ("charges", "client", "has_started", "repeat", "request", "rest", "sink", "summary", "task")
 
     def __init__(self, sink: StreamSink, client: str) -> None:
         self.sink = sink
@@ -45,10 +45,10 @@ class StreamTask:
         self.charges: ConnectionAccount | None = None
         self.request: Request | None = None  # read and not yet answered
         self.summary = NO_REQUEST
-        self.began = False
+        self.has_started = False
         self.task: asyncio.Task[None] | None = None
         self.repeat: asyncio.Handle | None = None
-        self.begun: Coroutine[Any, Any, bool] | None = None
+        self.rest: Coroutine[Any, Any, bool] | None = None
 
     def take_request(self) -> Request:
         """Return the request and drop it here, so that the responder can free it while the body is sent."""
@@ -151,11 +151,11 @@ class Streams:
         A task that waits for its socket or for a slot is woken. One that waits for something else, such as a disk, is
         cancelled in the next step of the loop. One that has not had its first step never runs.
         """
-        if stream.begun is not None and stream.task is not None:
+        if stream.rest is not None and stream.task is not None:
             stream.sink.was_reset = True
             self._context.loop.call_soon(stream.task.cancel, ClientDisconnected.reason)
             return
-        if not stream.began:
+        if not stream.has_started:
             stream.sink.was_reset = True
             if stream.task is not None:
                 stream.task.cancel()
@@ -176,7 +176,7 @@ class Streams:
 
     async def finish(self, grace_seconds: float) -> None:
         """End all streams. Where all were reset, their tasks have ``grace_seconds`` to end by themselves."""
-        if any(stream.repeat is not None or stream.begun is not None for stream in self._tasks.values()):
+        if any(stream.repeat is not None or stream.rest is not None for stream in self._tasks.values()):
             for _ in range(_STEPS_TO_BEGIN):
                 await asyncio.sleep(0)
         tasks = [stream.task for stream in self._tasks.values() if stream.task is not None]
@@ -200,7 +200,7 @@ class Streams:
     def _repeat_soon(self, stream: StreamTask, request: Request) -> bool:
         """Arrange that a known answer is sent in the next step of the loop, when a task would. Return whether it is."""
         context = self._context
-        ranged = None if self._trusted or context.request_ids is not None else split(request)
+        ranged = None if self._trusted or context.request_ids is not None else split_range(request)
         if ranged is None:
             return False
         known = context.known_sections.get(ranged.key)
@@ -223,7 +223,7 @@ class Streams:
             if sent is True:
                 self._end(stream, started, COMPLETE, True)
                 return
-            stream.begun = sent or None
+            stream.rest = sent or None
             if sent is False:  # the file may be another one now, whose answer can be sent again too
                 self._ranged = self._ranged or (stream, ranged)
         stream.task = self._context.loop.create_task(self._answer(stream), context=self._task_context)
@@ -235,10 +235,10 @@ class Streams:
 
     def _answering(self, stream: StreamTask) -> Awaitable[bool]:
         """Return what answers a request, or sends the rest of an answer."""
-        begun, stream.begun = stream.begun, None
+        rest, stream.rest = stream.rest, None
         request = stream.take_request()
-        if begun is not None:
-            return begun
+        if rest is not None:
+            return rest
         remember = None
         if self._ranged is not None and self._ranged[0] is stream:
             remember = partial(self._remember, self._ranged[1])
@@ -246,7 +246,7 @@ class Streams:
 
     async def _answer(self, stream: StreamTask) -> None:
         started, ended, is_download = self._context.clock.monotonic(), COMPLETE, False
-        stream.began = True
+        stream.has_started = True
         try:
             if stream.charges is not None and stream.charges.account.pause_factor:
                 await self._context.turns.wait_turn(stream.charges)
@@ -259,7 +259,7 @@ class Streams:
 
     async def _refuse(self, event: events.RequestRefused, stream: StreamTask) -> None:
         started, ended = self._context.clock.monotonic(), REFUSED
-        stream.began = True
+        stream.has_started = True
         try:
             plan = for_method(event.method, plan_protocol_error(event.error, event.accept))
             await self._context.transfers.send(plan, stream.sink)

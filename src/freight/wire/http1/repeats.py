@@ -5,8 +5,8 @@
 **Invariant.** Bytes split into a known key and a range only if the parser would accept them as one head that has the
 fields of the earlier one, in the same order, and perhaps another Range.
 
-That holds because only digits differ: the key has every other byte, and :func:`split` was given the earlier head as a
-whole, whose parsed Range field was the one that :func:`split` found (:func:`is_key_of`).
+That holds because only digits differ, as the key has every other byte. The earlier head was given to
+:func:`split_range` as a whole, and what that found was the parsed Range field (:func:`is_key_of`).
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class RangedHead(NamedTuple):
     size: int
 
 
-def split(data: bytes) -> RangedHead | None:
-    """Return the bytes of a head as its key and its range. None: its range has another form, or it is no whole head."""
+def split_range(data: bytes) -> RangedHead | None:
+    """Return the key and the range of a head. None: its range has another form, or it is no whole head."""
     if not data.endswith(_END):
         return None  # the first part of a head may be as long as a whole one: the parser skips empty lines before it
     before, found, rest = data.partition(_FIELD)
@@ -65,7 +65,7 @@ def read_numbers(digits: bytes) -> tuple[int, int] | None:
 
 
 def is_key_of(found: RangedHead, request: Request) -> bool:
-    """Return whether the range that :func:`split` found in a head is the Range field of the request parsed from it."""
+    """Return whether the range that was found in a head is the Range field of the request parsed from it."""
     ranges = [value for name, value in request.fields if name == "range"]
     if found.last is None:
         return not ranges

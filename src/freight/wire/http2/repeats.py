@@ -47,8 +47,8 @@ class SectionFormat(NamedTuple):
         return lines
 
 
-def split(request: Request) -> RangedSection | None:
-    """Return a request as its key and its range. None: it is no GET, too long, or its range has another form."""
+def split_range(request: Request) -> RangedSection | None:
+    """Return the key and the range of a request. None: it is no GET, too long, or its range has another form."""
     fields = request.fields
     if request.method != "GET":
         return None
