@@ -78,9 +78,9 @@ def written(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def done(*words: str | os.PathLike[str], within: Path) -> str:
-    """Run a program, check that it succeeds, and return its standard output."""
-    ended = processes.run(*words, cwd=within, env=os.environ | {"HOME": str(within)})
+def done(*words: str | os.PathLike[str], within: Path, **variables: str) -> str:
+    """Run a program at home in a directory, check that it succeeds, and return its standard output."""
+    ended = processes.run(*words, cwd=within, env=os.environ | {"HOME": str(within)} | variables)
     assert ended.returncode == 0, f"{words}\n{ended.stdout}\n{ended.stderr}"
     return ended.stdout
 
@@ -96,3 +96,23 @@ def make_wheel(packages: Path, work: Path) -> Path:
     shutil.make_archive(str(work / "made"), "zip", work / "tree")
     packages.mkdir()
     return (work / "made.zip").rename(packages / "sample_wheel-1.0-py3-none-any.whl")
+
+
+def apt_get(here: Path, source: str) -> tuple[str, ...]:
+    """Return the start of a command of apt with ``source``, and with directories of its own below ``here``."""
+    for name in ("state/lists/partial", "cache/archives/partial", "etc"):
+        (here / name).mkdir(parents=True)
+    (here / "status").touch()
+    (here / "sources.list").write_text(f"deb [trusted=yes] {source}\n")
+    options = {
+        "Dir::Etc": here / "etc",
+        "Dir::Etc::sourcelist": here / "sources.list",
+        "Dir::Etc::sourceparts": "-",
+        "Dir::State": here / "state",
+        "Dir::State::status": here / "status",
+        "Dir::Cache": here / "cache",
+        "APT::Sandbox::User": "root",
+        "Acquire::http::Proxy": "false",
+        "Acquire::Languages": "none",
+    }
+    return ("apt-get", *(word for name, value in options.items() for word in ("-o", f"{name}={value}")))

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from programs import digest, done, make_wheel
+from programs import apt_get, digest, done, make_wheel
 
 from support.servers import Serve
 
@@ -76,22 +76,7 @@ def test_apt_updates_from_a_repository_with_a_page(
     row = f" {digest(packages)} {packages.stat().st_size} Packages\n"
     (repository / "Release").write_text(f"Origin: x\nDate: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n{row}")
     server = serve(there, "--config", config)
-    for name in ("state/lists/partial", "cache/archives/partial", "etc"):
-        (here / name).mkdir(parents=True)
-    (here / "status").touch()
-    (here / "sources.list").write_text(f"deb [trusted=yes] http://127.0.0.1:{server.port}/debian/ ./\n")
-    options = {
-        "Dir::Etc": here / "etc",
-        "Dir::Etc::sourcelist": here / "sources.list",
-        "Dir::Etc::sourceparts": "-",
-        "Dir::State": here / "state",
-        "Dir::State::status": here / "status",
-        "Dir::Cache": here / "cache",
-        "APT::Sandbox::User": "root",
-        "Acquire::http::Proxy": "false",
-        "Acquire::Languages": "none",
-    }
-    apt = ["apt-get", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
+    apt = apt_get(here, f"http://127.0.0.1:{server.port}/debian/ ./")
     done(*apt, "update", within=here)
     done(*apt, "update", within=here)
     server.wait_for_log(" 304 ")

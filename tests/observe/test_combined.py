@@ -11,21 +11,9 @@ from hypothesis import strategies as st
 
 from freight.model import Entry, RequestDetails
 from freight.observe.combined import combined_line
+from support.entries import ENTRY
 
-ENTRY = Entry(
-    at=1_767_323_045.9,
-    seconds=0.0041,
-    client="127.0.0.1",
-    method="GET",
-    target="/huge.csv",
-    version=(1, 1),
-    status=206,
-    range="bytes=0-9",
-    sent=10,
-    promised=10,
-    ended="complete",
-    details=RequestDetails("curl/8.5.0", "http://a.example/"),
-)
+DETAILED = replace(ENTRY, details=RequestDetails("curl/8.5.0", "http://a.example/"))
 # As tools have it: Apache's documentation, Logstash's COMBINEDAPACHELOG, fluent-bit's parser "apache2".
 COMBINED = re.compile(
     r'(?P<host>[^ ]+) - (?P<user>[^ ]+) \[(?P<time>[^\]]+)\] "(?P<request>-|[^" ]+ [^" ]+ HTTP/\d\.\d)" '
@@ -37,25 +25,25 @@ COMBINED = re.compile(
     ("entry", "line"),
     [
         (
-            ENTRY,
+            DETAILED,
             (
                 '127.0.0.1 - - [02/Jan/2026:03:04:05 +0000] "GET /huge.csv HTTP/1.1" 206 10 "http://a.example/" '
                 '"curl/8.5.0"'
             ),
         ),
         (
-            replace(ENTRY, client="2001:db8::1", version=(2, 0), user="alice b", details=None),
+            replace(DETAILED, client="2001:db8::1", version=(2, 0), user="alice b", details=None),
             '2001:db8::1 - alice\\x20b [02/Jan/2026:03:04:05 +0000] "GET /huge.csv HTTP/2.0" 206 10 "-" "-"',
         ),
         (
-            replace(ENTRY, target='/a"b\\c d\x1b[31m\xe9', details=RequestDetails("\xff\r\n", '" 200 0 "')),
+            replace(DETAILED, target='/a"b\\c d\x1b[31m\xe9', details=RequestDetails("\xff\r\n", '" 200 0 "')),
             (
                 '127.0.0.1 - - [02/Jan/2026:03:04:05 +0000] "GET /a\\x22b\\x5Cc%20d\\x1B[31m\\xE9 HTTP/1.1" 206 10 '
                 '"\\x22 200 0 \\x22" "\\xFF\\x0D\\x0A"'
             ),
         ),
         (
-            replace(ENTRY, method="-", target="-", status=400, sent=60, ended="refused", details=None),
+            replace(DETAILED, method="-", target="-", status=400, sent=60, ended="refused", details=None),
             '127.0.0.1 - - [02/Jan/2026:03:04:05 +0000] "-" 400 60 "-" "-"',
         ),
     ],
@@ -78,7 +66,7 @@ def test_a_line(entry: Entry, line: str) -> None:
     ],
 )
 def test_a_request_without_a_response_has_a_status(ended: str, target: str, status: int) -> None:
-    line = combined_line(replace(ENTRY, status=0, ended=ended, target=target))
+    line = combined_line(replace(DETAILED, status=0, ended=ended, target=target))
     found = COMBINED.fullmatch(line)
     assert found and found["status"] == str(status)
 
@@ -91,7 +79,7 @@ def test_a_tool_finds_the_same_fields_whatever_a_client_sends(
     method: str, target: str, user: str, agent: str, referer: str
 ) -> None:
     """No quote, blank or line break of a client ends a field or a line, and each text can be told from any other."""
-    entry = replace(ENTRY, method=method, target=target, user=user, details=RequestDetails(agent, referer))
+    entry = replace(DETAILED, method=method, target=target, user=user, details=RequestDetails(agent, referer))
     line = combined_line(entry)
     found = COMBINED.fullmatch(line)
     assert found and found["status"] == "206" and found["bytes"] == "10"
@@ -104,7 +92,7 @@ def test_a_line_is_shorter_than_what_goaccess_reads(character: str) -> None:
     """Its buffer has 4,096 bytes, and so has PIPE_BUF. The method and the user have limits of their own."""
     long = character * 280
     entry = replace(
-        ENTRY, client="::1%" + "e" * 60, method=long, target=character * 1048, user=long,
+        DETAILED, client="::1%" + "e" * 60, method=long, target=character * 1048, user=long,
         details=RequestDetails(long, long),
     )  # fmt: skip
     line = combined_line(entry)

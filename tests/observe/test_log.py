@@ -35,21 +35,8 @@ from freight.observe.log import (
     text_notice,
     write_notice,
 )
+from support.entries import ENTRY
 from support.servers import TIMEOUT_SECONDS, Serve, wait_until
-
-ENTRY = Entry(
-    at=1_767_323_045.9,
-    seconds=0.0041,
-    client="127.0.0.1",
-    method="GET",
-    target="/huge.csv",
-    version=(1, 1),
-    status=206,
-    range="bytes=0-9",
-    sent=10,
-    promised=10,
-    ended="complete",
-)
 
 
 @pytest.mark.parametrize(

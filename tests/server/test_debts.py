@@ -9,15 +9,11 @@ from pathlib import Path
 import pytest
 from hyperframe.frame import GoAwayFrame
 
-from support.http2_rules import CALM, FLOOD_PARTS, HELLO, REQUEST, headers, u32
+from support.http2_rules import CALM, FLOOD_PARTS, HELLO, REQUEST, headers, rapid_reset
 from support.raw_h2 import PREFACE, Http2Client, exchange_frames, frame, send_until_closed, settings, verdict
 from support.servers import TIMEOUT_SECONDS, Client, Serve, ServerProcess, wait_until
 
-
-def rapid_reset(part: int) -> bytes:
-    """Return requests for a hundred pictures, each followed by its reset."""
-    streams = range(200 * part + 1, 200 * part + 201, 2)
-    return b"".join(headers(*REQUEST[:3], (":path", "/1.jpg"), stream=n) + frame(3, 0, n, u32(8)) for n in streams)
+RAPID_RESET = rapid_reset("/1.jpg")
 
 
 @pytest.fixture
@@ -32,7 +28,7 @@ def site(tmp_path: Path) -> Path:
 
 def flood(served: ServerProcess) -> int:
     """Flood until the connection is ended. Return the last stream that was processed."""
-    found = send_until_closed(served, HELLO, map(rapid_reset, range(FLOOD_PARTS)))
+    found = send_until_closed(served, HELLO, map(RAPID_RESET, range(FLOOD_PARTS)))
     (goaway,) = [made for made in found if isinstance(made, GoAwayFrame)]
     assert goaway.error_code == CALM
     return goaway.last_stream_id
@@ -116,7 +112,7 @@ def test_connections_that_are_abandoned_at_once_do_not_block_others(serve: Serve
     served = serve(site, admin=True)
     for number in range(400):
         with socket.create_connection((served.host, served.port), TIMEOUT_SECONDS) as connected:
-            connected.sendall(HELLO + rapid_reset(0)[:4000])
+            connected.sendall(HELLO + RAPID_RESET(0)[:4000])
         if number % 40 == 0:
             assert served.get("/small.txt").content == b"hello\n"
     assert served.get("/small.txt").content == b"hello\n"
@@ -158,7 +154,7 @@ def test_behind_a_proxy_the_named_client_owes(serve: Serve, site: Path) -> None:
 def test_behind_the_proxy_protocol_too(serve: Serve, site: Path) -> None:
     served = serve(site, "--proxy-protocol", "--trusted-proxy", "127.0.0.1")
     before = b"PROXY TCP4 203.0.113.9 203.0.113.1 5 80\r\n"
-    found = send_until_closed(served, before + HELLO, map(rapid_reset, range(FLOOD_PARTS)))
+    found = send_until_closed(served, before + HELLO, map(RAPID_RESET, range(FLOOD_PARTS)))
     assert verdict([made for made in found if made.stream_id == 0]) == ("goaway", CALM)
     for client in (b"203.0.113.9", b"203.0.113.10"):
         hello = b"PROXY TCP4 " + client + b" 203.0.113.1 5 80\r\n" + PREFACE + settings()

@@ -13,11 +13,12 @@ import pytest
 
 from freight.flow.transfers import SMALL_BYTES
 from freight.memory.costs import WINDOW_MIN
-from support.http2_rules import FLOOD_PARTS, HELLO, REQUEST, headers, u32
+from support.http2_rules import FLOOD_PARTS, HELLO, rapid_reset
+from support.lanes import Lanes
 from support.memory_gauges import send_queues
-from support.raw_h2 import frame, send_until_closed
+from support.raw_h2 import send_until_closed
 from support.repeats import Asker, check_alike, content_of, read_answer
-from support.servers import HUGE_BYTES, Client, Serve, ServerProcess, wait_until
+from support.servers import HUGE_BYTES, Serve, ServerProcess, wait_until
 
 SMALL = 1_000_000  # bytes: small enough for the express lane, and more than all buffers on the path take
 LARGE = 2_000_000
@@ -41,24 +42,13 @@ def make_known(server: ServerProcess, *head: str) -> None:
 
 
 def test_a_repeat_waits_behind_the_requests_that_wait(serve: Serve, root: Path, clients: ExitStack) -> None:
-    """The smallest budget has two slots of each lane. All are taken."""
-    server = serve(root, "--memory", "192KiB", "--idle-timeout", "10m", "--queue-timeout", "10m", admin=True)
-    make_known(server, *HEAD)
-
-    def ask(target: str, express: int, waiting: int, *fields: str) -> Client:
-        client = clients.enter_context(server.connect(receive_bytes=4096))
-        client.get(target, *fields)
-        wait_until(lambda: gate() == (express, waiting), f"{express} small ones run, and {waiting} wait")
-        return client
-
-    def gate() -> tuple[int, int]:
-        found = server.gate()
-        return found["express_running"], found["waiting"]
-
-    large = [ask("/huge.bin", 0, waiting) for waiting in (0, 0, 1)]
-    small = [ask("/small.bin", express, 1) for express in (1, 2)]
-    first = ask("/small.bin", 2, 2)
-    repeated = ask(HEAD[0], 2, 3, HEAD[1])
+    """All slots of both lanes are taken."""
+    lanes = Lanes(serve, root, clients)
+    make_known(lanes.server, *HEAD)
+    large = [lanes.ask("/huge.bin", 0, waiting) for waiting in (0, 0, 1)]
+    small = [lanes.ask("/small.bin", express, 1) for express in (1, 2)]
+    first = lanes.ask("/small.bin", 2, 2)
+    repeated = lanes.ask(HEAD[0], 2, 3, HEAD[1])
     for client in (*small, *large):
         client.socket.close()
     assert first.read_response().content == bytes(SMALL)
@@ -109,18 +99,12 @@ def test_while_a_server_drains_a_connection_that_repeats_is_closed(serve: Serve,
     assert server.wait() == 0
 
 
-def rapid_reset(part: int) -> bytes:
-    """Return a hundred requests, each followed by its reset."""
-    streams = range(200 * part + 1, 200 * part + 201, 2)
-    return b"".join(headers(*REQUEST[:3], (":path", "/huge.bin"), stream=n) + frame(3, 0, n, u32(8)) for n in streams)
-
-
 def test_a_client_in_debt_gets_the_same_answers(serve: Serve, root: Path) -> None:
     server = serve(root)
     with closing(Asker(server)) as asker:
         before = asker.ask(*HEAD)
         for _ in range(2):
-            send_until_closed(server, HELLO, map(rapid_reset, range(FLOOD_PARTS)))
+            send_until_closed(server, HELLO, map(rapid_reset("/huge.bin"), range(FLOOD_PARTS)))
             assert {asker.ask(*HEAD) for _ in range(3)} == {before}
         with closing(Asker(server)) as other:
             assert other.ask(*HEAD) == other.ask_as_new(*HEAD) == before

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from support.hanging_fs import SMALL, hanging_fs
-from support.processes import run, running
-from support.servers import Serve, ServerProcess, find_program, wait_until
+from support.nginx import nginx
+from support.processes import run
+from support.servers import Serve, ServerProcess, wait_until
 
 BIG = bytes(range(256)) * 1024
 FILES = {"root/r.txt": b"root", "data/d.bin": BIG, "data/sub/a:b/x": b"x", "inner/i.txt": b"inner", "one.csv": b"1,2\n"}
@@ -105,59 +104,16 @@ def prefixed(serve: Serve, tree: Path) -> ServerProcess:
     return serve(tree / "root", *mount_options(tree), "--prefix", "/files")
 
 
-NGINX = """
-daemon off; pid {here}/pid; error_log {here}/error.log;
-events {{ }}
-http {{
-    access_log off;
-    client_body_temp_path {here}/1; proxy_temp_path {here}/2; fastcgi_temp_path {here}/3;
-    uwsgi_temp_path {here}/4; scgi_temp_path {here}/5;
-    server {{
-        listen 127.0.0.1:{port};
-        location /stripped/ {{ proxy_pass http://127.0.0.1:{plain}/; }}
-        location /files/ {{ proxy_pass http://127.0.0.1:{prefixed}; }}
-    }}
-}}
-"""
-
-
-@pytest.fixture
-def nginx(tmp_path: Path) -> Iterator[Callable[[ServerProcess, ServerProcess], int]]:
-    """Start nginx in front of two servers: of the first it strips a prefix. Return its port."""
-    started = ExitStack()
-
-    def start(plain: ServerProcess, prefixed: ServerProcess) -> int:
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port: int = taken.getsockname()[1]
-        here = tmp_path / "nginx"
-        here.mkdir()
-        text = NGINX.format(here=here, port=port, plain=plain.port, prefixed=prefixed.port)
-        (here / "conf").write_text(text)
-        program = find_program("nginx")
-        assert program is not None
-        command = [program, "-p", str(here), "-c", str(here / "conf"), "-e", str(here / "error.log")]
-        started.enter_context(running(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-
-        def listens() -> bool:
-            try:
-                socket.create_connection(("127.0.0.1", port), 5).close()
-            except OSError:
-                return False
-            return True
-
-        wait_until(listens, "nginx listens")
-        return port
-
-    with started:
-        yield start
-
-
 @pytest.mark.needs("nginx")
 def test_redirects_and_links_are_right_behind_a_proxy_that_strips_and_one_that_does_not(
-    serve: Serve, tree: Path, nginx: Callable[[ServerProcess, ServerProcess], int]
+    serve: Serve, tree: Path, tmp_path: Path, clients: ExitStack
 ) -> None:
     options = mount_options(tree)
-    port = nginx(serve(tree / "root", *options), serve(tree / "root", *options, "--prefix", "/files"))
+    plain, prefixed = serve(tree / "root", *options), serve(tree / "root", *options, "--prefix", "/files")
+    locations = f"""
+        location /stripped/ {{ proxy_pass http://127.0.0.1:{plain.port}/; }}
+        location /files/ {{ proxy_pass http://127.0.0.1:{prefixed.port}; }}"""
+    port = clients.enter_context(nginx(tmp_path / "nginx", locations))
     for place in ("stripped", "files"):
         url = f"http://127.0.0.1:{port}/{place}/"
         assert crawl(url, tree / place, cut=1) == SITE

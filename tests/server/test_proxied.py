@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from support.processes import run, running
+from support.nginx import nginx
+from support.processes import run
 from support.raw_h2 import Http2Client
-from support.servers import Serve, ServerProcess, find_program, wait_until
+from support.servers import Serve, ServerProcess
 
 CONTENT = bytes(range(256)) * 40
 TRUSTED = ("--trusted-proxy", "127.0.0.0/8")
@@ -323,15 +324,7 @@ def test_curl_as_a_proxy_names_another_address(context: Serve, tmp_path: Path) -
     assert logged(server, "GET")["client"] == "198.51.100.7"
 
 
-NGINX = """
-daemon off; pid {here}/pid; error_log {here}/error.log;
-events {{ }}
-http {{
-    access_log off;
-    client_body_temp_path {here}/1; proxy_temp_path {here}/2; fastcgi_temp_path {here}/3;
-    uwsgi_temp_path {here}/4; scgi_temp_path {here}/5;
-    server {{
-        listen 127.0.0.1:{port};
+LOCATIONS = """
         location / {{
             proxy_pass http://127.0.0.1:{upstream};
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
@@ -339,48 +332,25 @@ http {{
         }}
         location /prefix/ {{
             proxy_pass http://127.0.0.1:{upstream}/;
-        }}
-    }}
-}}
-"""
+        }}"""
 
 
 @pytest.fixture
-def nginx(tmp_path: Path) -> Iterator[Callable[[ServerProcess], int]]:
+def proxied(tmp_path: Path, clients: ExitStack) -> Callable[[ServerProcess], int]:
     """Start nginx in front of a server as docs/how-to/behind-a-proxy.md says. Return its port."""
-    started = ExitStack()
 
     def start(server: ServerProcess) -> int:
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port: int = taken.getsockname()[1]
-        here = tmp_path / "nginx"
-        here.mkdir()
-        (here / "conf").write_text(NGINX.format(here=here, port=port, upstream=server.port))
-        program = find_program("nginx")
-        assert program is not None
-        command = [program, "-p", str(here), "-c", str(here / "conf"), "-e", str(here / "error.log")]
-        started.enter_context(running(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        wait_until(lambda: accepts(port), "nginx listens")
-        return port
+        return clients.enter_context(nginx(tmp_path / "nginx", LOCATIONS.format(upstream=server.port)))
 
-    with started:
-        yield start
-
-
-def accepts(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 5).close()
-    except OSError:
-        return False
-    return True
+    return start
 
 
 @pytest.mark.needs("nginx")
 def test_behind_nginx_the_client_is_its_peer_whatever_it_writes_into_either_field(
-    context: Serve, nginx: Callable[[ServerProcess], int]
+    context: Serve, proxied: Callable[[ServerProcess], int]
 ) -> None:
     server = context("--trusted-proxy", "127.0.0.1")
-    port = nginx(server)
+    port = proxied(server)
     with socket.create_connection(("127.0.0.1", port), 20, ("127.0.0.5", 0)) as connection:
         connection.sendall(
             b"GET /a.bin HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n"
@@ -395,9 +365,9 @@ def test_behind_nginx_the_client_is_its_peer_whatever_it_writes_into_either_fiel
 @pytest.mark.needs("curl")
 @pytest.mark.parametrize("target", ["sub", "sub/a:b", "sub/../sub/a:b"])
 def test_a_redirect_is_right_behind_nginx_that_strips_a_prefix(
-    context: Serve, nginx: Callable[[ServerProcess], int], tmp_path: Path, target: str
+    context: Serve, proxied: Callable[[ServerProcess], int], tmp_path: Path, target: str
 ) -> None:
-    url = f"http://127.0.0.1:{nginx(context())}/prefix/{target}"
+    url = f"http://127.0.0.1:{proxied(context())}/prefix/{target}"
     said = ("-w", "%{http_code} %{num_redirects} %{url_effective}", "-o", "got")
     ended = run(
         "curl", "-q", "-sS", "--noproxy", "*", "--path-as-is", "-L", "--max-time", "30", *said, url, cwd=tmp_path

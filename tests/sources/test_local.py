@@ -28,6 +28,7 @@ from freight.sources.disk_pool import DiskPool
 from freight.sources.file_reader import FileReader
 from freight.sources.local import LocalSource
 from freight.sources.lookup import SourceOptions
+from support.replacing import located, replace_by_directory, replace_by_fifo
 
 CLIENT = "192.0.2.1"
 
@@ -288,19 +289,9 @@ def touch(path: Path) -> None:
     os.utime(path, ns=(0, 1))
 
 
-def replace_by_fifo(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
 def replace_by_link(path: Path) -> None:
     path.unlink()
     path.symlink_to("../secret.csv")
-
-
-def replace_by_directory(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
 
 
 @pytest.mark.usefixtures("no_leak")
@@ -311,8 +302,7 @@ def test_a_file_that_changed_since_it_was_located_is_not_opened(
     tree: Path, pool: DiskPool, stepwise: bool, change: Callable[[Path], None]
 ) -> None:
     source = LocalSource(tree, pool, SourceOptions(stepwise=stepwise))
-    found = asyncio.run(source.locate("/data.csv", CLIENT))
-    assert isinstance(found, Resource)
+    found = located(source, "/data.csv")
     change(tree / "data.csv")
     with pytest.raises(FileChanged):
         asyncio.run(source.open(found, "text/csv", CLIENT))
@@ -322,8 +312,7 @@ def test_a_file_that_changed_since_it_was_located_is_not_opened(
 @pytest.mark.usefixtures("no_leak")
 def test_a_directory_gone_since_it_was_located_is_not_opened(tree: Path, pool: DiskPool) -> None:
     source = LocalSource(tree, pool)
-    found = asyncio.run(source.locate("/two%20words/", CLIENT))
-    assert isinstance(found, Resource)
+    found = located(source, "/two%20words/")
     (tree / "two words").rmdir()
     with pytest.raises(FileChanged):
         asyncio.run(source.open(found, "text/html", CLIENT))
@@ -337,8 +326,7 @@ def test_an_open_file_keeps_its_size_and_notices_every_change_but_growth(
     tree: Path, pool: DiskPool, stepwise: bool, chunked: bool, change: Callable[[Path], None]
 ) -> None:
     source = LocalSource(tree, pool, SourceOptions(stepwise=stepwise, chunked=chunked))
-    found = asyncio.run(source.locate("/data.csv", CLIENT))
-    assert isinstance(found, Resource)
+    found = located(source, "/data.csv")
     reader = asyncio.run(source.open(found, "text/csv", CLIENT))
     assert not isinstance(reader, NotFound)
     with reader:
@@ -367,13 +355,11 @@ def test_a_file_that_is_larger_than_when_it_was_located_is_located_again(
 ) -> None:
     """It may be another one, whose bytes must not be sent as those of the first."""
     source = LocalSource(tree, pool, SourceOptions(stepwise=stepwise))
-    found = asyncio.run(source.locate("/data.csv", CLIENT))
-    assert isinstance(found, Resource)
+    found = located(source, "/data.csv")
     change(tree / "data.csv")
     with pytest.raises(FileChanged):
         asyncio.run(source.open(found, "text/csv", CLIENT))
-    found = asyncio.run(source.locate("/data.csv", CLIENT))
-    assert isinstance(found, Resource)
+    found = located(source, "/data.csv")
     assert found.size == (tree / "data.csv").stat().st_size > 8
     reader = asyncio.run(source.open(found, "text/csv", CLIENT))
     assert not isinstance(reader, NotFound)
@@ -385,8 +371,7 @@ def test_a_file_that_is_larger_than_when_it_was_located_is_located_again(
 @pytest.mark.usefixtures("no_leak")
 def test_a_larger_file_in_its_place_is_another_file(tree: Path, pool: DiskPool) -> None:
     source = LocalSource(tree, pool)
-    found = asyncio.run(source.locate("/data.csv", CLIENT))
-    assert isinstance(found, Resource)
+    found = located(source, "/data.csv")
     (tree / "new").write_bytes(b"a longer one")
     (tree / "new").replace(tree / "data.csv")
     with pytest.raises(FileChanged):

@@ -14,6 +14,7 @@ from freight.model import IDENTITY, NotFound, Resource
 from freight.sources.disk_pool import DiskPool
 from freight.sources.local import LocalSource
 from freight.sources.lookup import FileKey, SourceOptions
+from support.replacing import located, replace_by_directory, replace_by_fifo
 
 CLIENT = "192.0.2.1"
 ALL = ("zstd", "br", "gzip")
@@ -39,12 +40,6 @@ def source(tree: Path, pool: DiskPool, stepwise: bool, no_leak: None) -> Iterato
     made = LocalSource(tree, pool, SourceOptions(stepwise=stepwise, precompressed=True))
     yield made
     made.close()
-
-
-def located(source: LocalSource, target: str = "/data.csv") -> Resource:
-    found = asyncio.run(source.locate(target, CLIENT))
-    assert isinstance(found, Resource)
-    return found
 
 
 def forms(
@@ -77,16 +72,6 @@ def test_a_form_has_the_name_and_the_type_of_its_file_and_its_own_size_and_time(
 
 def make_older(form: Path) -> None:
     os.utime(form, ns=(OLD_NS - 1, OLD_NS - 1))
-
-
-def replace_by_directory(form: Path) -> None:
-    form.unlink()
-    form.mkdir()
-
-
-def replace_by_fifo(form: Path) -> None:
-    form.unlink()
-    os.mkfifo(form)
 
 
 def make_empty(form: Path) -> None:

@@ -19,6 +19,7 @@ from freight.sources.listing import ListingLimits
 from freight.sources.local import LocalSource
 from freight.sources.lookup import SourceOptions
 from freight.sources.producer import Producer, no_more
+from support.replacing import located
 
 CLIENT = "192.0.2.1"
 
@@ -36,12 +37,6 @@ def source_at(pool: DiskPool, stepwise: bool, no_leak: None) -> Iterator[Callabl
     yield source_at
     for source in sources:
         source.close()
-
-
-def located(source: LocalSource, target: str) -> Resource:
-    found = asyncio.run(source.locate(target, CLIENT))
-    assert isinstance(found, Resource)
-    return found
 
 
 def pieces_of(source: LocalSource, found: Resource) -> list[bytes]:

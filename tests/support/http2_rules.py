@@ -204,3 +204,13 @@ FLOODS: list[Flood] = [
 
 FLOOD_PARTS = 200
 """Largest number of parts: the server must end each flood long before."""
+
+
+def rapid_reset(path: str) -> Callable[[int], bytes]:
+    """Return what makes a part of a flood: a hundred requests for a path, each followed by its reset."""
+
+    def part(number: int) -> bytes:
+        streams = range(200 * number + 1, 200 * number + 201, 2)
+        return b"".join(headers(*REQUEST[:3], (":path", path), stream=n) + frame(3, 0, n, u32(CANCEL)) for n in streams)
+
+    return part

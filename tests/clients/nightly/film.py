@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from support.processes import run
+from programs import done
 
 FFMPEG = ("ffmpeg", "-nostdin", "-loglevel", "error")
 SECONDS = 20
-
-
-def done(*words: str | os.PathLike[str], within: Path) -> str:
-    """Run a program, check that it succeeds, and return its standard output."""
-    ended = run(*words, cwd=within, env=os.environ | {"HOME": str(within)})
-    assert ended.returncode == 0, f"{words}\n{ended.stdout}\n{ended.stderr}"
-    return ended.stdout
 
 
 def make_film(there: Path) -> Path:

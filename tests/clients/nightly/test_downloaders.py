@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
+import programs
 import pytest
 from programs import ODD_NAMES, digest, make_content
 
-from support.processes import run
 from support.servers import Serve
 
 LARGE_BYTES = 30_000_000
 
 
-def done(*words: str | os.PathLike[str], within: Path) -> None:
-    """Run a program and check that it succeeds. It has a home directory without settings."""
-    ended = run(
-        *words, cwd=within, env=os.environ | {"HOME": str(within.parent), "XDG_CONFIG_HOME": str(within.parent)}
-    )
-    assert ended.returncode == 0, f"{words}\n{ended.stdout}\n{ended.stderr}"
+def done(*words: str, within: Path) -> None:
+    """Run a program. Its home directory is another one, and has no settings."""
+    home = str(within.parent)
+    programs.done(*words, within=within, HOME=home, XDG_CONFIG_HOME=home)
 
 
 def lftp(url: str, into: Path, commands: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from film import FFMPEG, done, make_film
+from film import FFMPEG, make_film
+from programs import done
 
 from support.servers import Serve
 

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import shutil
 from pathlib import Path
 
 import pytest
-from programs import digest, make_content
+from programs import apt_get, digest, done, make_content
 
-from support.processes import run
 from support.real_clients import PYTHON
 from support.servers import Serve
-
-
-def done(*words: str | os.PathLike[str], within: Path, **variables: str) -> str:
-    """Run a program, check that it succeeds, and return its standard output."""
-    ended = run(*words, cwd=within, env=os.environ | {"HOME": str(within)} | variables)
-    assert ended.returncode == 0, f"{words}\n{ended.stdout}\n{ended.stderr}"
-    return ended.stdout
 
 
 def make_package(folder: Path, work: Path) -> tuple[Path, str]:
@@ -78,23 +69,7 @@ def test_apt_updates_and_downloads_a_package(
     """With directories of its own, so that it changes nothing of this machine. A second update downloads nothing."""
     package, words = lay_out_apt(there, tmp_path, layout)
     server = serve(there)
-    for name in ("state/lists/partial", "cache/archives/partial", "etc"):
-        (here / name).mkdir(parents=True)
-    (here / "status").touch()
-    sources = here / "sources.list"
-    sources.write_text(f"deb [trusted=yes] http://127.0.0.1:{server.port}/ {words}\n")
-    options = {
-        "Dir::Etc": here / "etc",
-        "Dir::Etc::sourcelist": sources,
-        "Dir::Etc::sourceparts": "-",
-        "Dir::State": here / "state",
-        "Dir::State::status": here / "status",
-        "Dir::Cache": here / "cache",
-        "APT::Sandbox::User": "root",
-        "Acquire::http::Proxy": "false",
-        "Acquire::Languages": "none",
-    }
-    apt = ["apt-get", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
+    apt = apt_get(here, f"http://127.0.0.1:{server.port}/ {words}")
     done(*apt, "update", within=here)
     server.wait_for_log("GET", "Packages" if layout == "flat" else "/by-hash/", " 200 ")
     server.clear_log_when_written()
