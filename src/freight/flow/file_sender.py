@@ -137,7 +137,8 @@ class FileSender(SendWindow):
             self.sent_bytes += count
             account.peer_window -= count
             if not whole:
-                # The most that it can hold. Asking the kernel would cost each call what a reclaim costs some.
+                # The most that the kernel can hold. To ask it here would cost a system call for each call; a reclaim
+                # costs one for each loan, and only when memory is short.
                 budget.record(sink, window)
             if not count:
                 raise ShortRead("the file ended before its length")
