@@ -39,6 +39,8 @@ _MS_NOSUID, _MS_NODEV, _MNT_DETACH = 2, 4, 2
 # Operations: linux/fuse.h.
 _LOOKUP, _FORGET, _GETATTR, _OPEN, _READ, _STATFS, _INIT, _OPENDIR, _READDIR = 1, 2, 3, 14, 15, 17, 26, 27, 28
 _UNANSWERED = (_FORGET, 36, 42)  # INTERRUPT, BATCH_FORGET
+FAILING = {"look-up": _LOOKUP, "stat": _GETATTR, "open": _OPEN, "read": _READ}
+"""The operations that :meth:`HangingFs.fail` knows, by the call that needs them."""
 _DONE = (18, 25, 29, 34)  # RELEASE, FLUSH, RELEASEDIR, ACCESS
 
 
@@ -57,16 +59,20 @@ class HangingFs:
         """Answer all requests from now on, and those that wait."""
         self._command(b"a")
 
+    def fail(self, operation: int, number: int) -> None:
+        """Answer each of these operations with an error from now on, as a client of NFS does; see FAILING."""
+        self._command(bytes((ord("f"), operation, number)))
+
     def kill(self) -> None:
         """Kill the process: the mount point stays, and is dead."""
         self._process.kill()
         self._process.wait(processes.END_SECONDS)
 
-    def _command(self, letter: bytes) -> None:
+    def _command(self, words: bytes) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(letter)
+        self._process.stdin.write(words)
         self._process.stdin.flush()
-        assert self._process.stdout.read(1) == letter
+        assert self._process.stdout.read(1) == words[:1]
 
 
 @contextmanager
@@ -91,6 +97,7 @@ class _Daemon:
         self._fd = fd
         self._held: list[bytes] | None = []  # requests for what hangs; None: nothing hangs
         self._holds_all = False
+        self._failing: tuple[int, int] | None = None  # an operation, and its error
 
     def serve(self) -> None:
         watch = select.poll()
@@ -104,6 +111,11 @@ class _Daemon:
                     return
 
     def _command(self, letter: bytes) -> bool:
+        if letter == b"f":
+            operation, number = os.read(0, 2)
+            self._failing = operation, number
+            os.write(1, letter)
+            return True
         held, self._held, self._holds_all = self._held or [], [] if letter == b"h" else None, letter == b"h"
         if letter == b"a":
             for message in held:
@@ -133,6 +145,8 @@ class _Daemon:
         operation, unique, node = struct.unpack_from("<4xIQQ", message)
         body = message[40:]
         try:
+            if self._failing is not None and self._failing[0] == operation and (node, operation) != (1, _GETATTR):
+                raise OSError(self._failing[1], "")
             data = self._content(operation, node, body)
         except OSError as error:
             self._reply(unique, b"", error.errno or errno.EIO)
