@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from freight.model import Fields, Plan, Request, Span
+from freight.wire.http1.repeats import MAX_HEAD_BYTES
 from freight.wire.http2.repeats import section_format, section_lines, split_range
 
 DATE = "Tue, 01 Dec 2026 08:00:00 GMT"
@@ -62,3 +67,40 @@ def test_the_section_for_another_range_is_that_of_its_plan(first: int, length: i
 def test_the_section_of_a_whole_file_is_that_of_its_plan() -> None:
     whole = Plan(200, (("ETag", '"x"'),), (Span(0, 1000),), 1000)
     assert section_format(whole).fill(DATE, 0, 1000) == section_lines(whole, DATE)
+
+
+_TEXT = st.text("ar:=- ,", max_size=5) | st.sampled_from(["range", "host", "bytes=1-2", "bytes=3-4", "/a"])
+_FIELDS = st.lists(st.tuples(_TEXT, _TEXT), max_size=4).map(tuple)
+
+
+def without_numbers(request: Request) -> tuple[str, bool, Fields]:
+    """Return all that two requests of one key have in common."""
+    others = tuple(pair for pair in request.fields if pair[0] != "range")
+    return request.target, len(others) < len(request.fields), others
+
+
+@given(_TEXT, _FIELDS, _TEXT, _FIELDS)
+def test_two_requests_have_one_key_only_if_they_are_equal_but_for_the_numbers(
+    target: str, fields: Fields, other_target: str, other_fields: Fields
+) -> None:
+    one, other = ask(*fields, target=target), ask(*other_fields, target=other_target)
+    found, other_found = split_range(one), split_range(other)
+    if found is not None and other_found is not None:
+        assert (found.key == other_found.key) == (without_numbers(one) == without_numbers(other))
+
+
+def test_a_key_takes_little_memory_however_many_fields_it_has() -> None:
+    """A server remembers 128 of them, for which no client pays."""
+
+    def make(number: int) -> object:
+        fields = [(chr(97 + at // 26) + chr(97 + at % 26), f"{number:03}{at:02}") for at in range(95)]
+        return split_range(ask(("range", "bytes=1-2"), *fields))
+
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        kept = [make(number) for number in range(128)]
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert None not in kept and taken <= 128 * 2 * MAX_HEAD_BYTES

@@ -26,7 +26,6 @@ from freight.wire.http1.repeats import Key
 if TYPE_CHECKING:  # loaded where they are used, with ssl and with h2
     from freight.server.request_ids import RequestIds
     from freight.server.tls.sockets import TlsLayer
-    from freight.wire.http2.repeats import SectionKey
 
 _HEAD_SECONDS = 10.0  # an honest head is one packet; the worst mobile links need this long
 _LINGER_SECONDS = 2.0
@@ -99,7 +98,7 @@ class ServerContext:
     summarize: Callable[[Request], RequestSummary] = summarize
     request_ids: RequestIds | None = None
     known_heads: KnownHeads[Key, KnownHead] = field(init=False, default_factory=KnownHeads)
-    known_sections: KnownHeads[SectionKey, KnownSection] = field(init=False, default_factory=KnownHeads)
+    known_sections: KnownHeads[str, KnownSection] = field(init=False, default_factory=KnownHeads)
 
     def __post_init__(self) -> None:
         answers = UnacknowledgedAnswers(self.loop, self.clock, self.budget, self.transfers, self.record)
