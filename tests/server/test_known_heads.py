@@ -94,7 +94,7 @@ def test_most_repeats_are_answered_without_the_file_server(root: Path, monkeypat
         return respond(self, *arguments)
 
     monkeypatch.setattr(FileServer, "respond", counted)
-    with freight.Server(root) as server, Client("127.0.0.1", server.port) as client:
+    with freight.Server(root, port=0) as server, Client("127.0.0.1", server.port) as client:
         sizes = (14, SMALL_BYTES + 1, MOST_AT_ONCE + 1)
         for size in sizes * 10:
             client.get("/file.bin", f"Range: bytes=7-{6 + size}")

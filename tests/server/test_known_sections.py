@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import pytest
+from h2.errors import ErrorCodes
 
+import freight
+from freight.flow.file_sender import FileSender
+from freight.wire.http2.repeats import SectionFormat
+from support.certificates import unverified_context
 from support.raw_h2 import Http2Client, Reset
-from support.servers import Response, Serve
+from support.servers import Response, Serve, wait_until
 
 CONTENT = bytes(number * 7 % 251 for number in range(300_000))
 RANGES = ["bytes=0-4095", "bytes=5-5", "bytes=100-65635", "bytes=299000-400000", "bytes=0-299999", "bytes=70000-269999"]
@@ -127,3 +134,62 @@ def test_a_file_that_is_gone_is_not_found(serve: Serve, site: Path) -> None:
             assert client.get("/a.bin", ("range", "bytes=0-99")).status == 404
         except Reset:
             pytest.fail("an answer was begun for a file that is gone")
+
+
+def test_over_tls_known_requests_are_answered_as_new_ones(serve: Serve, site: Path) -> None:
+    served = serve(site, "--tls-self-signed", admin=True)
+    with Http2Client(served, tls=unverified_context()) as client:
+        for wanted in [*RANGES, *UNUSUAL]:
+            expected = told(client.get("/a.bin", ("range", wanted), ("user-agent", "new")))
+            assert [told(client.get("/a.bin", ("range", wanted))) for _ in range(3)] == [expected] * 3
+        whole = [client.request("/a.bin") for _ in range(5)]
+        parts = [client.request("/a.bin", ("range", wanted)) for wanted in RANGES]
+        assert all(client.response(stream).content == CONTENT for stream in whole)
+        for stream, wanted in zip(parts, RANGES, strict=True):
+            first, last = map(int, wanted.removeprefix("bytes=").split("-"))
+            assert client.response(stream).content == CONTENT[first : last + 1]
+        os.replace(site / "b.bin", site / "a.bin")
+        assert client.get("/a.bin", ("range", "bytes=0-4095")).content == CONTENT[::-1][:4096]
+        (site / "a.bin").unlink()
+        assert client.get("/a.bin", ("range", "bytes=0-4095")).status == 404
+    served.wait_for_log(" complete", count=4 * len([*RANGES, *UNUSUAL]))
+    assert served.gate()["express_running"] == 0
+
+
+def test_over_tls_a_known_answer_waits_for_its_window_and_may_be_reset(serve: Serve, site: Path) -> None:
+    served = serve(site, "--tls-self-signed", admin=True)
+    with Http2Client(served, stream_window=1000, grows=False, tls=unverified_context()) as client:
+        for _ in range(2):
+            client.get("/a.bin", ("range", "bytes=0-99"))
+        waiting, given_up = [client.request("/a.bin", ("range", "bytes=0-4999")) for _ in range(2)]
+        client.wait(lambda: all(len(client.received[each].content) == 1000 for each in (waiting, given_up)))
+        client.h2.reset_stream(given_up)
+        client.increase_window(4000, waiting)
+        assert client.response(waiting).content == CONTENT[:5000]
+    served.wait_for_log('range="bytes=0-4999"', "peer-gone")
+    assert served.gate()["express_running"] == 0
+
+
+def test_a_defect_in_a_known_answer_resets_its_stream_and_frees_its_slot(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is called by the loop, where an error would otherwise leave the stream open."""
+
+    def fail(*_: object) -> NoReturn:
+        raise RuntimeError("a fault of the server")
+
+    logged = list[str]()
+    with freight.Server(site, port=0, log=lambda *line: logged.append(str(line[-1]))) as server:
+        served: Any = SimpleNamespace(host="127.0.0.1", port=server.port)
+        with Http2Client(served) as client:
+            for _ in range(2):
+                client.get("/a.bin", ("range", "bytes=0-99"))
+            for broken in ((SectionFormat, "fill"), (FileSender, "step")):
+                with monkeypatch.context() as patched:
+                    patched.setattr(*broken, fail)
+                    with pytest.raises(Reset) as caught:
+                        client.get("/a.bin", ("range", "bytes=0-99"))
+                assert caught.value.code == ErrorCodes.INTERNAL_ERROR
+                assert server.status()["admission"]["express_running"] == 0
+                assert client.get("/a.bin", ("range", "bytes=0-99")).content == CONTENT[:100]
+        wait_until(lambda: sum("error: RuntimeError" in line for line in logged) == 2, "both are logged")
