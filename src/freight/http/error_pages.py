@@ -7,31 +7,10 @@ from dataclasses import dataclass
 
 from freight.http import accept as negotiation
 from freight.http.markup import BASE, BASE_HASH, ICON, policy, text
+from freight.reason_phrases import PHRASES
 
 TEXT, HTML, PROBLEM = "text/plain; charset=utf-8", "text/html; charset=utf-8", "application/problem+json"
 
-_TITLES = {
-    308: "Permanent Redirect",
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    408: "Request Timeout",
-    411: "Length Required",
-    412: "Precondition Failed",
-    413: "Content Too Large",
-    414: "URI Too Long",
-    416: "Range Not Satisfiable",
-    417: "Expectation Failed",
-    421: "Misdirected Request",
-    429: "Too Many Requests",
-    431: "Request Header Fields Too Large",
-    500: "Internal Server Error",
-    501: "Not Implemented",
-    503: "Service Unavailable",
-    505: "HTTP Version Not Supported",
-}
 # Text is first: a client without a preference gets it. A client that accepts JSON gets a problem (RFC 9457 section 3).
 _OFFERED = {"text/plain": TEXT, "text/html": HTML, PROBLEM: PROBLEM, "application/json": PROBLEM}
 _PAGE = """<!DOCTYPE html>
@@ -73,7 +52,7 @@ class Link:
 
 def title(status: int) -> str:
     """Return the status's registered name; "Error" for a status that freight never sends."""
-    return _TITLES.get(status, "Error")
+    return PHRASES.get(status, "Error")
 
 
 def body(

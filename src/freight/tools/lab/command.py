@@ -6,12 +6,12 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from freight.errors import ConfigurationError
+from freight.tools.signals import exit_by_signal
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from freight.tools.lab.scenarios import Scenario
 
 DONE, UNFINISHED = 0, 1
-_SIGNALLED = 128
 
 
 def _names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -91,7 +90,7 @@ def _run(out: str, names: Sequence[str], peers: Sequence[str], quick: bool) -> i
     from freight.tools.lab.servers import PEERS
     from freight.tools.loadgen.gauge import machine
 
-    signal.signal(signal.SIGTERM, _end)  # the default handler would leave our servers running
+    signal.signal(signal.SIGTERM, exit_by_signal)  # the default handler would leave our servers running
     folder = Path(out)
     runner.prepare(folder)
     rows = [BY_NAME[name] for name in names]
@@ -177,7 +176,3 @@ def rough_time(seconds: float) -> str:
         return f"about {max(5, round(seconds / 5) * 5)} s"
     minutes = round(seconds / 60)
     return f"about {minutes} minute{'s' if minutes > 1 else ''}"
-
-
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    sys.exit(_SIGNALLED + number)

@@ -8,12 +8,12 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
 from freight.errors import ConfigurationError
+from freight.tools.signals import exit_by_signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 DONE, DIFFER = 0, 1
 _CLEAR_LINE = "\r\033[K"  # removes the progress bar
-_SIGNALLED = 128  # a shell's convention: 128 + the number of the signal that ended the command
 
 
 @click.command(
@@ -91,7 +90,7 @@ def _write(root: Root, directory: str, write: str, hidden: bool, as_json: bool) 
     def found() -> Iterator[Found]:
         return walk(root, hidden, names_within(directory, write))
 
-    signal.signal(signal.SIGTERM, _end)  # the default handler would leave the unfinished file
+    signal.signal(signal.SIGTERM, exit_by_signal)  # the default handler would leave the unfinished file
     total = sum(each.size for each in found()) if _has_bar() else 0
     with _progress(f"reading {directory}", total) as read:
         count, size = write_manifest(root, found(), write, read)
@@ -100,10 +99,6 @@ def _write(root: Root, directory: str, write: str, hidden: bool, as_json: bool) 
     else:
         click.echo(f"{write}: {count} files, {size} bytes")
     return DONE
-
-
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    sys.exit(_SIGNALLED + number)
 
 
 def _apply(root: Root, directory: str, manifest: str, check: bool, change: bool, hidden: bool, as_json: bool) -> int:

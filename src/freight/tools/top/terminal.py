@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from time import monotonic
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -24,13 +23,13 @@ from rich.text import Text
 from freight.config.types import Address
 from freight.config.unix_address import UnixAddress
 from freight.errors import ConfigurationError
+from freight.tools.signals import exit_by_signal
 from freight.tools.top.fetch import FetchResult, StatusPoller, Unreachable, fetch_once
 from freight.tools.top.follow import View, follow
 from freight.tools.top.frame import frame, visible_rows
 from freight.tools.top.style import SORTS, Style
 from freight.units import brief_seconds
 
-_SIGNALLED = 128
 _QUIT = "qQ\x04"  # the last is Ctrl-D
 _KEY = re.compile(r"\x1b[\[O][0-9;]*[A-Za-z~]|\x1b|.", re.DOTALL)  # some keys are several characters
 _STEPS = {"\x1b[A": -1, "\x1bOA": -1, "\x1b[B": 1, "\x1bOB": 1}  # arrows up and down, by rows
@@ -202,12 +201,9 @@ def _signals(wake: Callable[[], None]) -> Iterator[None]:
     Ctrl-Z is ignored: a stopped process would leave the terminal as it is.
     """
 
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        sys.exit(_SIGNALLED + number)
-
     handlers: dict[signal.Signals, Any] = {
-        signal.SIGTERM: end,
-        signal.SIGHUP: end,
+        signal.SIGTERM: exit_by_signal,
+        signal.SIGHUP: exit_by_signal,
         signal.SIGTSTP: signal.SIG_IGN,
         signal.SIGWINCH: lambda number, frame: wake(),
     }
