@@ -80,7 +80,7 @@ class Files:
             engine = engine_of(self._limits)
             target, bare = _target(scope)
             place = self._folder.without_slash(target) if bare else await engine.tree(self._folder)
-            await _respond(engine, _request(engine, scope, target), place, (), scope, receive, send)
+            await _respond(engine, _request(engine, scope, target), place, (), _Client(scope, receive, send))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
         else:
@@ -138,7 +138,7 @@ class FileResponse(_Response):
         engine = engine_of(self._limits)
         place = await engine.file(self._chosen)
         more = tuple(self.raw_headers)
-        await _respond(engine, _request(engine, scope, "/"), place, more, scope, receive, send)
+        await _respond(engine, _request(engine, scope, "/"), place, more, _Client(scope, receive, send))
         if self.background is not None:
             await self.background()
 
@@ -177,12 +177,12 @@ def _request(engine: Engine, scope: Scope, target: str) -> Request:
 
 
 class _Client:
-    """Whether the client is there. The server tells it by ``receive``, which nothing else calls meanwhile."""
+    """The client, and whether it is there. The server tells it by ``receive``, which nothing else calls meanwhile."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope, self.receive, self.send = scope, receive, send
         self.gone = False
         self.has_cancelled = False
-        self.receive = receive
         self._cancel: Callable[[], object] | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -207,15 +207,9 @@ class _Client:
 
 
 async def _respond(
-    engine: Engine,
-    request: Request,
-    place: Place,
-    more: tuple[tuple[bytes, bytes], ...],
-    scope: Scope,
-    receive: Receive,
-    send: Send,
+    engine: Engine, request: Request, place: Place, more: tuple[tuple[bytes, bytes], ...], client: _Client
 ) -> None:
-    client, task = _Client(receive), asyncio.current_task()
+    task = asyncio.current_task()
     assert task is not None
     stalled: list[bool] = []
 
@@ -227,7 +221,7 @@ async def _respond(
         with await engine.begin(request, place, lambda: client.watch(task.cancel)) as answer:
             client.watch(None, start=False)
             answer.on_stall = stall
-            await _send(engine, answer, client, more, scope, send)
+            await _send(engine, answer, client, more)
     except asyncio.CancelledError:
         if stalled and not task.uncancel():
             raise Stalled("the client took nothing during the idle timeout") from None
@@ -238,24 +232,22 @@ async def _respond(
         client.close()
 
 
-async def _send(
-    engine: Engine, answer: Answer, client: _Client, more: tuple[tuple[bytes, bytes], ...], scope: Scope, send: Send
-) -> None:
-    plan, reader = answer.plan, answer.reader
+async def _send(engine: Engine, answer: Answer, client: _Client, more: tuple[tuple[bytes, bytes], ...]) -> None:
+    plan, reader, send = answer.plan, answer.reader, client.send
     await send(_start(plan, more))
     if reader is None:
         await send(_body(b"".join(part for part in plan.parts if isinstance(part, bytes)), more=False))
-    elif engine.limits.pathsend and (path := _path_to_send(plan, reader, scope)):
+    elif engine.limits.pathsend and (path := _path_to_send(plan, reader, client.scope)):
         await send({"type": _PATHSEND, "path": path})
     else:
         if plan.length is None or plan.length > _SHORT_BYTES:
             client.watch(None)
         with small_buffer(client.receive):
-            await _send_pieces(answer, client, send, plan.length)
+            await _send_pieces(answer, client, plan.length)
 
 
-async def _send_pieces(answer: Answer, client: _Client, send: Send, length: int | None) -> None:
-    sent = yielded = 0
+async def _send_pieces(answer: Answer, client: _Client, length: int | None) -> None:
+    sent, yielded, send = 0, 0, client.send
     async with aclosing(answer.pieces()) as pieces:  # type: ignore[type-var]
         async for piece in pieces:
             sent += len(piece)
