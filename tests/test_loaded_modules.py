@@ -9,7 +9,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import freight
-from freight.reason_phrases import PHRASES
+from freight.rfc9110 import PHRASES
 
 ONLY_WITH_A_SETTING = {
     *("freight.access", "freight.http.access", "freight.http.private", "freight.http.rules", "freight.http.globs"),

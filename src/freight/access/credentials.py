@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from freight.model import Fields
+from freight.rfc9110 import TCHAR
 
 MAX_USER_BYTES = 255
 MAX_PASSWORD_BYTES = 1024
 
 _MAX_CHARACTERS = 4096  # of the field; the longest name and password need 1,720
-_CREDENTIALS = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}+) ++([A-Za-z0-9\-._~+/]++=*+)")
+_CREDENTIALS = re.compile(rf"({TCHAR}{{1,32}}+) ++([A-Za-z0-9\-._~+/]++=*+)")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 

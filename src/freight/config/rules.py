@@ -11,11 +11,12 @@ from freight.http.globs import compile_glob
 from freight.http.response_fields import check_name, check_value
 from freight.http.rules import INDEXES, MAX_RULES, Rule
 from freight.model import Fields
+from freight.rfc9110 import TCHAR
 
 _MAX_HEADERS, _MAX_HIDDEN, _MAX_NAMES = 32, 32, 1000
 _MAX_FIELD_BYTES = 4096  # of one rule, since each response of it has them
 _HEADING = re.compile(r"""\s*\[\[\s*(?:rule|"rule"|'rule')\s*\]\]""")
-_TYPE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+/[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: *;[ -~]+)?")
+_TYPE = re.compile(rf"{TCHAR}+/{TCHAR}+(?: *;[ -~]+)?")
 
 
 def read_rules(file: str, toml: str, tables: object, errors: list[str]) -> tuple[Rule, ...]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
+from freight.rfc9110 import TCHAR
+
 # Browsers send about 150 characters and 8 ranges. A field beyond these limits only costs work.
 _MAX_CHARACTERS = 2048
 _MAX_RANGES = 32
 _MAX_PARAMETERS = 8  # in one range
 
-_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_TOKEN = rf"{TCHAR}++"
 _RANGE = re.compile(rf"({_TOKEN})/({_TOKEN})")
 # An unclosed string runs to the end, so that the work stays linear.
 _QUOTED = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)

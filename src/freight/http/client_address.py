@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from freight.errors import ConfigurationError
 from freight.model import Fields
+from freight.rfc9110 import TCHAR
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -28,7 +29,7 @@ _MAX_CHARACTERS = 64  # the longest IPv6 address is 45 (INET6_ADDRSTRLEN), a nam
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}")
 _PREFIX = re.compile(r"[^/%]++(?:/[0-9]{1,3})?")
-_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_TOKEN = rf"{TCHAR}++"
 # A list element and its comma, in a reversed value.
 _ELEMENT = re.compile(r'((?:"[^"\\]*+"|[^",\\]++)*+)(,|\Z)')
 # A parameter of Forwarded after any number of empty ones, and its terminator. RFC 7239 section 4 allows no blanks, but

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from freight.http import accept as negotiation
 from freight.http.markup import BASE, BASE_HASH, ICON, policy, text
-from freight.reason_phrases import PHRASES
+from freight.rfc9110 import PHRASES
 
 TEXT, HTML, PROBLEM = "text/plain; charset=utf-8", "text/html; charset=utf-8", "application/problem+json"
 

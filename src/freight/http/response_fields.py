@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+from freight.rfc9110 import TCHAR
+
 MAX_VALUE = 2048
 """Most characters of a value."""
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
+_TOKEN = re.compile(rf"{TCHAR}{{1,64}}")
 _VALUE = re.compile(r"[ -~]++")
 
 _ELSEWHERE = {

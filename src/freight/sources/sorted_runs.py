@@ -151,7 +151,7 @@ class SortedRuns:
         return block
 
     def _move_bound(self) -> None:
-        """Keep ``max_texts``, or what takes half of the room, in one run. Drop the rest."""
+        """Keep ``max_texts``, or what takes half of the memory, in one run. Drop the rest."""
         run: list[bytes] = []
         half = self._room // 2 - _RUN_COST
         for count, texts in enumerate(self.merged()):

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 
 from freight.errors import ProtocolError
+from freight.rfc9110 import TCHAR
 
-TCHAR = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+TOKEN_BYTES = frozenset(map(ord, re.findall(TCHAR, bytes(range(128)).decode())))
 """The bytes of a token (RFC 9110 section 5.6.2)."""
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-_WORD = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,16}+"
+_TOKEN = rf"{TCHAR}++".encode()
+_WORD = rf"{TCHAR}{{1,16}}+".encode()
 
 REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([^\x00-\x20\x7f]++) HTTP/([0-9])\.([0-9])\r\n")
 """``method SP request-target SP HTTP-version CRLF`` (RFC 9112 section 3), exactly one space each time.

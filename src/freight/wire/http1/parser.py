@@ -232,7 +232,7 @@ class RequestParser:
                 raise ProtocolError(400, "too many empty lines before a request")
         if not buffer or buffer == b"\r":
             return
-        if buffer[0] not in grammar.TCHAR:
+        if buffer[0] not in grammar.TOKEN_BYTES:
             # TLS on a clear-text port, say: it has no line end to wait for.
             raise ProtocolError(400, "this is not an HTTP request")
         end = buffer.find(b"\n", self._searched) + 1

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import assert_never
 
 from freight.model import Fields, Plan, Span
-from freight.reason_phrases import PHRASES
+from freight.rfc9110 import PHRASES
 
 _BREAKS = re.compile("[\r\n\0]")
 

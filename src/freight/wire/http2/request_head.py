@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from freight.errors import ProtocolError
 from freight.model import Fields, Request
+from freight.rfc9110 import TCHAR
 from freight.wire.http1 import grammar
 from freight.wire.http1.parser import Limits
 from freight.wire.http1.request_head import METHODS, NAMES
@@ -19,7 +20,7 @@ VERSION = (2, 0)
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]++")
 _VALUE = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*+(?<![\t ]))?+)?+")
 _TARGET = re.compile(r"[^\x00-\x20\x7f#]++")
-_METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
+_METHOD = re.compile(rf"{TCHAR}++".encode())
 _PSEUDO = frozenset((b":method", b":scheme", b":authority", b":path"))
 _CONNECTION_FIELDS = frozenset((b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"))
 _ENTRY_OVERHEAD = 32  # counted for each field besides its text (section 6.5.2)

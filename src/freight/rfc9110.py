@@ -1,6 +1,9 @@
-"""The reason phrases of HTTP (RFC 9110 section 15, RFC 6585)."""
+"""What RFC 9110 defines and several layers need: the characters of a token, and the reason phrases. Pure."""
 
 from __future__ import annotations
+
+TCHAR = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+"""A pattern for one character of a token (section 5.6.2)."""
 
 # Those that freight sends. The module http has all, in 80 KiB.
 PHRASES = {
@@ -41,4 +44,4 @@ PHRASES = {
     504: "Gateway Timeout",
     505: "HTTP Version Not Supported",
 }
-"""The reason phrase of each status."""
+"""The reason phrase of each status (section 15, and RFC 6585)."""
