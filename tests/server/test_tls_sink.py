@@ -8,7 +8,8 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +204,18 @@ def test_the_acknowledged_bytes_never_decrease_and_come_to_all(pair: KeyPair, fi
 def test_a_file_that_has_become_shorter_gives_nothing(pair: KeyPair, file: tuple[int, bytes]) -> None:
     with connected(pair, VERSIONS[1], 4096, 60_000) as (sink, _):
         assert sink.sendfile(file[0], FILE_BYTES, 1000) == 0
+
+
+def test_nothing_is_sent_once_both_ends_have_ended_tls(pair: KeyPair) -> None:
+    """The socket is a plain one then."""
+    with connected(pair, VERSIONS[1], 4096, 60_000) as (sink, peer):
+        peer.setblocking(False)
+        with suppress(ssl.SSLWantReadError):
+            peer.unwrap()
+        select.select([sink], [], [], TIMEOUT_SECONDS)
+        sink.finish()
+        accepted = sink.accepted_bytes
+        for send in (partial(sink.send, b"x", False), partial(sink.write, b"x", False)):
+            with pytest.raises(ConnectionError):
+                send()
+        assert sink.accepted_bytes == accepted

@@ -59,9 +59,11 @@ class SendOrder:
 
     def add(self, number: int, priority: Priority) -> None:
         """Add stream ``number`` (above 0), or change its priority."""
-        if self._priorities.get(number) == priority:
+        known = self._priorities.get(number)
+        if known == priority:
             return
-        self.remove(number)
+        if known is not None:
+            self.remove(number)
         self._priorities[number] = priority
         shared = self._rounds[priority.urgency]
         if priority.incremental:

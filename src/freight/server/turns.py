@@ -25,7 +25,7 @@ _AGING = 0.0015  # the part of a connection's waiting time that offsets what it 
 _MAX_ORDER_COST = 8000.0  # what it owes beyond this does not count, so it goes before newcomers after 5 s
 _NEWCOMER_COST = 500.0  # a new connection counts as owing this: a kept one that owes less goes first
 _SKIPPED_PER_STEP = 4  # entries of clients that have left, in one step
-_UNTIMED_COST = 200.0  # what earlier steps may have left: a call at the end of a step costs as much as a small piece
+_UNTIMED_COST = 500.0  # what earlier steps may have left: a call at the end of a step takes 6 us, with an epoll_wait(2)
 _STEP_COST_MAX = 4000.0  # of what all connections do without turns in one step: a dozen requests
 
 _Entry = tuple[float, int, Callable[[], bool]]

@@ -139,12 +139,12 @@ class Multiplexer:
     def _schedule(self, fd: int) -> None:
         """Give a stream turns, or none, by what it wants and by its window."""
         stream = self._streams[fd]
-        has_window = stream.wants_to_send and self.session.send_window(stream.stream_id) > 0
-        if has_window:
+        if stream.wants_to_send and self.session.send_window(stream.stream_id) > 0:
             self._order.add(-fd, stream.priority)
-        else:
-            self._order.remove(-fd)
-        if stream.wants_to_send and not has_window:
+            self._window_blocked.discard(fd)
+            return
+        self._order.remove(-fd)
+        if stream.wants_to_send:
             self._window_blocked.add(fd)
         else:
             self._window_blocked.discard(fd)
@@ -179,7 +179,7 @@ class Multiplexer:
 
         The poller would ask the kernel twice and take three steps of the loop, for as much as the client's window.
         """
-        if self._order and self._fd >= 0 and not self._poller.is_shared:
+        if self._fd >= 0 and not self._poller.is_shared:
             self.handle_events(select.EPOLLOUT)
         else:
             self.push()
@@ -198,7 +198,7 @@ class Multiplexer:
                 del out[: self.sink.write(bytes(out), False)]
         except OSError:
             pass  # the socket is full, or the peer has gone, which the reader finds
-        if len(out) <= OUT_BYTES // 2:
+        if self._drained is not None and len(out) <= OUT_BYTES // 2:
             self._wake_drained()
         self._update_interest()
 
@@ -279,13 +279,18 @@ class Multiplexer:
     ) -> int:
         session = self.session
         buffer = _FRAME_BUFFER.buffer
-        buffer[:at] = session.out
+        if at:
+            buffer[:at] = session.out
         sent = self.sink.write(buffer[:stop], more)
-        if sent <= at:
+        if sent == stop:
+            payload = count
+            session.out.clear()
+        elif sent <= at:
             del session.out[:sent]
             raise BlockingIOError
-        payload, size = frames.bytes_in_started_frames(sent - at, count, frame_bytes)
-        session.out[:] = buffer[sent : at + size]  # the rest of a frame that has started
+        else:
+            payload, size = frames.bytes_in_started_frames(sent - at, count, frame_bytes)
+            session.out[:] = buffer[sent : at + size]  # the rest of a frame that has started
         session.consume_window(stream.stream_id, payload)
         self.content_bytes += payload
         if flags and payload == count:

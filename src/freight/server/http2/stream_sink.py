@@ -93,11 +93,13 @@ class StreamSink:
 
     def send(self, data: bytes | memoryview, more: bool) -> int:
         self._check()
-        return self._count(self._multiplexer.send(self, data, self._left(), more))
+        left = None if self.promised is None else self.promised - self.accepted_bytes
+        return self._count(self._multiplexer.send(self, data, left, more))
 
     def sendfile(self, fd: int, offset: int, count: int) -> int:
         self._check()
-        return self._count(self._multiplexer.send_file(self, fd, offset, count, self._left()))
+        left = None if self.promised is None else self.promised - self.accepted_bytes
+        return self._count(self._multiplexer.send_file(self, fd, offset, count, left))
 
     def send_piece(self, data: memoryview) -> int:
         return self.send(data, False)
@@ -105,10 +107,6 @@ class StreamSink:
     def _check(self) -> None:
         if self.was_reset:
             raise ClientDisconnected("the client reset the stream")
-
-    def _left(self) -> int | None:
-        """Return how many bytes of content are left to send, None if that is unknown."""
-        return None if self.promised is None else self.promised - self.accepted_bytes
 
     def _count(self, accepted: int) -> int:
         self.accepted_bytes += accepted

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -66,9 +67,8 @@ END_STREAM = ACK = 1
 END_HEADERS = 4
 
 _HEAD = struct.Struct(">HBBBI")  # length (24 bits), type, flags, stream
-_FLAGS_AT = 4  # in a frame head
-_INCREMENT_BYTES = 4
-_WINDOW_UPDATE = struct.Struct(">HBBBII")
+_WINDOW_UPDATE = struct.Struct(">IBII")  # length and type, flags, stream, increment
+_LENGTH_AND_TYPE = 4 << 8 | FrameType.WINDOW_UPDATE
 WINDOW_UPDATE_BYTES = _WINDOW_UPDATE.size
 _GOAWAY = struct.Struct(">II")
 
@@ -143,12 +143,13 @@ def pack(kind: FrameType, flags: int, stream: int, payload: bytes = b"") -> byte
     return _HEAD.pack(len(payload) >> 8, len(payload) & 0xFF, kind, flags, stream) + payload
 
 
-def read_window_update(data: bytes, at: int) -> tuple[int, int] | None:
-    """Return the stream and the increment of the WINDOW_UPDATE (section 6.9) at an offset; None for other bytes."""
-    high, low, kind, _, stream, increment = _WINDOW_UPDATE.unpack_from(data, at)
-    if kind != FrameType.WINDOW_UPDATE or high or low != _INCREMENT_BYTES:
-        return None
-    return stream & LAST_STREAM, increment & LAST_STREAM
+def window_updates(data: bytes) -> Iterator[tuple[int, int]]:
+    """Iterate over the WINDOW_UPDATE frames (section 6.9) that ``data`` begins with: the stream and the increment."""
+    whole = len(data) - len(data) % WINDOW_UPDATE_BYTES
+    for length_and_type, _, stream, increment in _WINDOW_UPDATE.iter_unpack(memoryview(data)[:whole]):
+        if length_and_type != _LENGTH_AND_TYPE:
+            return
+        yield stream & LAST_STREAM, increment & LAST_STREAM
 
 
 def goaway(last: int, code: int) -> bytes:
@@ -159,44 +160,41 @@ def goaway(last: int, code: int) -> bytes:
 class FrameBuffer:
     """A buffer of ``size`` bytes in which DATA frames are laid out for one send after another.
 
-    Heads are reused: consecutive sends mostly have the same shape, and often the same stream number, on all
-    connections. To write them again takes 20 us for 240 KB, where encryption takes 230 us.
+    Heads of whole frames are reused: consecutive sends mostly start at the same place, and often are of the same stream
+    number, on all connections. To write them again takes 20 us for 240 KB, where encryption takes 230 us.
     """
 
-    __slots__ = ("_places", "_shape", "_stop", "_stream", "buffer")
+    __slots__ = ("_layout", "_whole", "buffer")
 
     def __init__(self, size: int) -> None:
         self.buffer = memoryview(bytearray(size))
-        self._shape = (-1, 0, 0)
-        self._stream = (-1, 0)  # with the flags of its last frame
-        self._places: list[memoryview] = []
-        self._stop = 0
+        self._layout = (-1, 0, 0)  # where the first frame begins, the stream, and the payload of a whole frame
+        self._whole: list[memoryview] = []  # the places for the payloads of whole frames whose heads are written
 
     def lay_out(
         self, at: int, stream: int, count: int, frame: int, last_flags: int = 0
     ) -> tuple[list[memoryview], int]:
         """Write the heads of DATA frames for ``count`` bytes, of at most ``frame`` each, into the buffer from ``at``.
 
-        ``last_flags`` are those of the last frame: END_STREAM, or none.
+        ``count`` is at least 1, and ``last_flags`` are those of the last frame: END_STREAM, or none.
         Return the places for the payloads in order, and the end of the last one. After ``at`` the caller must write
         only into these places.
         """
-        shape = at, count, frame
-        if shape == self._shape and (stream, last_flags) == self._stream:
-            return self._places, self._stop
-        if shape != self._shape:
-            heads = range(at, at + count + HEAD_BYTES * -(-count // frame), frame + HEAD_BYTES)
-            self._stop = heads.stop
-            starts = [head + HEAD_BYTES for head in heads]
-            self._places = [self.buffer[start : min(start + frame, heads.stop)] for start in starts]
-        for place in self._places:
-            size = len(place)
-            _HEAD.pack_into(self.buffer, at, size >> 8, size & 0xFF, FrameType.DATA, 0, stream)
-            at += HEAD_BYTES + size
-        if last_flags:
-            self.buffer[at - len(self._places[-1]) - HEAD_BYTES + _FLAGS_AT] = last_flags
-        self._shape, self._stream = shape, (stream, last_flags)
-        return self._places, self._stop
+        if (at, stream, frame) != self._layout:
+            self._layout = at, stream, frame
+            self._whole.clear()
+        whole, step = (count - 1) // frame, HEAD_BYTES + frame
+        for head in range(at + len(self._whole) * step, at + whole * step, step):
+            self._write_head(head, frame, 0, stream)
+            self._whole.append(self.buffer[head + HEAD_BYTES : head + step])
+        del self._whole[whole:]  # the last frame has a head of its own
+        head, size = at + whole * step, count - whole * frame
+        stop = head + HEAD_BYTES + size
+        self._write_head(head, size, last_flags, stream)
+        return [*self._whole, self.buffer[head + HEAD_BYTES : stop]], stop
+
+    def _write_head(self, at: int, size: int, flags: int, stream: int) -> None:
+        _HEAD.pack_into(self.buffer, at, size >> 8, size & 0xFF, FrameType.DATA, flags, stream)
 
 
 def content_capacity(space: int, frame: int) -> int:

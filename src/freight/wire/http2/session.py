@@ -129,13 +129,9 @@ class Session:
         opened: list[int] = []
         if not self.idle or not self._order.settings_received:
             return data, opened
-        h2, at, charges = self._h2, 0, self.charges
-        while at + frames.WINDOW_UPDATE_BYTES <= len(data) and charges.quantum_left > 0:
-            found = frames.read_window_update(data, at)
-            if found is None:
-                break
-            stream, increment = found
-            if stream and stream not in self._open_streams:
+        h2, charges = self._h2, self.charges
+        for stream, increment in frames.window_updates(data):
+            if charges.quantum_left <= 0 or (stream and stream not in self._open_streams):
                 break
             windows = h2.streams[stream] if stream else h2
             window = windows.outbound_flow_control_window + increment
@@ -144,8 +140,7 @@ class Session:
             windows.outbound_flow_control_window = window
             charges.quantum_left -= costs.FREE_UPDATE
             opened.append(stream)
-            at += frames.WINDOW_UPDATE_BYTES
-        return data[at:], opened
+        return data[len(opened) * frames.WINDOW_UPDATE_BYTES :], opened
 
     def next_frame_cost(self) -> float | None:
         """Return the least cost of the next complete frame in microseconds, or None.
