@@ -87,6 +87,26 @@ def test_a_file_system_that_does_not_answer_is_shown_and_refused_at_once_until_i
     assert unresponsive(server) == []
 
 
+def test_several_workers_log_once_that_a_file_system_does_not_answer_and_once_that_it_does(
+    serve: Serve, clients: ExitStack, root: Path, mounted: HangingFs
+) -> None:
+    server = serve(root, "--workers", "2", "--disk-timeout", "1s", admin=True)
+    number = 0
+
+    def waits_in_every_worker() -> bool:
+        nonlocal number
+        number += 1
+        ask(clients, server, f"/m/hangdir/{number}")
+        return sum(each["hung_calls"] for each in server.status()["unresponsive"]) >= 3  # a worker has two threads
+
+    wait_until(waits_in_every_worker, "calls hang in both workers, which have noticed")
+    mounted.answer()
+    server.wait_for_log("info the file system at", "answers again")
+    wait_until(lambda: not unresponsive(server), "it answers every worker")
+    for words in ("has not answered", "answers again"):
+        assert len([line for line in server.log if words in line]) == 1, server.log
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_readyz_fails_while_the_served_path_itself_hangs(
     serve: Serve, clients: ExitStack, root: Path, mounted: HangingFs, workers: str

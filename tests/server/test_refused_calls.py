@@ -14,7 +14,8 @@ from support.certificates import unverified_context
 from support.memory_gauges import send_queues
 from support.raw_h2 import Http2Client
 from support.refusals import sandbox
-from support.servers import Serve, wait_until
+from support.servers import Serve, assert_nothing_for, wait_until
+from support.worker_snapshots import stall_in_each
 
 SLACK_BYTES = 512 * 1024  # of the admin listener, which is not in the budget
 
@@ -62,6 +63,15 @@ def test_a_server_in_a_sandbox_sends_the_same_bytes_and_says_once_what_is_refuse
     for call in said:
         server.wait_for_log("warning", call, "does not work here")
     assert len([line for line in server.log if " warning " in line]) == len(said), server.log
+
+
+def test_several_workers_say_once_together_what_is_refused(tmp_path: Path, serve: Serve, content: bytes) -> None:
+    server = serve(tmp_path, "--workers", "3", admin=True, within=sandbox(sendfile=errno.EPERM))
+    with ExitStack() as clients:
+        for client in stall_in_each(server, lambda each: each.start_download("/file.bin")):
+            clients.enter_context(client)
+    server.wait_for_log("warning", "sendfile(2)")
+    assert_nothing_for(3.0, lambda: len([line for line in server.log if "sendfile(2)" in line]) > 1, "said again")
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS], ids=["EPERM", "ENOSYS"])

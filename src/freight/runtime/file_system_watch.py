@@ -11,6 +11,7 @@ from freight.sources.disk_pool import DiskPool
 from freight.units import brief_seconds
 
 if TYPE_CHECKING:
+    from freight.runtime.worker_role import WorkerRole
     from freight.sources.served import ServedSource
 
 
@@ -33,19 +34,23 @@ class FileSystemWatch:
         """How many calls have waited too long, since the start."""
         return self._pool.timeouts
 
-    def sweep(self) -> None:
-        """Fail what has waited too long, and log changes. Call it about once a second."""
+    def sweep(self, worker: WorkerRole | None = None) -> None:
+        """Fail what has waited too long, and log changes. Call it about once a second.
+
+        Of several workers, the first that notices logs that a file system does not answer, and the last one that it
+        answers again.
+        """
         self._pool.expire()
         before, self._known = self._known, self._unresponsive()
         for device, each in self._known.items():
-            if device not in before:
+            if device not in before and (worker is None or worker.report(f"hangs: {device}")):
                 self._log_notice(
                     Level.WARNING,
                     f"the file system at {each.path} has not answered for {brief_seconds(each.seconds)}; requests for "
                     "its files get 503 until it answers",
                 )
         for device, each in before.items():
-            if device not in self._known:
+            if device not in self._known and (worker is None or worker.withdraw(f"hangs: {device}")):
                 self._log_notice(Level.INFO, f"the file system at {each.path} answers again")
 
     def statuses(self) -> tuple[FileSystemStatus, ...]:

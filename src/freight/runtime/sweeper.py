@@ -20,10 +20,11 @@ async def sweep_forever(
     """Sweep about once a second, until cancelled. ``warn`` logs a line for the operator."""
     while True:
         await _measure_until_sweep(core)
-        core.file_systems.sweep()
+        core.file_systems.sweep(worker)
         core.expire()
         for message in unsupported.take():
-            warn(message)
+            if worker is None or worker.report(message):
+                warn(message)
         await side.sweep()
         # A connection that waits to be accepted, for memory or a descriptor, counts as a waiting request.
         blocked = core.gate.accept_blocked or core.listener.out_of_descriptors

@@ -46,5 +46,11 @@ class WorkerRole(Protocol):
     def set_root_answers(self, answers: bool) -> None:
         """Record whether the served path's file system answers."""
 
+    def report(self, subject: str) -> bool:
+        """Note that this worker has found something to report. Return whether it is the first that has."""
+
+    def withdraw(self, subject: str) -> bool:
+        """Note that what this worker has reported is over for it. Return whether it is for every worker."""
+
     def set_not_ready(self) -> None:
         """Record that it is to stop. It may accept connections for --shutdown-delay."""

@@ -81,6 +81,12 @@ class Worker:
     def set_root_answers(self, answers: bool) -> None:
         self.state.row(self.number)[Column.ROOT_HANGS] = not answers
 
+    def report(self, subject: str) -> bool:
+        return self.state.report(self.number, subject)
+
+    def withdraw(self, subject: str) -> bool:
+        return self.state.withdraw(self.number, subject)
+
     def set_not_ready(self) -> None:
         self.state.row(self.number)[Column.READY] = 0
 

@@ -69,7 +69,10 @@ SINCE = {Lane.ORDINARY: Column.ORDINARY_SINCE, Lane.EXPRESS: Column.EXPRESS_SINC
 HASH_SLOTS = 1 << 14
 """How many numbers each worker, and the total of all, has for its clients: see :func:`hash_slots_of`."""
 
-_WIDTH = Column.COUNTERS + COUNTER_COLUMNS
+_MOST_REPORTED = 16
+# After the counters: hashes of what the worker has reported to the operator; 0: nothing
+_REPORTED = slice(Column.COUNTERS + COUNTER_COLUMNS, Column.COUNTERS + COUNTER_COLUMNS + _MOST_REPORTED)
+_WIDTH = _REPORTED.stop
 
 
 class SharedState:
@@ -141,6 +144,31 @@ class SharedState:
         """Return the eventfd(2) that becomes readable when worker ``number`` should look for free slots."""
         return self._eventfds[number]
 
+    def report(self, number: int, subject: str) -> bool:
+        """Note that worker ``number`` has found something to report. Return whether no other one has reported it.
+
+        A worker that has reported too much already says it in any case.
+        """
+        hashed = hash(subject) or 1
+        with self:
+            own = self._reported(number)
+            if 0 in own and hashed not in own:
+                own[list(own).index(0)] = hashed
+            return not any(hashed in self._reported(other) for other in range(self.worker_count) if other != number)
+
+    def withdraw(self, number: int, subject: str) -> bool:
+        """Note that what a worker has reported is over for it. Return whether it is for every worker."""
+        hashed = hash(subject) or 1
+        with self:
+            own = self._reported(number)
+            for at, each in enumerate(own):
+                if each == hashed:
+                    own[at] = 0
+            return not any(hashed in self._reported(other) for other in range(self.worker_count))
+
+    def _reported(self, number: int) -> memoryview[int]:
+        return self._rows[number][_REPORTED]
+
     def notify(self, sender: int, column: Column) -> None:
         """Wake each worker whose row is not 0 in this column, except ``sender``."""
         for number, row in enumerate(self._rows[:-1]):
@@ -157,6 +185,9 @@ class SharedState:
             for column in range(Column.COUNTERS):
                 if column != Column.CHANGES:
                     row[column] = 0
+            reported = self._reported(number)
+            for at in range(_MOST_REPORTED):
+                reported[at] = 0
             for at in range(HASH_SLOTS):
                 if slots[at]:
                     slots[at] = 0
