@@ -109,8 +109,8 @@ def test_any_error_of_one_entry_leaves_the_others(
         (tmp_path / entry).write_bytes(b"12345")
     number, real = getattr(errno, name), os.stat
 
-    def fail(path: bytes, **options: bool | int) -> os.stat_result:
-        if path == b"bad.txt":
+    def fail(path: str, **options: bool | int) -> os.stat_result:
+        if path == "bad.txt":
             raise OSError(number, os.strerror(number))
         return real(path, **options)  # type: ignore[arg-type]
 
@@ -127,8 +127,8 @@ def test_an_entry_that_is_removed_meanwhile_is_left_out(tmp_path: Path, monkeypa
         (tmp_path / entry).touch()
     real = os.stat
 
-    def remove_first(path: bytes, **options: bool | int) -> os.stat_result:
-        if path == b"gone.txt":
+    def remove_first(path: str, **options: bool | int) -> os.stat_result:
+        if path == "gone.txt":
             (tmp_path / "gone.txt").unlink(missing_ok=True)
         return real(path, **options)  # type: ignore[arg-type]
 

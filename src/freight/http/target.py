@@ -91,14 +91,14 @@ def as_uri(target: str) -> str:
     return _NOT_IN_URI.sub(lambda found: f"%{ord(found[0]):02X}", target)
 
 
-def reference(name: str, directory: bool) -> str:
-    """Return a relative reference to one name (RFC 3986 section 4.2), which HTML may hold in any quotes.
+def reference(path: str) -> str:
+    """Return a relative reference to a name or a path (RFC 3986 section 4.2), which HTML may hold in any quotes.
 
     ``&`` and ``'`` are percent-encoded, because many programs do not decode HTML in links. So is a colon, because a
     name with one would be a scheme: some programs read "./" in front of it as a host, or as a part of the name.
     """
-    path = encode((name,), directory)[1:]
-    return path.replace("&", "%26").replace("'", "%27").replace(":", "%3A")
+    encoded = encode(path.split("/"), False)[1:]
+    return encoded.replace("&", "%26").replace("'", "%27").replace(":", "%3A")
 
 
 def _decode(raw: bytes) -> bytes:

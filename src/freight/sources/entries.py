@@ -27,7 +27,7 @@ from freight.names import from_system, to_bytes
 from freight.protocols import MoreMemory
 from freight.sources.beneath import OtherMount, Root
 from freight.sources.ordering import Column, Key, Order, collated, group, key_at, sort_value
-from freight.sources.records import Facts, Kind, key_of, record_of
+from freight.sources.records import Facts, Kind, Stamp, key_of, record_of
 from freight.sources.scans import Scans
 from freight.sources.sorted_runs import SortedRuns
 
@@ -170,10 +170,10 @@ class Entries:
 
     An entry is visible if a client can request it: a file, a directory, or a link to one if ``root`` follows links.
     Names with a leading dot are visible only with ``show_hidden``. ``directory.matching`` selects from these.
-    ``yield_interpreter`` is called every 512 entries and may raise. A pass takes ``memory_bytes``, and what
-    ``more_memory`` grants. ``avoided``: the entries that are not examined, since a remote file system is mounted there,
-    which may never answer; links to other file systems are not examined then either. None: nothing remote is mounted.
-    ``scans``: the passes over ``fd``.
+    The records have the times that ``stamp`` returns. ``yield_interpreter`` is called every 512 entries and may raise.
+    A pass takes ``memory_bytes``, and what ``more_memory`` grants. ``avoided``: the entries that are not examined,
+    since a remote file system is mounted there, which may never answer; links to other file systems are not examined
+    then either. None: nothing remote is mounted. ``scans``: the passes over ``fd``.
     The ``mounted`` entries of the directory hide those of the same name. Without a ``root`` there are no others, and
     ``fd`` is not read.
 
@@ -185,6 +185,7 @@ class Entries:
     directory: Directory
     root: Root | None
     show_hidden: bool
+    stamp: Stamp
     yield_interpreter: Callable[[], None]
     memory_bytes: int
     more_memory: MoreMemory
@@ -284,7 +285,7 @@ class Entries:
             elif bound is None or not precedes(bound, key):
                 if facts is None and (facts := self._examine(from_system(entry.name), entry)) is None:
                     continue
-                records.append(record_of(key, facts))
+                records.append(record_of(key, facts, self.stamp))
                 total_size += facts[1]
             if kind == "directory":
                 directories += 1
@@ -297,7 +298,8 @@ class Entries:
 
         The stat of a regular file becomes a record at once, without a call or another object for each entry.
         """
-        order, fd, avoided, stat_at = self.directory.order, self.fd, self.avoided or frozenset(), os.stat
+        order, fd, avoided = self.directory.order, self.fd, self.avoided or frozenset()
+        stat_at, stamp = os.stat, self.stamp
         by_name, by_size = order.by == "name", order.by == "size"
         directory_group, file_group = group(True, order), group(False, order)
         names = [from_system(entry.name) for entry in entries]
@@ -305,7 +307,7 @@ class Entries:
         directories = total_size = 0
         for entry, name, sort_text in zip(entries, names, collated(names), strict=True):
             try:
-                found = None if name in avoided else stat_at(to_bytes(name), dir_fd=fd, follow_symlinks=False)
+                found = None if name in avoided else stat_at(entry.name, dir_fd=fd, follow_symlinks=False)
             except FileNotFoundError:  # removed meanwhile
                 continue
             except OSError:
@@ -314,14 +316,14 @@ class Entries:
                 size, mtime_ns = found.st_size, found.st_mtime_ns
                 total_size += size
                 value = "" if by_name else sort_value(size if by_size else mtime_ns, order)
-                records.append(f"{file_group}{value}{sort_text}\0{name}\0{size}\0{mtime_ns}")
+                records.append(f"{file_group}{value}{sort_text}\0{name}\0{size}\0{stamp(mtime_ns)}")
             elif facts := _unexamined(entry) if found is None else self._facts_of(name, entry, found):
                 kind, size, changed_ns, _ = facts
                 directories += kind == "directory"
                 total_size += size
                 group_sign = directory_group if kind == "directory" else file_group
                 value = "" if by_name else sort_value(size if by_size else changed_ns or 0, order)
-                records.append(record_of(f"{group_sign}{value}{sort_text}\0{name}", facts))
+                records.append(record_of(f"{group_sign}{value}{sort_text}\0{name}", facts, stamp))
         return _Stride(records, 0, directories, len(records) - directories, total_size)
 
     def _keyed(self, entries: list[_Entry]) -> list[tuple[Key, _Entry, Kind, Facts | None]]:
@@ -381,7 +383,7 @@ class Entries:
         if self.avoided is not None and name in self.avoided:
             return _unexamined(entry)
         try:
-            found = os.stat(to_bytes(name), dir_fd=self.fd, follow_symlinks=False)
+            found = os.stat(entry.name, dir_fd=self.fd, follow_symlinks=False)
         except FileNotFoundError:  # removed meanwhile
             return None
         except OSError:

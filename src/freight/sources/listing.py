@@ -60,29 +60,31 @@ class ListingReader(Producer):
         limits: ListingLimits,
         avoided: frozenset[str] | None = None,
     ) -> None:
+        if media_type == JSON:
+            form, stamp = _json, rows.utc_time
+        elif media_type == PAGES or directory.start is not None:  # a link to a page leads to a page for every client
+            form, stamp = _browser_page, rows.utc_time
+        else:
+            form, stamp = _plain_page, rows.log_time
         self._entries: Entries | None
         try:
             scans = Scans(fd)
         except OSError:
             os.close(fd)
             raise
-        self._entries = entries = Entries(
+        self._entries = Entries(
             fd,
             directory,
             root,
             show_hidden,
+            stamp,
             self._yield_interpreter,
             limits.memory_bytes,
             self.ask_for_memory,
             avoided,
             scans,
         )
-        if media_type == JSON:
-            texts = _json(directory, entries)
-        elif media_type == PAGES or directory.start is not None:  # a link to a page leads to a page for every client
-            texts = _browser_page(directory, entries)
-        else:
-            texts = _plain_page(directory, entries)
+        texts = form(directory, self._entries)
         super().__init__(fd, _checked(_joined(texts, limits.piece_bytes), fd))
 
     def version(self) -> Version | None:

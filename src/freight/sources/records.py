@@ -1,12 +1,12 @@
 """The records of a listing: each is one entry as a text, which sorts as its key does. Pure.
 
-A record is the key of :mod:`freight.sources.ordering`, the size in bytes and the time in ns, with a NUL between them.
-The key ends in a NUL and the name, so a record has four fields.
+A record is the key of :mod:`freight.sources.ordering`, the size in bytes and the time as the listing shows it, with a
+NUL between them. The key ends in a NUL and the name, so a record has four fields.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from freight.sources.ordering import Key
@@ -24,19 +24,22 @@ Facts = tuple[Kind, int, int | None, int | None]
 """What a stat tells: the kind, the size in bytes (0 if there is none to show), and the times of the last modification
 and status change in ns (None if unknown)."""
 
-Item = tuple[str, Kind, int | None, int | None]
-"""One entry: its name (as in :mod:`freight.names`), its kind, its size in bytes and its modification time in ns.
+Stamp = Callable[[int], str]
+"""Returns a time in ns as a listing shows it, without NUL and slash."""
 
-A directory has no size. Both numbers are None if the entry could not be examined.
+Item = tuple[str, Kind, int | None, str]
+"""One entry: its name (as in :mod:`freight.names`), its kind, its size in bytes and its modification time as a text.
+
+A directory has no size. If the entry could not be examined, the size is None and the time is "".
 """
 
 
-def record_of(key: Key, facts: Facts) -> str:
+def record_of(key: Key, facts: Facts, stamp: Stamp) -> str:
     """Return a text that begins with the key, so that records are ordered as their keys are."""
     kind, size, mtime_ns, _ = facts
-    if mtime_ns is None or kind != "file":
-        return f"{key}\0{_SIGNS[kind]}\0{'' if mtime_ns is None else mtime_ns}"
-    return f"{key}\0{size}\0{mtime_ns}"
+    if mtime_ns is None:
+        return f"{key}\0{_SIGNS[kind]}\0"
+    return f"{key}\0{size if kind == 'file' else _SIGNS[kind]}\0{stamp(mtime_ns)}"
 
 
 def key_of(record: str) -> Key:
@@ -46,10 +49,13 @@ def key_of(record: str) -> Key:
 
 def item(record: str) -> Item:
     """Return the entry of a record."""
-    _, name, size, mtime = record.rsplit("\0", 3)
-    if size in _KINDS:
-        return name, _KINDS[size], None, int(mtime) if mtime else None
-    return name, "file", int(size), int(mtime)
+    _, name, size, time = record.rsplit("\0", 3)
+    return name, kind_of(size), int(size) if size.isdecimal() else None, time
+
+
+def kind_of(size: str) -> Kind:
+    """Return the kind of the entry whose record has this in the place of the size."""
+    return _KINDS.get(size, "file")
 
 
 def columns(records: Sequence[str]) -> tuple[list[str], list[str], list[str]]:

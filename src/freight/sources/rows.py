@@ -1,7 +1,7 @@
 """The entries of a listing as text: rows of an HTML table, or elements of a JSON array. Pure.
 
-These run for every entry of directories with a hundred thousand, so the common case comes first: most names need no
-escape, and most files have the date of another.
+These run for every entry of directories with a hundred thousand. So the rows for programs are made by columns, and the
+common case comes first: most names need no escape, and most files have the date of another.
 """
 
 from __future__ import annotations
@@ -9,21 +9,20 @@ from __future__ import annotations
 import functools
 import json
 import re
-import time
 from collections.abc import Callable, Iterable, Sequence
+from time import gmtime
 
 from freight.http.markup import text
 from freight.http.printable import JSON_ESCAPES
 from freight.http.target import reference
 from freight.names import shown
-from freight.sources.records import DIRECTORY, Item, columns, item
+from freight.sources.records import DIRECTORY, Item, columns, kind_of
 from freight.sources.types import media_type
 from freight.units import spaced_size
 
 _TITLE_LENGTH = 100  # the page may truncate a longer name, so its row has the name as a title
 _PLAIN = re.compile(r"[A-Za-z0-9._-]+").fullmatch  # such a name is the same in HTML, in JSON and in a link
 _ARE_PLAIN = re.compile(r"[A-Za-z0-9._/-]+").fullmatch  # of names with slashes between them
-_FRACTION_DIGITS = 9  # of a time in ns: those after the second
 _TABLES = frozenset(
     {
         *("text/csv", "text/tab-separated-values", "application/x-ndjson", "application/vnd.apache.parquet"),
@@ -48,63 +47,62 @@ _TEXTS = frozenset(
     }
 )
 _FIRST_DAY, _END_DAY = -719_528, 2_932_897  # 0000-01-01 and 10000-01-01, in days since 1970
-_DAY_SECONDS = 86_400
+_JSON_ROW = '{"name": "%", "type": "%", "size": %, "modified": %, "href": "%"},\n'
+_DAY_SECONDS, _DAY_MINUTES = 86_400, 1440
+_SECOND_NS = 1_000_000_000
 
 
 def lines(records: Sequence[str]) -> str:
-    """Return entries as nginx and Apache list them, for programs: a link, the time in UTC, and the bytes."""
-    names, sizes, mtimes = columns(records)
-    if not _are_usual(sizes, mtimes):
-        return "".join(map(_line, names, sizes, mtimes))
-    clock = _CLOCK
-    return "".join(
-        [
-            f'<a href="{href}">{name}</a> {_log_date(second // 86_400)} {clock[second % 86_400 // 60]} {size}\n'
-            for name, href, size, mtime in zip(*_texts_and_links(names, text), sizes, mtimes, strict=True)
-            for second in (int(mtime[:-9]),)
-        ]
-    )
+    """Return entries as nginx and Apache list them, for programs: a link, the time in UTC, and the bytes.
+
+    The times are those of :func:`log_time`.
+    """
+    names, sizes, times = columns(records)
+    texts, links = _texts_and_links(names, text)
+    if not _are_sizes(sizes):
+        texts, links = _with_slashes(texts, sizes), _with_slashes(links, sizes)
+        sizes = [size if size.isdecimal() else "-" for size in sizes]
+        times = [time or "-" for time in times]
+    return _rows('<a href="%">%</a> % %\n', links, texts, times, sizes)
 
 
-def _line(raw: str, size: str, mtime: str) -> str:
-    slash = "/" if size == DIRECTORY else ""
-    if not _PLAIN(raw):
-        name, href = text(raw), reference(raw, False)
-    else:
-        name = href = raw
-    if not mtime:
-        when = "-"
-    else:
-        days, second = divmod(int(mtime) // 1_000_000_000, _DAY_SECONDS)
-        when = f"{_log_date(days)} {_CLOCK[second // 60]}"
-    return f'<a href="{href}{slash}">{name}{slash}</a> {when} {size if size.isdecimal() else "-"}\n'
+def _rows(template: str, *columns: list[str]) -> str:
+    """Return a row for each entry: the template with the entry's cells, one of each column, in place of ``%``.
+
+    One join of everything takes half the time of a format for each row.
+    """
+    row = [part for constant in template.split("%") for part in (constant, "")][:-1]
+    parts = row * len(columns[0])
+    for at, column in enumerate(columns):
+        parts[2 * at + 1 :: len(row)] = column
+    return "".join(parts)
 
 
-def _are_usual(sizes: list[str], mtimes: list[str]) -> bool:
-    """Return whether all are files with a size and a time, from 1970 to 5138: seconds of 1 to 11 digits."""
-    if not "".join(sizes).isdecimal() or not "".join(mtimes).isdecimal():
-        return False
-    digits = list(map(len, mtimes))
-    return min(digits) > _FRACTION_DIGITS and max(digits) <= _FRACTION_DIGITS + 11
+def _are_sizes(sizes: list[str]) -> bool:
+    """Return whether all entries are files that could be examined."""
+    return "".join(sizes).isdecimal()
+
+
+def _with_slashes(texts: list[str], sizes: list[str]) -> list[str]:
+    """Return the texts of entries, those of directories with a slash."""
+    return [f"{name}/" if size == DIRECTORY else name for name, size in zip(texts, sizes, strict=True)]
 
 
 def _texts_and_links(names: list[str], escaped: Callable[[str], str]) -> tuple[list[str], list[str]]:
-    """Return the names of files as ``escaped`` texts, and as links."""
-    if _ARE_PLAIN("/".join(names)):
+    """Return the names as ``escaped`` texts, and as links: all names in one call, since no escape has a slash."""
+    joined = "/".join(names)
+    if _ARE_PLAIN(joined):
         return names, names
-    return (
-        [name if _PLAIN(name) else escaped(name) for name in names],
-        [name if _PLAIN(name) else reference(name, False) for name in names],
-    )
+    return escaped(joined).split("/"), reference(joined).split("/")
 
 
 def html_rows(items: Iterable[Item]) -> str:
-    """Return the table rows of entries."""
+    """Return the table rows of entries. Their times are those of :func:`utc_time`."""
     return "".join([_row(item) for item in items])
 
 
 def _row(item: Item) -> str:
-    raw, kind, size, mtime_ns = item
+    raw, kind, size, time = item
     if kind == "directory":
         slash, css_class = "/", ' class="dir"'
     else:
@@ -113,10 +111,9 @@ def _row(item: Item) -> str:
     if _PLAIN(raw):
         name, href = raw, raw + slash
     else:
-        name, href = text(raw), reference(raw, kind == "directory")
+        name, href = text(raw), reference(raw) + slash
     title = f' title="{name}"' if len(raw) > _TITLE_LENGTH else ""
-    date, clock, second = _split(mtime_ns)
-    when = f'<time datetime="{date}T{clock}:{second:02}Z">{date} {clock}</time>' if date else ""
+    when = f'<time datetime="{time[:19]}Z">{time[:10]} {time[11:16]}</time>' if time else ""
     number = ">" if size is None else f' title="{size:,} bytes">{spaced_size(size)}'
     return (
         f'<tr><th scope="row"><a{css_class} href="{href}"{title}><bdi>{name}{slash}</bdi></a></th>'
@@ -125,33 +122,15 @@ def _row(item: Item) -> str:
 
 
 def json_elements(records: Sequence[str]) -> str:
-    """Return entries as elements of a JSON array, with commas between them."""
-    names, sizes, mtimes = columns(records)
-    if not _are_usual(sizes, mtimes):
-        return ",\n".join([_element(item(record)) for record in records])
-    clock, two_digits = _CLOCK, _TWO_DIGITS
-    return ",\n".join(
-        [
-            f'{{"name": "{name}", "type": "file", "size": {size}, "modified": "{_date(second // 86_400)}T'
-            f'{clock[second % 86_400 // 60]}:{two_digits[second % 60]}{f".{fraction}" if fraction else ""}Z", '
-            f'"href": "{href}"}}'
-            for name, href, size, mtime in zip(*_texts_and_links(names, _json_content), sizes, mtimes, strict=True)
-            for second, fraction in ((int(mtime[:-9]), mtime[-9:].rstrip("0")),)
-        ]
-    )
-
-
-def _element(item: Item) -> str:
-    raw, kind, size, mtime_ns = item
-    if _PLAIN(raw):
-        name, href = f'"{raw}"', f"{raw}/" if kind == "directory" else raw
-    else:
-        name, href = json_text(raw), reference(raw, kind == "directory")
-    when = precise_utc(mtime_ns)
-    return (
-        f'{{"name": {name}, "type": "{kind}", "size": {"null" if size is None else size}, '
-        f'"modified": {f"{chr(34)}{when}{chr(34)}" if when else "null"}, "href": "{href}"}}'
-    )
+    """Return entries as elements of a JSON array, with commas between them. The times are those of :func:`utc_time`."""
+    names, sizes, times = columns(records)
+    texts, links = _texts_and_links(names, _json_content)
+    kinds = ["file"] * len(names)
+    if not _are_sizes(sizes):
+        links, kinds = _with_slashes(links, sizes), [kind_of(size) for size in sizes]
+        sizes = [size if size.isdecimal() else "null" for size in sizes]
+    times = [f'"{time}"' if time else "null" for time in times]
+    return _rows(_JSON_ROW, texts, kinds, sizes, times, links).removesuffix(",\n")
 
 
 def _json_content(name: str) -> str:
@@ -163,32 +142,32 @@ def json_text(name: str) -> str:
     return json.dumps(shown(name), ensure_ascii=False).translate(JSON_ESCAPES)
 
 
-def precise_utc(mtime_ns: int | None) -> str | None:
+def utc_time(time_ns: int) -> str:
     """Return a time as RFC 3339 in UTC, to the nanosecond, without zeros at its end.
 
-    None if it is unknown or its year has not four digits.
+    "" if its year has not four digits.
     """
-    date, clock, second = _split(mtime_ns)
-    if mtime_ns is None or not date:
-        return None
-    fraction = mtime_ns % 1_000_000_000
-    return f"{date}T{clock}:{second:02}{f'.{fraction:09}'.rstrip('0') if fraction else ''}Z"
+    second = time_ns // _SECOND_NS
+    minute = second // 60
+    date = _date(minute // _DAY_MINUTES)
+    if not date:
+        return ""
+    decimals = str(_SECOND_NS + time_ns % _SECOND_NS)[1:].rstrip("0")
+    clock = f"{_CLOCK[minute % _DAY_MINUTES]}:{_TWO_DIGITS[second % 60]}"
+    return f"{date}T{clock}.{decimals}Z" if decimals else f"{date}T{clock}Z"
 
 
-def _split(mtime_ns: int | None) -> tuple[str, str, int]:
-    """Return date, hours and minutes, and seconds in UTC. The date is "" if it cannot be shown."""
-    if mtime_ns is None:
-        return "", "", 0
-    days, second = divmod(mtime_ns // 1_000_000_000, _DAY_SECONDS)
-    minute, second = divmod(second, 60)
-    return _date(days), _CLOCK[minute], second
+def log_time(time_ns: int) -> str:
+    """Return a time as nginx and Apache list it, in UTC. The date is 01-Jan-1970 if its year has not four digits."""
+    minute = time_ns // _SECOND_NS // 60
+    return f"{_log_date(minute // _DAY_MINUTES)} {_CLOCK[minute % _DAY_MINUTES]}"
 
 
 @functools.lru_cache(maxsize=256)
 def _date(days: int) -> str:
     if not _FIRST_DAY <= days < _END_DAY:
         return ""
-    year, month, day, *_ = time.gmtime(days * _DAY_SECONDS)
+    year, month, day, *_ = gmtime(days * _DAY_SECONDS)
     return f"{year:04}-{month:02}-{day:02}"
 
 
