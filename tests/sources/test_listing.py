@@ -348,6 +348,12 @@ def test_an_invalid_cursor_is_the_edge_of_the_directory(tmp_path: Path, query: s
     assert Page(listed(tmp_path, f"/?{query}", PAGES)).names == [b"file"]
 
 
+def test_a_cursor_may_have_more_digits_than_a_name_can(tmp_path: Path) -> None:
+    for name in ("1", "2", "a"):
+        (tmp_path / name).touch()
+    assert Page(listed(tmp_path, f"/?after={'1' * 300}", PAGES)).names == [b"a"]
+
+
 def test_a_page_after_the_last_entry_has_a_link_back(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_bytes(b"")
