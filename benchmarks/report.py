@@ -153,9 +153,9 @@ def rewrite(page: str, results: Mapping[str, Result]) -> str:
     return BLOCK.sub(regenerated, page)
 
 
-def regenerate(folder: Path = RESULTS) -> None:
+def regenerate() -> None:
     """Rewrite the pages and the figure from the results."""
-    results = load(folder)
+    results = load(RESULTS)
     for page in PAGES:
         if page.exists():
             page.write_text(rewrite(page.read_text(), results))

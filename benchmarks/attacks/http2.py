@@ -77,15 +77,15 @@ def numbers(first: int = 1) -> Iterator[range]:
         yield range(start, start + 2 * STREAMS, 2)
 
 
-def by_streams(each: Callable[[int], bytes], first: int = 1, reads: bool = True) -> Iterator[Say]:
+def by_streams(each: Callable[[int], bytes], first: int = 1) -> Iterator[Say]:
     """The same on stream after stream."""
     for streams in numbers(first):
-        yield Say(b"".join(map(each, streams)), reads)
+        yield Say(b"".join(map(each, streams)))
 
 
-def repeated(data: bytes, size: int = FRAME_BYTES, reads: bool = True) -> Iterator[Say]:
-    """The same bytes again and again, about ``size`` of them at a time."""
-    said = Say(data * max(1, size // len(data)), reads)
+def repeated(data: bytes, reads: bool = True) -> Iterator[Say]:
+    """The same bytes again and again, about FRAME_BYTES of them at a time."""
+    said = Say(data * max(1, FRAME_BYTES // len(data)), reads)
     while True:
         yield said
 

@@ -94,12 +94,6 @@ def test_the_time_is_that_in_which_the_requests_before_get_slots(
     assert retry_after(rate, position, jitter) == seconds
 
 
-def test_the_caller_may_set_other_limits() -> None:
-    assert retry_after(1.0, 0, 0.0, least_seconds=5) == 5
-    assert retry_after(1.0, 10**6, 0.999, most_seconds=30) == 30
-    assert retry_after(1.0, 10**6, 0.999, least_seconds=5, most_seconds=6) == 6
-
-
 @given(rates, positions, jitters)
 def test_the_time_is_between_a_second_and_ten_minutes(rate: float, position: int, jitter: float) -> None:
     assert 1 <= retry_after(rate, position, jitter) <= MOST_SECONDS

@@ -35,10 +35,10 @@ def port_of(listening: socket.socket) -> int:
     return int(listening.getsockname()[1])
 
 
-def refused(names: str, *listening: socket.socket, command: tuple[str, ...] = ()) -> str:
+def refused(names: str, *listening: socket.socket) -> str:
     """Return the error of a server that cannot start with these sockets."""
     numbers = tuple(each.fileno() for each in listening)
-    words = (ACTIVATOR, names, ",".join(map(str, numbers)), sys.executable, "-m", "freight", "serve", ".", *command)
+    words = (ACTIVATOR, names, ",".join(map(str, numbers)), sys.executable, "-m", "freight", "serve", ".")
     ended = run(sys.executable, *words, env=environment(), pass_fds=numbers)
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1), ended.stderr
     return ended.stderr

@@ -33,8 +33,8 @@ def keys(tmp_path: Path) -> Path:
     return path
 
 
-def link(keys: Path, path: str, seconds: float = 3600, **values: str) -> str:
-    return sign_url(path, keys=keys, expires=seconds, **values)
+def link(keys: Path, path: str, **values: str) -> str:
+    return sign_url(path, keys=keys, expires=3600, **values)
 
 
 def expired(keys: Path, path: str, seconds_ago: float = 60) -> str:

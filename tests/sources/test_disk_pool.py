@@ -30,9 +30,9 @@ class BlockedJob:
         self.running.release()
         assert self.go.wait(TIMEOUT_SECONDS)
 
-    def fill(self, pool: DiskPool, work: Work, device: int = 0, client: str = "hog") -> list[Future[Any]]:
+    def fill(self, pool: DiskPool, work: Work, device: int = 0) -> list[Future[Any]]:
         """Occupy every thread of a queue."""
-        jobs = [pool.submit(self, work=work, device=device, client=client) for _ in range(work.threads)]
+        jobs = [pool.submit(self, work=work, device=device, client="hog") for _ in range(work.threads)]
         for _ in jobs:
             assert self.running.acquire(timeout=TIMEOUT_SECONDS)
         return jobs
@@ -174,9 +174,9 @@ def impatient(pool: DiskPool) -> DiskPool:
     return pool
 
 
-def lose(pool: DiskPool, hanging: BlockedJob, work: Work = Work.LOOKUP, device: int = 1) -> Future[Any]:
+def lose(pool: DiskPool, hanging: BlockedJob, work: Work = Work.LOOKUP) -> Future[Any]:
     """Let a call hang until it is lost."""
-    job = pool.submit(hanging, work=work, device=device)
+    job = pool.submit(hanging, work=work, device=1)
     assert hanging.running.acquire(timeout=TIMEOUT_SECONDS)
     pool.expire()
     return job

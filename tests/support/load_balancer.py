@@ -35,22 +35,20 @@ frontend files
 backend nodes
   balance roundrobin
 """
-_NODE = (
-    "  server n{number} {address} weight 100 check inter 500ms agent-check agent-port {agent} agent-inter 500ms{more}\n"
-)
+_NODE = "  server n{number} {address} weight 100 check inter 500ms agent-check agent-port {agent} agent-inter 500ms\n"
 
 
 class LoadBalancer:
     """HAProxy with servers ``n1``, ``n2`` ..., each given by the address of its files and the port of its agent."""
 
-    def __init__(self, folder: Path, nodes: list[tuple[str, int]], more: str = "") -> None:
+    def __init__(self, folder: Path, nodes: list[tuple[str, int]]) -> None:
         self._socket = folder / "haproxy.sock"
         self.agents = [agent for _, agent in nodes]
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
         config = folder / "haproxy.cfg"
         lines = (
-            _NODE.format(number=number, address=address, agent=agent, more=more)
+            _NODE.format(number=number, address=address, agent=agent)
             for number, (address, agent) in enumerate(nodes, 1)
         )
         config.write_text(_CONFIG.format(socket=self._socket, port=self.port) + "".join(lines))

@@ -186,11 +186,11 @@ class Stream(io.BytesIO):
         return self.read()
 
 
-def parsed(wire: bytes, method: str = "GET") -> tuple[HTTPResponse, bytes, bytes]:
+def parsed(wire: bytes) -> tuple[HTTPResponse, bytes, bytes]:
     """Parse a response with the standard library: the response, its content, and the bytes left over."""
 
     stream = Stream(wire)
-    response = HTTPResponse(stream, method=method)  # type: ignore[arg-type]
+    response = HTTPResponse(stream, method="GET")  # type: ignore[arg-type]
     response.begin()
     return response, response.read(), stream.rest()
 

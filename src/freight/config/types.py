@@ -192,16 +192,16 @@ class Setting:
         return value  # type: ignore[no-any-return]
 
 
-def parse_address(text: str, port: int = 9080) -> Address:
-    """Read ``HOST:PORT`` or ``[IPV6]:PORT``. Raise ValueError with a sentence that has ``port`` in its example."""
+def parse_address(text: str) -> Address:
+    """Read ``HOST:PORT`` or ``[IPV6]:PORT``. Raise ValueError with a sentence and an example."""
     host, colon, digits = text.rpartition(":")
     if text and not colon:
         if text.isdecimal():
             raise ValueError(f"{text!r} has no host; write 127.0.0.1:{text}")
-        raise ValueError(f"{text!r} has no port; write {text}:{port}")
+        raise ValueError(f"{text!r} has no port; write {text}:9080")
     bracketed = host.startswith("[") and host.endswith("]")
     if not host.strip("[]") or bracketed != (":" in host):
-        raise ValueError(f"{text!r} is not HOST:PORT; write 127.0.0.1:{port} or [::1]:{port}")
+        raise ValueError(f"{text!r} is not HOST:PORT; write 127.0.0.1:9080 or [::1]:9080")
     number = _integer(digits)
     if number > PORT_MAX:
         raise ValueError(f"{text!r} has no valid port; it must be at most {PORT_MAX}")

@@ -107,7 +107,7 @@ class Answer:
                 yield piece
                 start += len(piece)
 
-    def blocking_pieces(self, piece_bytes: int = LARGE_PIECE_BYTES) -> Iterator[bytes]:
+    def blocking_pieces(self) -> Iterator[bytes]:
         """Yield what :meth:`pieces` does, in a thread that may wait for a disk."""
         for part in self.plan.parts if self.plan.content else ():
             if isinstance(part, bytes):
@@ -121,7 +121,7 @@ class Answer:
                     yield piece
                 continue
             while start < stop:
-                piece = os.pread(fd, min(piece_bytes, stop - start), start)
+                piece = os.pread(fd, min(LARGE_PIECE_BYTES, stop - start), start)
                 reader.check()
                 if not piece:
                     raise ShortRead("the file ended before its announced length")

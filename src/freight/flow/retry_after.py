@@ -54,15 +54,13 @@ class SlotReleaseRate:
         return self.count * math.exp(-max(now - self.at, 0.0) / MEMORY_SECONDS)
 
 
-def retry_after(
-    rate_per_second: float, position: int, jitter: float, *, least_seconds: int = 1, most_seconds: int = MOST_SECONDS
-) -> int:
+def retry_after(rate_per_second: float, position: int, jitter: float) -> int:
     """Return Retry-After in whole seconds: the time in which ``position`` requests get slots at this rate.
 
     The caller draws ``jitter``, in [0, 1), for each response. It lengthens the wait by up to half. The longest wait
-    before that is two thirds of ``most_seconds``, so that clients at the upper bound are spread too. A rate of 0
+    before that is two thirds of MOST_SECONDS, so that clients at the upper bound are spread too. A rate of 0
     (unknown, or no slot for very long) gives the longest wait. A higher position never gives a shorter one.
     """
-    longest = most_seconds / (1.0 + _SPREAD)
+    longest = MOST_SECONDS / (1.0 + _SPREAD)
     wait = min(position / rate_per_second, longest) if rate_per_second > 0.0 else longest
-    return min(math.ceil(max(wait, least_seconds) * (1.0 + _SPREAD * jitter)), most_seconds)
+    return min(math.ceil(max(wait, 1.0) * (1.0 + _SPREAD * jitter)), MOST_SECONDS)

@@ -85,8 +85,8 @@ class DiskPool:
     long a call may take, and the wait for one that hangs. Use it on one thread only.
     """
 
-    def __init__(self, timeout_seconds: float = DISK_TIMEOUT_SECONDS) -> None:
-        self.timeout_seconds = timeout_seconds
+    def __init__(self) -> None:
+        self.timeout_seconds = DISK_TIMEOUT_SECONDS
         self.timeouts = 0
         """How many jobs waited too long, since the start."""
         self._homes: tuple[Home, ...] = (Home(0),)

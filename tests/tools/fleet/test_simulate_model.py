@@ -36,10 +36,8 @@ def machine(
     return NodeSpec((slots,) * (queue + 1), max_wait, link, disk, cache, chunk, clients)
 
 
-def load(
-    count: int, rate: float, seed: int = 1, size: int = 100, spread: float = 1.0
-) -> tuple[list[int], list[Arrival]]:
-    catalogue = Catalogue(50, size, spread, 0.9)
+def load(count: int, rate: float, seed: int = 1, spread: float = 1.0) -> tuple[list[int], list[Arrival]]:
+    catalogue = Catalogue(50, 100, spread, 0.9)
     return list(sizes_of(catalogue, seed)), list(Sampler(catalogue, [1.0, 1.0], seed, "come").arrivals(rate, count))
 
 

@@ -39,14 +39,13 @@ def name_lines(
     axes: Axes,
     ends: Sequence[tuple[float, float, str]],
     lines: int = 1,
-    dx: float = 10,
     colour: Callable[[str], str] = colour_of,
 ) -> None:
     """Draw a name beside the end of each line, moved so that no two overlap. Draw everything else first."""
     figure.draw_without_rendering()  # the scale is known only after the layout
     there = [axes.transData.transform((x, y))[1] * 72 / figure.dpi for x, y, _ in ends]
     for (x, y, text), place, moved in zip(ends, there, spaced(there, lines * _LINE_POINTS), strict=True):
-        label(axes, x, y, text, colour(text.partition("\n")[0]), dx=dx, dy=moved - place, linespacing=1.3)
+        label(axes, x, y, text, colour(text.partition("\n")[0]), dx=10, dy=moved - place, linespacing=1.3)
 
 
 def set_ticks(axes: Axes, places: Sequence[float], names: Sequence[str]) -> None:

@@ -118,15 +118,15 @@ class Consistent:
 
 
 class Bounded(Consistent):
-    """Like Consistent, but skips a node that has ``factor`` times its share of all requests.
+    """Like Consistent, but skips a node that has FACTOR times its share of all requests.
 
     Mirrokni, Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads" (2016).
     """
 
-    def __init__(self, loads: Sequence[int], points: int = POINTS, factor: float = FACTOR) -> None:
+    def __init__(self, loads: Sequence[int], points: int = POINTS) -> None:
         super().__init__(loads, points)
         self._loads = loads
-        self._percent = round(100 * factor)
+        self._percent = round(100 * FACTOR)
         self._known = list(loads)
         self._total = sum(loads)
 
