@@ -56,10 +56,13 @@ SCENARIOS: dict[str, Callable[[Run], None]] = {
 ROUNDS = {"attack": 1, "ranges": 3}  # they have about 150 cases, and 32
 
 
-def main() -> int:
+KNOWN = (*SCENARIOS, "report", "bars")
+
+
+def read_command() -> argparse.Namespace:
+    """Return the options. Exit with an error if they name what is not there."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure freight beside other servers.")
-    known = [*SCENARIOS, "report", "bars"]
-    parser.add_argument("scenario", nargs="*", help=f"any of {', '.join(known)} (default: every scenario)")
+    parser.add_argument("scenario", nargs="*", help=f"any of {', '.join(KNOWN)} (default: every scenario)")
     parser.add_argument("--rounds", type=int, help="rounds of each scenario (default 5, of ranges 3, of attack 1)")
     parser.add_argument("--quick", action="store_true", help="one short round into results/quick, without tables")
     parser.add_argument(
@@ -76,17 +79,22 @@ def main() -> int:
         help=f"attack only these servers: {', '.join(peer.name for peer in hostile.PEERS)}; changes no table",
     )
     options = parser.parse_args()
-    if unknown := set(options.scenario) - set(known):
+    options.peers = frozenset(options.peers.split(",")) if options.peers else frozenset()
+    if unknown := set(options.scenario) - set(KNOWN):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    if strange := options.peers - {peer.name for peer in hostile.PEERS}:
+        parser.error(f"no such server: {', '.join(sorted(strange))}")
+    return options
+
+
+def main() -> int:
+    options = read_command()
     raise_descriptor_limit()
     wanted = options.scenario or list(SCENARIOS)
-    beside = frozenset(options.peers.split(",")) if options.peers else frozenset()
-    if strange := beside - {peer.name for peer in hostile.PEERS}:
-        parser.error(f"no such server: {', '.join(sorted(strange))}")
-    partial = options.quick or bool(options.only) or bool(beside)
+    partial = options.quick or bool(options.only) or bool(options.peers)
     for name in (name for name in wanted if name in SCENARIOS):
         rounds = 1 if options.quick else options.rounds or ROUNDS.get(name, 5)
-        run = Run(name, rounds, options.quick, frozenset(options.only), beside)
+        run = Run(name, rounds, options.quick, frozenset(options.only), options.peers)
         log(f"{name}: {SCENARIOS[name].__doc__}")
         SCENARIOS[name](run)
         run.save()
