@@ -38,6 +38,6 @@ def there(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server shared by the read-only tests of a module."""
-    served = ServerProcess((str(lay_out(tmp_path_factory.mktemp("above"))),), "127.0.0.1", None, None)
+    served = ServerProcess((str(lay_out(tmp_path_factory.mktemp("above"))),))
     yield Site(served, served.get("/file.bin").fields["etag"])
     served.close()

@@ -137,7 +137,7 @@ def test_a_file_name_in_a_listing_is_never_markup(tmp_path: Path) -> None:
     """A name is escaped in HTML, and in a link it cannot become a scheme or another host."""
     for name in ("<script>alert(1)<", "javascript:alert(1)", "\"onclick='x", "//evil.example".replace("/", "\u2215")):
         (tmp_path / name).write_bytes(b"x")
-    served = ServerProcess((str(tmp_path),), "127.0.0.1", None, None)
+    served = ServerProcess((str(tmp_path),))
     try:
         page = served.get("/", "Accept: text/html").content.decode()
         assert "<script>alert" not in page

@@ -41,7 +41,7 @@ def protected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Protected]:
     wheel = make_wheel(site / "packages", home)
     (project / "index.html").write_text(f'<!DOCTYPE html><a href="../../packages/{wheel.name}">{wheel.name}</a>')
     options = ("--index", "index.html", *write_access_files(home))
-    server = ServerProcess((str(site), *options), "127.0.0.1", None, None)
+    server = ServerProcess((str(site), *options))
     yield Protected(server.port, site, file, digest(home / "tree" / "sample_content.bin"))
     server.close()
 

@@ -139,7 +139,7 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with ExitStack() as servers:
 
         def start(path: Path, *words: str) -> ServerProcess:
-            server = ServerProcess((str(path), *words), "127.0.0.1", None, None, admin=True)
+            server = ServerProcess((str(path), *words), admin=True)
             servers.callback(server.close)
             return server
 

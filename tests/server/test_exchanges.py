@@ -23,9 +23,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     (root / "a.bin").write_bytes(CONTENT)
     (root / "b.bin").write_bytes(CONTENT[::-1])
     (root / "empty.bin").write_bytes(b"")
-    with closing(
-        ServerProcess((str(root), "--idle-timeout", "1s", "--keep-alive-timeout", "1s"), "127.0.0.1", None, None)
-    ) as served:
+    with closing(ServerProcess((str(root), "--idle-timeout", "1s", "--keep-alive-timeout", "1s"))) as served:
         yield served
 
 

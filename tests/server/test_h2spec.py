@@ -26,7 +26,7 @@ def examined(
     if site != "a directory":
         root /= "file"
         root.write_bytes(bytes(6 if site == "a file" else 1 << 20))
-    served = ServerProcess((os.fspath(root), *(pair.flags if tls else ())), "127.0.0.1", None, None)
+    served = ServerProcess((os.fspath(root), *(pair.flags if tls else ())))
     yield served
     served.close()
 

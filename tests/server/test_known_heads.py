@@ -80,7 +80,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def shared(root: Path) -> Iterator[ServerProcess]:
     """Start a server for the tests that need no option."""
-    with closing(ServerProcess((str(root),), "127.0.0.1", None, None, admin=True)) as server:
+    with closing(ServerProcess((str(root),), admin=True)) as server:
         yield server
 
 

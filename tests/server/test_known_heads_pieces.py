@@ -20,7 +20,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """Start a server for all tests here, since none changes it."""
     root = tmp_path_factory.mktemp("site")
     (root / "file.bin").write_bytes(CONTENT)
-    with closing(ServerProcess((str(root),), "127.0.0.1", None, None)) as server:
+    with closing(ServerProcess((str(root),))) as server:
         yield server
 
 

@@ -55,7 +55,7 @@ def context(root: Path, shared: dict[tuple[str, ...], ServerProcess]) -> Serve:
 
     def find(*options: str) -> ServerProcess:
         if options not in shared:
-            shared[options] = ServerProcess((str(root), *IMPATIENT, *options), "127.0.0.1", None, None)
+            shared[options] = ServerProcess((str(root), *IMPATIENT, *options))
         elif "--proxy-protocol" in options:
             forget(shared[options])
         else:

@@ -22,7 +22,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """Start a server for all tests here, since none changes it."""
     root = tmp_path_factory.mktemp("site")
     (root / "a.bin").write_bytes(CONTENT)
-    with closing(ServerProcess((str(root),), "127.0.0.1", None, None)) as served:
+    with closing(ServerProcess((str(root),))) as served:
         yield served
 
 

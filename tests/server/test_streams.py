@@ -124,7 +124,7 @@ def ruled(tmp_path_factory: pytest.TempPathFactory) -> object:
     site = tmp_path_factory.mktemp("ruled")
     with (site / "nothing").open("wb") as file:
         file.truncate(1 << 20)
-    served = ServerProcess((os.fspath(site),), "127.0.0.1", None, None)
+    served = ServerProcess((os.fspath(site),))
     yield served
     served.close()
 

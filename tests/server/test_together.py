@@ -72,7 +72,7 @@ def start(home: Path, name: str, rules: str, *words: str) -> ServerProcess:
     config.write_text(rules)
     mounts = ("--mount", f"/data={home / 'data'}", "--mount", f"/site={home / 'site'}")
     common = ("--config", str(config), "--signing-keys", str(home / "keys"), "--precompressed")
-    return ServerProcess((*words, *mounts, *common), "127.0.0.1", None, None)
+    return ServerProcess((*words, *mounts, *common))
 
 
 class Closed(NamedTuple):

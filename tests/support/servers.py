@@ -70,9 +70,9 @@ class ServerProcess:
     def __init__(
         self,
         arguments: tuple[str, ...],
-        host: str,
-        nofile: int | None,
-        log_fd: int | None,
+        host: str = "127.0.0.1",
+        nofile: int | None = None,
+        log_fd: int | None = None,
         admin: bool = False,
         place: Place = HERE,
         within: tuple[str, ...] = (),
