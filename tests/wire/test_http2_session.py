@@ -152,7 +152,7 @@ def test_free_window_updates_do_what_they_do_by_way_of_h2(data: bytes, taken: li
 
 
 def test_within_a_frame_or_a_field_block_no_window_update_is_taken_ahead() -> None:
-    update = of_stream(1, 8000)
+    update = of_stream(0, 8000) + of_stream(1, 8000)
     for before in (PREFACE[:5], PREFACE, HELLO + get()[:4], HELLO + frame(1, 1, 1, block(*REQUEST))):
         session = Session("192.0.2.1", Limits())
         with suppress(Http2ConnectionError):

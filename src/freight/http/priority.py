@@ -85,6 +85,8 @@ class SendOrder:
 
     def first(self) -> int | None:
         """Return the stream to serve next."""
+        if len(self._priorities) <= 1:
+            return next(iter(self._priorities), None)
         for shared, alone in zip(self._rounds, self._sequential, strict=True):
             if shared:
                 return next(iter(shared)) or min(alone)

@@ -226,7 +226,7 @@ class Multiplexer:
         return True
 
     def _update_interest(self) -> None:
-        interest = select.EPOLLOUT if self.unsent_bytes or self._order else 0
+        interest = select.EPOLLOUT if self._order or self.unsent_bytes else 0
         if interest != self._interest and self._fd >= 0:
             self._interest = interest
             if interest:

@@ -127,8 +127,9 @@ class Session:
         that break a rule, are left in the rest. The caller must :meth:`feed` that before anything else.
         """
         opened: list[int] = []
-        if not self.idle or not self._order.settings_received:
+        if not self.idle:
             return data, opened
+        # Before SETTINGS none is free: no content was delivered.
         h2, charges = self._h2, self.charges
         for stream, increment in frames.window_updates(data):
             if charges.quantum_left <= 0 or (stream and stream not in self._open_streams):
