@@ -491,6 +491,26 @@ async def test_a_small_cached_body_is_sent_in_one_call_with_its_head(
     assert (counts.sent_bytes, counts.zero_copy_bytes) == (3990, 0)
 
 
+@pytest.mark.parametrize("script", [(), (3, BLOCKED), (BLOCKED, 3), (7, BLOCKED, 100)])
+async def test_whatever_is_sent_uses_up_the_receive_window(
+    pool: Any, make_sink: Make, open_file: Make, producer: Any, script: tuple[int | OSError, ...]
+) -> None:
+    """Otherwise a client that stalls would be lent more than it can receive."""
+    harness, sink = Harness(pool), make_sink(*script)
+    sink.account.peer_window = window = 1 << 30
+    await harness.transfer(open_file(b"body"), Plan(200, parts=(b"head ", Span(0, 4)), length=4), sink)
+    await harness.transfers.send(Plan(404, parts=(b"page",), length=4), sink)
+    listing = harness.loop.create_task(
+        harness.transfer(producer(b"one", b"two"), Plan(200, parts=(Span(0, None),)), sink)
+    )
+    while not listing.done():
+        pool.work()
+        await asyncio.sleep(0)
+    await listing
+    assert sink.content == b"head bodypage<one><two>"
+    assert sink.account.peer_window == window - len(sink.content)
+
+
 async def test_a_small_body_of_a_file_that_changed_is_not_sent(pool: Any, make_sink: Make, open_file: Make) -> None:
     sink, reader, harness = make_sink(), open_file(CONTENT), Harness(pool)
     reader.changed = lambda: True

@@ -182,6 +182,7 @@ class BufferWriter(SocketWriter):
                 raise
             return False
         finally:
+            self.sink.account.peer_window -= before - len(self._data)
             self._budget.record(self.sink, self.sink.queued_bytes())
         return True
 

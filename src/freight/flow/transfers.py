@@ -6,7 +6,7 @@
 
 1. A reader with a descriptor is sent by a :class:`~freight.flow.file_sender.FileSender`: a callback each time that
    the socket can take bytes, and ``sendfile`` where the sink allows it. A small body that is cached is read instead,
-   and sent in one call with the head.
+   and sent in one call with the head; only what the kernel does not take of it is left to a sender.
 2. A reader without one is a producer. A coroutine asks it for a piece in the pool, sends the piece, and only then asks
    for the next. A slow client therefore slows its producer, and no pieces accumulate.
 3. A sweep checks all transfers and ends those whose client stalls or is too slow. There is no limit on total time.
@@ -99,12 +99,17 @@ class Transfers:
         transfer cannot be completed. The caller must then reset the connection, so that a truncated body does not look
         complete.
         """
-        segments = sink.segments(plan, reader.size)
-        body = self._small_body(reader, plan, sink)
-        if body is not None:
-            return self._send_small(reader, segments, body, sink)
-        if reader.fileno() is None:
+        segments, fd = sink.segments(plan, reader.size), reader.fileno()
+        if fd is None:
             return self._send_produced(reader, segments, sink, slot.key)
+        if self._is_small(reader, plan, sink):
+            try:
+                rest = self._send_small(fd, reader, tuple(segments), sink)
+            except FileChanged as error:
+                return self.fail(error)
+            if not rest:
+                return _send_nothing()
+            segments = iter(rest)
         return self.send_file(reader, segments, sink, slot.key) or _send_nothing()
 
     def send_file(
@@ -154,22 +159,30 @@ class Transfers:
             self.rates.leave(client)
             self._counters.transfer_sent(produced, 0, max(0.0, self._loop.time() - started_at), 0.0)
 
-    def _small_body(self, reader: Reader, plan: Plan, sink: Sink) -> bytes | None:
-        """Return the body of a plan if it can be sent in one call with its head, otherwise None.
+    def _is_small(self, reader: Reader, plan: Plan, sink: Sink) -> bool:
+        """Return whether the body of a plan is one span that may be sent in one call with its head, if it is cached.
 
-        It must be small, one span, and in the page cache, and fit into the slot's window beside what is queued.
+        It must fit into the slot's window beside what is queued.
         """
         length = plan.length
-        if length is None or length > SMALL_BYTES or len(plan.parts) != 1 or not sink.zero_copy:
-            return None
-        span = plan.parts[0]
-        if not isinstance(span, Span) or self.rates.is_limited or sink.queued_bytes() > WINDOW_MIN - _SMALL_COST:
-            return None
-        fd = reader.fileno()
-        if fd is None or reader.in_pieces:
-            return None
-        body = memoryview(bytearray(length))
-        return bytes(body) if read_cached(fd, body, span.start) else None
+        if not length or length > SMALL_BYTES or len(plan.parts) != 1 or not sink.zero_copy:
+            return False
+        if not isinstance(plan.parts[0], Span) or reader.in_pieces or self.rates.is_limited:
+            return False
+        return sink.queued_bytes() <= WINDOW_MIN - _SMALL_COST
+
+    def _send_small(
+        self, fd: int, reader: Reader, segments: tuple[bytes | Span, ...], sink: Sink
+    ) -> tuple[bytes | Span, ...]:
+        """Send a small body with its head, if it is cached. Return what is left of them. Raise FileChanged."""
+        *literals, span = segments
+        assert isinstance(span, Span) and span.stop is not None
+        length = span.stop - span.start
+        if not read_cached(fd, _BODY[:length], span.start):
+            return segments
+        reader.check()  # after the read: what was read is of the announced version
+        head = b"".join([each for each in literals if isinstance(each, bytes)])
+        return self._send_message(head, span.start, length, sink)
 
     def send_at_once(
         self, file: KeptOpen, head: bytes, start: int, length: int, sink: Sink
@@ -183,50 +196,48 @@ class Transfers:
         fd = file.fileno()
         if fd is None:
             return None
-        is_small, message, accepted = length <= SMALL_BYTES, head, 0
-        # Looked up after the read: what was read is then of the announced version.
-        if not (read_cached(fd, _BODY[:length], start) if is_small else is_cached(fd, start, start + length)):
+        if length <= SMALL_BYTES:
+            # Looked up after the read: what was read is then of the announced version.
+            if not read_cached(fd, _BODY[:length], start) or not file.is_current():
+                return None
+            return self._send_message(head, start, length, sink)
+        if not is_cached(fd, start, start + length) or not file.is_current():
             return None
-        if not file.is_current():
-            return None
+        accepted = 0
         try:
-            if is_small:
-                message = head + _BODY[:length]
-                accepted = sink.send(message, False)
-            else:
-                sink.set_send_buffer(FAST_SEND_BUFFER)
-                accepted = sink.send(head, True)
-                if accepted == len(head):
-                    accepted += sink.sendfile(fd, start, length)
-                    file.check()
+            sink.set_send_buffer(FAST_SEND_BUFFER)
+            accepted = sink.send(head, True)
+            if accepted == len(head):
+                accepted += sink.sendfile(fd, start, length)
+                file.check()
         except OSError:
             pass  # the next send on this socket, or read of this file, fails in the same way and reports it
         finally:
-            sink.account.peer_window -= accepted
-            self._budget.record(sink, sink.queued_bytes())
-            # TLS may have encrypted a record of which the kernel took nothing: the same bytes must be offered again.
-            offered_again = is_small and not accepted
-            body_bytes = length if offered_again else max(0, accepted - len(head))
-            self._counters.transfer_sent(body_bytes, 0 if is_small or not sink.zero_copy else body_bytes, 0.0, 0.0)
-        if accepted == len(head) + length:
-            return ()
-        rest = Span(start + max(0, accepted - len(head)), start + length)
-        return (message,) if offered_again else (head[accepted:], rest) if accepted < len(head) else (rest,)
+            body_bytes = max(0, accepted - len(head))
+            self._record_sent(sink, accepted, body_bytes, body_bytes if sink.zero_copy else 0)
+        return _rest(head, start, length, accepted)
 
-    async def _send_small(self, reader: Reader, segments: Iterator[bytes | Span], body: bytes, sink: Sink) -> None:
-        message = b"".join([body if isinstance(segment, Span) else segment for segment in segments])
-        writer, started_at, sent = BufferWriter(message, sink, self._budget), self._loop.time(), 0
+    def _send_message(self, head: bytes, start: int, length: int, sink: Sink) -> tuple[bytes | Span, ...]:
+        """Send a head, and a body that is in _BODY, in one call. Return what is left of them.
+
+        TLS may have encrypted a record of which the kernel took nothing: the same bytes must be offered again.
+        """
+        message, accepted = head + _BODY[:length], 0
         try:
-            reader.check()  # after the read: what was read is of the announced version
-            try:
-                await writer.run(self._loop, self.poller)
-            finally:
-                sent = max(0, len(body) - writer.unsent_bytes)
-        except BaseException as error:
-            self.count(reason_of(error))
-            raise
-        finally:
-            self._counters.transfer_sent(sent, 0, max(0.0, self._loop.time() - started_at), 0.0)
+            accepted = sink.send(message, False)
+        except OSError:
+            pass  # the next send on this socket fails in the same way and reports it
+        if accepted or sink.zero_copy:
+            self._record_sent(sink, accepted, max(0, accepted - len(head)), 0)
+            return _rest(head, start, length, accepted)
+        self._record_sent(sink, 0, length, 0)  # a transfer counts no bytes of literals
+        return (message,)
+
+    def _record_sent(self, sink: Sink, accepted: int, body_bytes: int, zero_copy_bytes: int) -> None:
+        """Record what the kernel has accepted in one turn, and count the bytes of a body."""
+        sink.account.peer_window -= accepted
+        self._budget.record(sink, sink.queued_bytes())
+        self._counters.transfer_sent(body_bytes, zero_copy_bytes, 0.0, 0.0)
 
     async def fail(self, error: FileChanged) -> NoReturn:
         """Count a transfer that must be aborted, though the kernel may have all of it, and raise the reason."""
@@ -338,6 +349,16 @@ class Transfers:
 def cost_at_once(length: int) -> int:
     """Return how much kernel memory :meth:`Transfers.send_at_once` may take for a body of ``length`` bytes."""
     return min(max(WINDOW_MIN, length + length // OVERHEAD_DIVISOR + _HEAD_COST), FAST_WINDOW)
+
+
+def _rest(head: bytes, start: int, length: int, accepted: int) -> tuple[bytes | Span, ...]:
+    """Return what is left of a head and a span of which ``accepted`` bytes have been sent."""
+    sent = accepted - len(head)
+    if sent == length:
+        return ()
+    if sent < 0:
+        return head[accepted:], Span(start, start + length)
+    return (Span(start + sent, start + length),)
 
 
 async def _send_nothing() -> None:
