@@ -16,7 +16,7 @@ from freight.names import from_bytes, to_bytes
 
 # RFC 3986's pchar without the semicolon, after which some clients still see parameters.
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@")
-_ESCAPES = tuple(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in range(256))
+_ESCAPES = {byte: f"%{byte:02X}" for byte in range(256) if byte not in _SAFE}  # for str.translate, of latin-1
 _NOT_IN_URI = re.compile(r'[^!-~]|["<>\\^`{|}]')
 _MALFORMED = re.compile(rb"[\x00-\x20\x7f#]|%00")
 _INCOMPLETE_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -79,7 +79,7 @@ def encode(segments: Iterable[str], directory: bool) -> str:
     All but unreserved characters, sub-delims, ":" and "@" is escaped (RFC 3986 section 3.3), and ";" too. Segments are
     file names in UTF-8 with ``surrogateescape``.
     """
-    path = "/".join("".join(map(_ESCAPES.__getitem__, to_bytes(segment))) for segment in segments)
+    path = "/".join([to_bytes(segment).decode("latin-1").translate(_ESCAPES) for segment in segments])
     return f"/{path}/" if directory and path else f"/{path}"
 
 
