@@ -65,6 +65,15 @@ def test_a_server_in_a_sandbox_sends_the_same_bytes_and_says_once_what_is_refuse
     assert len([line for line in server.log if " warning " in line]) == len(said), server.log
 
 
+def test_a_server_that_may_not_accept_says_so_once_and_ends(tmp_path: Path, serve: Serve) -> None:
+    server = serve(tmp_path, within=sandbox(accept4=errno.EPERM))
+    with server.connect(), server.connect():
+        server.wait_for_log("warning cannot accept more connections for now: Operation not permitted")
+        server.signal()
+        assert server.wait() == 0
+    assert len([line for line in server.log if "cannot accept" in line]) == 1, server.log
+
+
 def test_several_workers_say_once_together_what_is_refused(tmp_path: Path, serve: Serve, content: bytes) -> None:
     server = serve(tmp_path, "--workers", "3", admin=True, within=sandbox(sendfile=errno.EPERM))
     with ExitStack() as clients:

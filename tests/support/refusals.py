@@ -30,6 +30,7 @@ class Call(NamedTuple):
 
 
 CALLS = {
+    "accept4": Call(288, 242),
     "sendfile": Call(40, 71),
     "posix_fadvise": Call(221, 223),
     "preadv2": Call(327, 286),

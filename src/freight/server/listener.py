@@ -26,7 +26,11 @@ from freight.wire.accounting import ClientAccount, ConnectionAccount
 _BACKLOG = 4096  # connections; the kernel takes the lesser of this and net.core.somaxconn
 _RECEIVE_BYTES = 8 * 1024  # the kernel doubles it
 _RESET = struct.pack("ii", 1, 0)  # struct linger: on, no time. close(2) then sends RST and drops the send queue
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
+_ONE_CONNECTION = frozenset(  # these errors are about one connection, already gone: accept(2)
+    {errno.ECONNABORTED, errno.ENETDOWN, errno.EPROTO, errno.ENOPROTOOPT, errno.EHOSTDOWN, errno.ENONET}
+    | {errno.EHOSTUNREACH, errno.EOPNOTSUPP, errno.ENETUNREACH, errno.ETIMEDOUT}
+)
 
 # A step of the loop must stay short while many clients connect. Starting a connection is most of the work.
 _ACCEPTED_PER_STEP = 64
@@ -252,10 +256,10 @@ class Listener:
                     self._on_memory_short(False)
                 return
             except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    self._back_off(error)
-                    return
-                continue  # ECONNABORTED and its like are about one connection, already gone: accept(2)
+                if error.errno in _ONE_CONNECTION:
+                    continue
+                self._back_off(error)
+                return
             self._out_of_descriptors = False
             self._serve_or_defer(connected, intern(host_of(address)))
 
@@ -307,14 +311,15 @@ class Listener:
             self._deferred.add(account, connected, client, doubtful)
 
     def _back_off(self, error: OSError) -> None:
-        """Pause after accept(2) failed for want of descriptors or memory. Open connections are served as before.
+        """Pause after accept(2) failed: no descriptor, no memory, or a sandbox. Open connections are served as before.
 
         A shortage is logged once: descriptors that become free are taken at once, and the next accept fails again.
         """
         self._out_of_descriptors = True
         first, self._shortage_until = self._shortage_until is None, self._context.loop.time() + _SHORTAGE_SECONDS
         if first:
-            self._warn(f"cannot accept more connections for now: {error.strerror}; raise ulimit -n")
+            advice = "; raise ulimit -n" if error.errno in _NO_DESCRIPTOR else ""
+            self._warn(f"cannot accept more connections for now: {error.strerror}{advice}")
         self._evict()
         self._pause(_RETRY_SECONDS)
 
