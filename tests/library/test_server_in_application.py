@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -244,3 +245,24 @@ def test_an_application_may_end_without_a_stop(folder: Path) -> None:
     script = f"import freight; print(freight.Server({str(folder)!r}, port=0).start().url)"
     done = run(sys.executable, "-W", "error", "-c", script, env=environment())
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_fault_of_the_server_is_logged_at_once_and_ends_its_connection_only(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: object) -> None:
+        raise ImportError("a module was replaced while the server ran")
+
+    monkeypatch.setattr("freight.server.connection.load_http2", fail)
+    gc.disable()  # asyncio reports what nobody has waited for when it is collected
+    try:
+        with freight.Server(folder, port=0) as server:
+            with socket.create_connection(("127.0.0.1", server.port), LIMIT_SECONDS) as client:
+                client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+                with suppress(ConnectionResetError):
+                    while client.recv(4096):
+                        pass
+            wait_until(lambda: "a module was replaced" in caplog.text, "the fault was logged")
+            assert read(f"{server.url}a.csv") == b"a,b\n"
+    finally:
+        gc.enable()

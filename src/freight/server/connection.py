@@ -128,6 +128,8 @@ class Connection(Http1Exchanges):
         except (TransferError, OSError, asyncio.CancelledError) as error:
             self._context.unacknowledged.abandon(self._sink, error)
             stops = isinstance(error, asyncio.CancelledError) and not error.args  # see abort()
+        except Exception as error:  # a fault of the server's own: logged now, and not when the task is collected
+            self._context.loop.call_exception_handler({"message": "a connection failed", "exception": error})
         finally:
             try:
                 if abortive and self._sink.outlives_close and not stops:
