@@ -189,7 +189,8 @@ def test_others_get_nothing_and_freight_is_not_asked(shared: Front, target: str)
         assert ("www-authenticate" in dict(named)) is (status == 401)
     shared.server.get("/mark")
     shared.server.wait_for_log("/mark")
-    assert len(shared.server.log) == 1
+    # The HEAD with which another test ends may be logged as late as here: a front confirms nothing.
+    assert [line for line in shared.server.log if '"GET ' in line and "/mark" not in line] == []
 
 
 OF_BOB = (
