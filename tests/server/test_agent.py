@@ -63,7 +63,7 @@ def test_the_line_is_whole_whatever_the_balancer_sends_and_nothing_is_kept_of_it
         for _ in range(50):
             with socket.create_connection(("127.0.0.1", port), 20) as reset:
                 reset.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        assert ask_agent(port, b"backend/n1\n") == "up 100% maxconn:1832\n"
+        assert ask_agent(port, b"backend/n1\n") == "up 100% maxconn:1826\n"
         wait_until(lambda: server.descriptors() <= before, "none is kept")
 
 

@@ -24,7 +24,7 @@ def test_one_address_is_one_line_and_the_last_one_has_process_and_budget(huge: P
     server = serve(huge, "--memory", "20MB")
     first, last = lines(server)
     assert first == f"freight: serving {huge} at http://127.0.0.1:{server.port}/"
-    assert last == f"freight: pid {server.pid}, memory 20MB: 533 downloads at once"
+    assert last == f"freight: pid {server.pid}, memory 20MB: 528 downloads at once"
 
 
 def test_each_listener_has_a_line_and_one_process_takes_the_signals(huge: Path, serve: Serve) -> None:

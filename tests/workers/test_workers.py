@@ -147,7 +147,7 @@ def test_sighup_changes_the_settings_of_all_workers(serve: Serve, file: Path, tm
     config = tmp_path / "freight.toml"
     config.write_text('memory = "20MB"\n')
     server = serve(file, "--workers", "2", "--config", str(config), admin=True)
-    assert server.gate()["slots"] == 533
+    assert server.gate()["slots"] == 528
     config.write_text('memory = "40MB"\n')
     server.signal(signal.SIGHUP)
     server.wait_for_log("settings reloaded")

@@ -30,7 +30,7 @@ STREAM_COST = 8 * 1024
 """Cost of an HTTP/2 stream, from request to end: 5.9 to 6.3 KiB (decision 025)."""
 
 WINDOW_MIN = 28 * 1024
-"""Bytes of kernel memory that are reserved for each running transfer. With 28 KiB, 533 transfers fit in 20 MB, and
+"""Bytes of kernel memory that are reserved for each running transfer. With 28 KiB, 528 transfers fit in 20 MB, and
 stalled clients fill nine tenths of a window (decision 025)."""
 
 FAST_WINDOW = 200 * 1024

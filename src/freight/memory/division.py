@@ -20,8 +20,9 @@ LISTING_DIVISOR = 64
 """One listing takes at most 1/64 of the memory at first, but never less than 22 kB and two pieces of 4 KiB."""
 
 CALL_DIVISOR = 32
-"""At most 1/32 of the memory is reserved for one large call to a near client (decision 025)."""
+"""At most 1/32 of the memory is reserved for large calls to near clients (decision 025)."""
 
+_RESERVED_CALLS = 2  # one is sent while the kernel of another client has not acknowledged its own
 _MAX_PIECE = 64 * KIB  # of a listing; it costs two, because one is sent while the next is made
 _MAX_LISTING = 2800 * KIB  # for the entries of a listing at first; it may ask for more (decision 005)
 _LEAST_LISTING = 22_400  # bytes, for the entries of a listing
@@ -65,7 +66,8 @@ def divide(memory_bytes: int, cost: int = CONNECTION_COST) -> Division:
         )
     share = memory_bytes // RESERVE_DIVISOR
     reserve = max(share, _least_reserve(cost))
-    call_reserve = min(FAST_WINDOW - WINDOW_MIN, (memory_bytes - least) // CALL_DIVISOR)
+    calls = _RESERVED_CALLS * (FAST_WINDOW - WINDOW_MIN)
+    call_reserve = min(calls, (memory_bytes - least) // CALL_DIVISOR)
     express_slots = max(_LEAST_EXPRESS, share // 4 // (WINDOW_MIN + cost))
     listing = memory_bytes // LISTING_DIVISOR
     piece_bytes = min(_MAX_PIECE, max(_LEAST_PIECE, listing // 8))
