@@ -26,7 +26,7 @@ HTTP2_COST = 24 * 1024
 """Additional cost of an HTTP/2 connection: the most that its HPACK tables and one frame take; the median of idle
 connections was 14 to 25 KiB (decision 015)."""
 
-STREAM_COST = 8 * 1024
+STREAM_COST = 7 * 1024
 """Cost of an HTTP/2 stream, from request to end: 5.9 to 6.3 KiB (decision 025)."""
 
 WINDOW_MIN = 28 * 1024
