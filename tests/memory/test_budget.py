@@ -578,6 +578,19 @@ def test_one_large_call_is_reserved_for_near_clients(memory: int) -> None:
     assert fill(budget, near) == FAST_WINDOW
 
 
+@pytest.mark.parametrize("memory", [20_000_000, 64 << 20])
+def test_two_near_clients_have_large_windows_at_a_time_while_as_many_transfers_run_as_fit(memory: int) -> None:
+    """With one, most calls are small, and the throughput is half (decision 025)."""
+    budget, queues = Budget(memory, LARGEST), list[Any]()
+    while budget.can_open() and budget.can_run():
+        queues.append(run_one(budget))
+    first, second, third = (fill(budget, queue) for queue in queues[:3])
+    large = 195 * 1024  # a call of 188 KiB fits
+    assert min(first, second) >= large and third < 2 * WINDOW_MIN
+    queues[0].bytes = 0  # its client has acknowledged all
+    assert fill(budget, queues[2]) >= large
+
+
 @pytest.mark.parametrize("memory", [LEAST_MEMORY, 2 << 20, 20_000_000, 64 << 20])
 def test_clients_that_stall_one_after_another_fill_all_slots(memory: int) -> None:
     """Each is lent all that it may have before the next one comes, and that leaves the kernel."""
