@@ -42,8 +42,6 @@ def site(tmp_path: Path) -> Path:
     (tmp_path / "small.txt").write_bytes(b"hello\n")
     (tmp_path / "below").mkdir()
     (tmp_path / "below" / "a").touch()
-    for directory in (tmp_path, tmp_path / "below"):
-        os.utime(directory, (1e9, 1e9))  # a listing has no date in the second of its last change
     return tmp_path
 
 
@@ -79,6 +77,8 @@ def test_an_answer_is_that_of_http1(
     with Http2Client(served) as client:
         found = client.get(path, *fields, method=method)
     ignored = {"connection", "transfer-encoding", "date"}
+    if path.endswith("/"):
+        ignored.add("last-modified")  # a listing has none in the second of the last change, which may pass in between
     assert found.status == expected.status and found.content == expected.content
     assert {k: v for k, v in found.fields.items() if k not in ignored} == {
         k: v for k, v in expected.fields.items() if k not in ignored
