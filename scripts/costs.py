@@ -39,7 +39,7 @@ def facts() -> dict[str, str]:
         "stream": costs.STREAM_COST,
         "window": costs.WINDOW_MIN,
         "fast": costs.FAST_WINDOW,
-        "call": division.divide(LARGEST << 8).call_reserve,
+        "call": division.divide(1 << 30).call_reserve,  # of large memories; a small one has less
         "slot": costs.WINDOW_MIN + connection,
         "least": division.LEAST_MEMORY,
         **{f"kind.{kind}": cost for kind, cost in KINDS.items()},

@@ -1,4 +1,4 @@
-"""Errors of a remote file system, as of NFS whose server was exported anew, or has stopped: a status, or a reset."""
+"""Errors of a remote file system, such as NFS without its server or after a new export: a status, or a reset."""
 
 from __future__ import annotations
 

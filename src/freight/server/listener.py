@@ -26,7 +26,7 @@ from freight.wire.accounting import ClientAccount, ConnectionAccount
 _BACKLOG = 4096  # connections; the kernel takes the lesser of this and net.core.somaxconn
 _RECEIVE_BYTES = 8 * 1024  # the kernel doubles it
 _RESET = struct.pack("ii", 1, 0)  # struct linger: on, no time. close(2) then sends RST and drops the send queue
-_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _ONE_CONNECTION = frozenset(  # these errors are about one connection, already gone: accept(2)
     {errno.ECONNABORTED, errno.ENETDOWN, errno.EPROTO, errno.ENOPROTOOPT, errno.EHOSTDOWN, errno.ENONET}
     | {errno.EHOSTUNREACH, errno.EOPNOTSUPP, errno.ENETUNREACH, errno.ETIMEDOUT}
@@ -130,7 +130,7 @@ class Listener:
 
     @property
     def out_of_descriptors(self) -> bool:
-        """Whether accepting has failed for want of descriptors."""
+        """Whether accepting fails: for want of descriptors or memory, or because a sandbox refuses it."""
         return self._out_of_descriptors
 
     def start(self) -> None:
@@ -318,9 +318,10 @@ class Listener:
         self._out_of_descriptors = True
         first, self._shortage_until = self._shortage_until is None, self._context.loop.time() + _SHORTAGE_SECONDS
         if first:
-            advice = "; raise ulimit -n" if error.errno in _NO_DESCRIPTOR else ""
+            advice = "; raise ulimit -n" if error.errno == errno.EMFILE else ""
             self._warn(f"cannot accept more connections for now: {error.strerror}{advice}")
-        self._evict()
+        if error.errno in _EXHAUSTED:
+            self._evict()
         self._pause(_RETRY_SECONDS)
 
     def _evict(self) -> None:
