@@ -8,7 +8,7 @@ from typing import Any, Self
 import pytest
 
 from freight.errors import ClientDisconnected, FileChanged, ShortRead, ShutdownTimeout, Stalled
-from freight.fileserver import FileServer
+from freight.fileserver import AnswerPolicy, FileServer
 from freight.flow.slot import EXPRESS_BYTES, lane_of
 from freight.http.cors import CorsPolicy
 from freight.memory.budget import Lane
@@ -41,6 +41,7 @@ class Stage:
         self.waits = waits
         self.rejects = rejects
         self.accept_blocked = False
+        self.only_file = ""
         self.waiting = 0
         self.asked: list[tuple[str, int | None, bool]] = []
         self.happened: list[str] = []
@@ -130,7 +131,7 @@ class Held:
 
 def respond(stage: Stage, method: str = "GET", *fields: tuple[str, str]) -> Plan:
     """Let the server respond, and return the plan of its answer."""
-    server: Any = FileServer(stage, stage, stage, stage, CorsPolicy())  # type: ignore[arg-type]
+    server: Any = FileServer(stage, stage, stage, stage, AnswerPolicy(CorsPolicy()))  # type: ignore[arg-type]
     asyncio.run(server.respond(Request(method, "/a.bin", fields, client_key="192.0.2.1"), None))
     return stage.plans[-1]
 
@@ -325,8 +326,8 @@ def test_a_disk_that_fails_before_anything_was_sent_has_a_response(
     if (failing, method) == ("open", "HEAD"):
         assert respond(stage, method).status == 200  # it opens nothing
         return
-    cors = CorsPolicy(frozenset({"https://a.example"}))
-    server: Any = FileServer(stage, stage, stage, stage, cors)  # type: ignore[arg-type]
+    policy = AnswerPolicy(CorsPolicy(frozenset({"https://a.example"})))
+    server: Any = FileServer(stage, stage, stage, stage, policy)  # type: ignore[arg-type]
     request = Request(method, "/a.bin", (("origin", "https://a.example"),), client_key="192.0.2.1")
     with pytest.raises(ReadFailed) as caught:
         asyncio.run(server.respond(request, None))

@@ -12,8 +12,8 @@ A request that equals an earlier one but for its range may be answered without t
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from freight.errors import FileChanged
 from freight.flow.gate import Gate
@@ -34,6 +34,8 @@ if TYPE_CHECKING:  # loaded where they are made, if they are needed
     from freight.http.rules import Rule, Rules
     from freight.precompressed import Precompressed
 
+_Found = TypeVar("_Found", Resource, Resource | NotFound)
+
 # Without index.html, or with a directory of that name, the directory's own look-up decides.
 _NO_INDEX = frozenset({NotFoundReason.ABSENT, NotFoundReason.MOVED})
 _OPEN_ATTEMPTS = 8  # a file that is written all the time may change in the 50 us between its look-up and each open
@@ -46,13 +48,41 @@ class _Opened(NamedTuple):
     plan: Plan
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerPolicy:
+    """What the operator has decided about answers.
+
+    ``cors``: the pages that may read them by script. ``rules``: what is special about some paths; None if there are no
+    rules. ``guard`` checks requests; None: everything is public.
+    """
+
+    cors: CorsPolicy
+    rules: Rules | None = None
+    guard: Guard | None = None
+
+    @property
+    def restricts(self) -> bool:
+        """Whether some requests may not be permitted."""
+        return self.guard is not None or (self.rules is not None and self.rules.restrict)
+
+    def named(self, found: _Found, request: Request) -> _Found:
+        """Return what was found, with the name that the request's link gives it."""
+        return found if self.guard is None else self.guard.named(found, request)
+
+    def granted(self, request: Request, plan: Plan) -> Plan:
+        """Return an answer with what the permission of its request adds."""
+        return plan if self.guard is None else self.guard.granted(request, plan)
+
+    def apply(self, plan: Plan, request: Request) -> Plan:
+        """Return an answer with all that the policy adds, whatever its path."""
+        return self.cors.apply(self.granted(request, plan), request)
+
+
 class FileServer:
     """Answers requests for what ``source`` has.
 
-    ``cors``: the pages that may read the answers by script. ``rules``: what is special about some paths; None if there
-    are no rules. They may be replaced at any time. ``guard`` checks requests; None: everything is public.
-    ``precompressed`` selects compressed forms of files; None: all files are sent as they are. ``only_file`` is the name
-    of the one file that ``source`` has, which is at ``/`` too; "": it has a directory.
+    ``policy`` may be replaced at any time. ``precompressed`` selects compressed forms of files; None: all files are
+    sent as they are.
     """
 
     def __init__(
@@ -61,21 +91,15 @@ class FileServer:
         gate: Gate,
         transfers: Transfers,
         clock: Clock,
-        cors: CorsPolicy,
-        rules: Rules | None = None,
-        guard: Guard | None = None,
+        policy: AnswerPolicy,
         precompressed: Precompressed | None = None,
-        only_file: str = "",
     ) -> None:
         self.source = source
         self.gate = gate
         self.transfers = transfers
         self.clock = clock
-        self.cors = cors
-        self.rules = rules
-        self.guard = guard
+        self.policy = policy
         self.precompressed = precompressed
-        self.only_file = only_file
 
     def respond(self, request: Request, sink: Sink, remember: Remember | None = None) -> Coroutine[Any, Any, bool]:
         """Answer one request. Return whether content was sent, which counts as a download.
@@ -85,25 +109,26 @@ class FileServer:
         Raise a TransferError, or OSError for a failing disk, when an answer that has begun cannot be finished. Raise
         ReadFailed if the disk failed before anything was sent.
         """
-        if preflight := self.cors.preflight(request):
+        if preflight := self.policy.cors.preflight(request):
             return self._send(preflight, sink)
-        if self.guard is None and (self.rules is None or not self.rules.restrict):
+        if not self.policy.restricts:
             return self._serve(request, sink, remember)
         return self._check_and_serve(request, sink)
 
     async def _check_and_serve(self, request: Request, sink: Sink) -> bool:
         checked = await self._check(request)
         if isinstance(checked, Plan):
-            return await self._send(self.cors.apply(checked, request), sink)
+            return await self._send(self.policy.cors.apply(checked, request), sink)
         serving = self._serve(checked, sink)
         del request, checked  # see below
         return await serving
 
     async def _check(self, request: Request) -> Request | Plan:
         """Check a request against the access of its path. All that could be served must be permitted."""
-        for access in (None,) if self.rules is None else self._accesses(self.rules, request):
-            if self.guard is not None:
-                checked = await self.guard.check(request, access, self.clock)
+        rules, guard = self.policy.rules, self.policy.guard
+        for access in (None,) if rules is None else self._accesses(rules, request):
+            if guard is not None:
+                checked = await guard.check(request, access, self.clock)
                 if isinstance(checked, Plan):
                     return checked
                 request = checked
@@ -122,9 +147,9 @@ class FileServer:
 
     def _parse(self, text: str) -> Target | None:
         """Parse a target for the rules. The one file of a source has the rule of its name at ``/`` too."""
-        target = parse(text)
-        if self.only_file and target is not None and not target.segments and not target.unresolvable:
-            return Target((self.only_file,), False)
+        target, only_file = parse(text), self.source.only_file
+        if only_file and target is not None and not target.segments and not target.unresolvable:
+            return Target((only_file,), False)
         return target
 
     async def _serve(self, request: Request, sink: Sink, remember: Remember | None = None) -> bool:
@@ -158,10 +183,10 @@ class FileServer:
             return
         kept = self.source.keep_open(resource)
         if kept is not None:
-            rules, cors = self.rules, self.cors
+            policy = self.policy
 
             def is_valid() -> bool:
-                return self.rules is rules and self.cors is cors
+                return self.policy is policy
 
             remember(Repeatable(plan, resource.size, kept, self.gate, self.transfers, is_valid))
 
@@ -176,13 +201,12 @@ class FileServer:
 
     async def _locate(self, request: Request) -> tuple[Resource | NotFound, Plan]:
         try:
-            if self.rules is not None:
-                return await self._locate_by(self.rules, request)
+            if self.policy.rules is not None:
+                return await self._locate_by(self.policy.rules, request)
             resource = await self._look_up(request, request.target)
         except OSError as error:
             raise self._failure(error, request) from error
-        if self.guard is not None:
-            resource = self.guard.named(resource, request)
+        resource = self.policy.named(resource, request)
         return resource, self._plan(request, resource)
 
     async def _look_up(self, request: Request, target: str, *, revealed: bool = False) -> Resource | NotFound:
@@ -212,17 +236,12 @@ class FileServer:
     ) -> tuple[Resource | NotFound, Plan]:
         if isinstance(found, NotFound):
             return found, self._plan(request, found)
-        found = rule.describe(found, as_index=as_index)
-        if self.guard is not None:
-            found = self.guard.named(found, request)
-        return found, self._granted(request, rule.apply(self._plan(request, found), found))
+        found = self.policy.named(rule.describe(found, as_index=as_index), request)
+        return found, self.policy.granted(request, rule.apply(self._plan(request, found), found))
 
     def _plan(self, request: Request, resource: Resource | NotFound) -> Plan:
         plan = plan_response(request, resource, self.clock.now())  # pure: only http.decide picks a status
-        return self.cors.apply(self._granted(request, plan), request)
-
-    def _granted(self, request: Request, plan: Plan) -> Plan:
-        return plan if self.guard is None else self.guard.granted(request, plan)
+        return self.policy.apply(plan, request)
 
     async def _open(self, request: Request, resource: Resource, plan: Plan, slot: Slot) -> _Opened | Plan | None:
         """Open the representation. When the file is replaced after it was located, locate it again.
@@ -249,11 +268,10 @@ class FileServer:
         return self._plan(request, NotFound(NotFoundReason.BUSY))
 
     def _failure(self, error: OSError, request: Request) -> ReadFailed:
-        return ReadFailed(error, self.cors.apply(self._granted(request, plan_unreadable(request)), request))
+        return ReadFailed(error, self.policy.apply(plan_unreadable(request), request))
 
     def _rejection(self, request: Request, resource: Resource, rejected: Rejected) -> Plan:
-        plan = self._granted(request, plan_rejection(request, rejected, resource))
-        plan = self.cors.apply(plan, request)
+        plan = self.policy.apply(plan_rejection(request, rejected, resource), request)
         if self.gate.accept_blocked:  # a connection that waits to be accepted needs the memory of this one
             plan = replace(plan, close=True)
         return _timed(plan, rejected.waited_seconds)

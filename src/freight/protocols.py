@@ -106,6 +106,10 @@ class KeptOpen(Protocol):
 class Source(Protocol):
     """A place where representations are found and opened."""
 
+    @property
+    def only_file(self) -> str:
+        """The name of the one file that it has, which is at ``/`` too; "" if it has a directory."""
+
     async def locate(self, target: str, client: str | bytes, *, revealed: bool = False) -> Resource | NotFound:
         """Find what is at a request target, and keep nothing open. Never block the event loop on a disk.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from freight.config.load import ResolvedSettings
 from freight.config.settings import Settings
-from freight.fileserver import FileServer
+from freight.fileserver import AnswerPolicy, FileServer
 from freight.flow.counters import Counters
 from freight.flow.gate import Gate
 from freight.flow.limits import QueueLimits, TransferLimits
@@ -128,7 +128,7 @@ class ServerCore:
 
     def set_limits(self, settings: Settings) -> None:
         """Replace the limits by those of ``settings``, for queued requests and running transfers too; and the rules."""
-        self.files.rules = settings.rules
+        self.files.policy = replace(self.files.policy, rules=settings.rules)
         self.gate.limits = _queue_limits(settings)
         self.transfers.pool.timeout_seconds = settings.disk_timeout_seconds
         self.transfers.set_limits(_transfer_limits(settings))
@@ -155,10 +155,8 @@ def build(
     make_gate = Gate if worker is None else worker.gate
     gate = make_gate(loop, budget, transfers.poller, counters, _queue_limits(settings))
     growth = make_growth(parts.pool, budget)
-    cors = CorsPolicy(frozenset(settings.cors_origin))
-    precompressed = _precompressed(parts)
-    source, guard = parts.source, parts.guard
-    files = FileServer(source, gate, transfers, clock, cors, settings.rules, guard, precompressed, source.only_file)
+    policy = AnswerPolicy(CorsPolicy(frozenset(settings.cors_origin)), settings.rules, parts.guard)
+    files = FileServer(parts.source, gate, transfers, clock, policy, _precompressed(parts))
     context = ServerContext(
         loop=loop,
         responder=_responder(files, settings.prefix),

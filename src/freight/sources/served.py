@@ -17,10 +17,6 @@ class ServedSource(Source, Protocol):
         """The file systems of the served paths."""
 
     @property
-    def only_file(self) -> str:
-        """The name of the one file that is served, which is at ``/`` too; "" if a directory is served."""
-
-    @property
     def may_hang(self) -> bool:
         """Whether a file system that is served is remote, so that a call on it may never return."""
 

@@ -53,7 +53,7 @@ class Worker:
         limits: QueueLimits,
     ) -> Gate:
         assert isinstance(budget, SharedBudget)
-        return SharedGate(loop, budget, poller, counters, limits, self.state, self.number)
+        return SharedGate(loop, budget, poller, counters, limits)
 
     def rates(self, limits: TransferLimits) -> RateLimiter:
         return SharedRateLimiter(limits.rate, limits.client_rate, self.state)

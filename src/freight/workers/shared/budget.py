@@ -37,24 +37,24 @@ _MORE_CONNECTIONS = 2  # than the worker with the fewest: then that one should a
 
 
 class SharedBudget(Budget):
-    """The budget of worker ``number``. Its counts, and ``lent``, are those of all workers."""
+    """The budget of worker ``number`` of those in ``state``. Its counts, and ``lent``, are those of all workers."""
 
     __slots__ = (
         "_lock_below",
         "_notified_at",
-        "_number",
         "_other_counts",
         "_other_rows",
         "_others_lent",
         "_own_growth",
         "_own_row",
         "_seen_changes",
-        "_state",
+        "number",
+        "state",
     )
 
     def __init__(self, memory_bytes: int, max_queue: int, extra_cost: int, state: SharedState, number: int) -> None:
-        self._state = state
-        self._number = number
+        self.state = state
+        self.number = number
         self._own_row = state.row(number)
         self._other_rows = state.others(number)
         self._other_counts = {name: 0 for _, name in _NAMES}  # as they were last read
@@ -67,7 +67,7 @@ class SharedBudget(Budget):
 
     @property
     def worker_count(self) -> int:
-        return self._state.worker_count
+        return self.state.worker_count
 
     def _update(self) -> None:
         own_row, other_rows, changed = self._own_row, self._other_rows, False
@@ -112,24 +112,24 @@ class SharedBudget(Budget):
         self._refresh()
         if self._lendable_bytes - self.lent > self._lock_below:
             return super().window(queue, held)
-        with self._state:
+        with self.state:
             self._refresh()
             window = super().window(queue, held)
             self._own_row[_LENT] += max(0, window - queue.account.reserved - queue.account.borrowed)
         return window
 
     def can_open(self) -> bool:
-        with self._state:
+        with self.state:
             self._refresh()
             return super().can_open() and self._claim(Column.CONNECTIONS, self.connections)
 
     def can_open_http2(self) -> bool:
-        with self._state:
+        with self.state:
             self._refresh()
             return super().can_open_http2() and self._claim(Column.HTTP2_CONNECTIONS, self.http2_connections)
 
     def can_open_stream(self) -> bool:
-        with self._state:
+        with self.state:
             self._refresh()
             return super().can_open_stream() and self._claim(Column.STREAMS, self.streams)
 
@@ -149,7 +149,7 @@ class SharedBudget(Budget):
         return self._lendable_bytes - self.lent > self._lock_below and super().can_lend(queue, cost)
 
     def extend_producer(self) -> bool:
-        with self._state:
+        with self.state:
             self._refresh()
             return super().extend_producer()
 
@@ -163,7 +163,7 @@ class SharedBudget(Budget):
         now = monotonic()
         if now - self._notified_at > _NOTIFY_SECONDS:
             self._notified_at = now
-            self._state.notify(self._number, _LENT)  # the others may have loans that have drained
+            self.state.notify(self.number, _LENT)  # the others may have loans that have drained
         return False
 
     @property

@@ -23,14 +23,14 @@ from freight.flow.slot import Slot
 from freight.memory.budget import RECLAIM_LIMIT, Lane
 from freight.model import RejectReason
 from freight.workers.shared.budget import SharedBudget
-from freight.workers.shared.state import SINCE, Column, SharedState, hash_slots_of
+from freight.workers.shared.state import SINCE, Column, hash_slots_of
 
 _OFFER_SECONDS = 0.02  # how long a free slot is left to another worker
 _NANOSECONDS = 1e9
 
 
 class SharedGate(Gate):
-    """The gate of worker ``number``."""
+    """The gate of one worker: the one that ``budget`` belongs to."""
 
     def __init__(
         self,
@@ -39,10 +39,9 @@ class SharedGate(Gate):
         poller: Poller,
         counters: Counters,
         limits: QueueLimits,
-        state: SharedState,
-        number: int,
     ) -> None:
         super().__init__(loop, budget, poller, counters, limits)
+        state, number = budget.state, budget.number
         self._state = state
         self._number = number
         self._eventfd = state.eventfd(number)
