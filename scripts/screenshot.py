@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from playwright.sync_api import sync_playwright
+
 from freight.tools.loadgen import child_process
 from freight.tools.loadgen.client import Group
 from freight.tools.loadgen.generator import LoadGenerator
-from playwright.sync_api import sync_playwright
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "figures" / "dashboard.png"
 TARGETS = ("/huge.csv", "/models/base-2026.tar")
