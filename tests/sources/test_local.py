@@ -416,17 +416,28 @@ def test_every_download_of_a_truncated_file_ends_even_if_it_grows_again(tree: Pa
     source.close()
 
 
-# 1970 (nothing), 1 s (Nix), 1980-01-01 (zip), 2000 and 2010 (Bazel), and the last before a file has a time for itself.
-SHARED_TIMES = [0, 10**9, 315_532_800 * 10**9, 946_684_800 * 10**9, 1_262_304_000 * 10**9, 315_705_600 * 10**9 - 1]
+SHARED_TIMES = {
+    "nothing": 0,
+    "Nix": 1,
+    "zip": 315_532_800,
+    "Gradle": 318_211_200,
+    "Yarn": 456_789_000,
+    "npm": 499_162_500,
+    "before files have a time of their own": 504_921_599,
+    "Bazel": 946_684_800,
+    "Cargo": 1_153_704_088,
+    "Bazel's zip": 1_262_304_000,
+    "Hatch": 1_580_601_600,
+}
 
 
-@pytest.mark.parametrize("mtime_ns", SHARED_TIMES)
-def test_a_time_that_all_files_have_is_no_validator(tree: Path, locate: Locate, mtime_ns: int) -> None:
+@pytest.mark.parametrize("seconds", SHARED_TIMES.values(), ids=SHARED_TIMES)
+def test_a_time_that_all_files_have_is_no_validator(tree: Path, locate: Locate, seconds: int) -> None:
     """Two versions of one size and such a time differ in their tags, and have no date."""
     tags = set()
     for content in (b"12345678", b"87654321"):
         (tree / "new").write_bytes(content)
-        os.utime(tree / "new", ns=(0, mtime_ns))
+        os.utime(tree / "new", (0, seconds))
         (tree / "new").replace(tree / "data.csv")
         found = locate("/data.csv")
         assert isinstance(found, Resource) and found.ctime_ns == (tree / "data.csv").stat().st_ctime_ns
@@ -438,11 +449,11 @@ def test_a_time_that_all_files_have_is_no_validator(tree: Path, locate: Locate, 
 
 
 def test_the_time_of_a_files_own_is_a_validator(tree: Path, locate: Locate) -> None:
-    os.utime(tree / "data.csv", ns=(0, 315_705_600 * 10**9))
+    os.utime(tree / "data.csv", (0, 504_921_600))
     found = locate("/data.csv")
     assert isinstance(found, Resource) and found.ctime_ns is None
     chosen = select(found, None, 2e9)
-    assert (chosen.etag, chosen.last_modified) == (f'"8-{315_705_600 * 10**9:x}"', 315_705_600)
+    assert (chosen.etag, chosen.last_modified) == (f'"8-{504_921_600 * 10**9:x}"', 504_921_600)
 
 
 def test_a_reader_closes_once_and_never_the_descriptor_of_another(tree: Path) -> None:

@@ -29,10 +29,11 @@ BUSY = NotFound(NotFoundReason.BUSY)
 UNRESPONSIVE = NotFound(NotFoundReason.UNRESPONSIVE)
 ABSENT = NotFound(NotFoundReason.ABSENT)
 
-# The Nix store, container images and zip files give all files one time, in 1970 or in the first two days of 1980.
-_FIRST_REAL_MTIME_NS = 315_705_600 * 10**9  # 1980-01-03
-# Those that Bazel gives to all files: 2000-01-01 in archives of rules_pkg, 2010-01-01 in zip files.
-_STAMPS_NS = frozenset({946_684_800 * 10**9, 1_262_304_000 * 10**9})
+# Some tools give all files one time. The Nix store and container images: in 1970. Zip tools: 1980-01-01. Gradle:
+# 1980-02-01. Yarn: 1984-06-22. npm: 1985-10-26.
+_FIRST_REAL_MTIME_NS = 504_921_600 * 10**9  # 1986-01-01
+# rules_pkg of Bazel: 2000-01-01. Cargo: 2006-07-24 01:21:28. Bazel's zip files: 2010-01-01. Hatch: 2020-02-02.
+_STAMPS_NS = frozenset(seconds * 10**9 for seconds in (946_684_800, 1_153_704_088, 1_262_304_000, 1_580_601_600))
 
 # O_NONBLOCK: if a FIFO or a device has replaced the file since it was located, the open must not wait for it.
 READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
