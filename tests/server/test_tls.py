@@ -73,6 +73,21 @@ def test_older_versions_are_not_spoken(huge: Path, serve: Serve, pair: KeyPair, 
     server.wait_for_log("- -", "tls-failed")
 
 
+def test_a_connection_that_sends_nothing_is_not_logged(huge: Path, serve: Serve, pair: KeyPair) -> None:
+    """Load balancers and probes connect and close, every few seconds."""
+    server = serve(huge, *pair.flags)
+    socket.create_connection((server.host, server.port), 20).close()
+    with socket.create_connection((server.host, server.port), 20) as garbage:
+        garbage.sendall(b"x")
+        garbage.shutdown(socket.SHUT_WR)
+        server.wait_for_log("- -", "tls-failed")
+    with Client(server.host, server.port, tls=unverified_context()) as client:
+        client.get("/none")
+        client.read_response()
+    server.wait_for_log("/none")
+    assert sum("tls-failed" in line for line in server.log) == 1
+
+
 @pytest.mark.parametrize("cipher", ["AES256-SHA", "ECDHE-ECDSA-AES256-SHA", "AES128-GCM-SHA256"])
 def test_ciphers_without_forward_secrecy_or_authenticated_encryption_are_not_spoken(
     huge: Path, serve: Serve, pair: KeyPair, cipher: str

@@ -24,18 +24,21 @@ async def shake_hands(
     waits: Callable[[bool], None],
     resumed: Callable[[], None],
 ) -> bool:
-    """Shake hands on ``stream``, which ``reader`` reads. Return False if the client stopped, or took too long.
+    """Shake hands on ``stream``, which ``reader`` reads. Return False if the client sent nothing, or not all in time.
 
     ``waits`` is called before each wait for the client's bytes, with whether the server has answered; ``resumed``
     after it. Raise ConnectionAbortedError if the handshake failed, ConnectionRefusedError if the client sent HTTP.
     """
-    charges, answered = reader.charges, False
+    charges, begun, answered = reader.charges, False, False
     reader.set_timeout(context.head_seconds)
     while not reader.evicted:
         waits(tls.has_answered(stream))
         if not await reader.wait_readable():
             break
         resumed()
+        if not begun and tls.has_ended_unused(stream):
+            break
+        begun = True
         if charges.quantum_left < 0.0:
             await context.turns.wait_turn(charges)
         done = await tls.step_handshake(stream)

@@ -258,6 +258,14 @@ class TlsLayer:
         """Return whether the client's first message was complete, so that it was answered: its ciphers are known."""
         return bool(stream.shared_ciphers())
 
+    @staticmethod
+    def has_ended_unused(stream: TlsSocket) -> bool:
+        """Return whether the client closed the connection and sent nothing, as a load balancer's check does."""
+        try:
+            return not socket.socket.recv(stream, 1, socket.MSG_PEEK)  # SSLSocket.recv() takes no flags
+        except BlockingIOError:
+            return False
+
     async def step_handshake(self, stream: TlsSocket) -> bool:
         """Continue a handshake with the bytes that have arrived. Return whether it is complete.
 
