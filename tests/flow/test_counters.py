@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from freight import errors
-from freight.flow.counters import ABORT_REASONS, REJECT_REASONS, Counters
+from freight.flow.counters import ABORT_REASONS, REJECT_REASONS, Counters, Sums
 from freight.model import Counts, RejectReason, WaitReason
 
 NOTHING = Counts(0, dict.fromkeys(ABORT_REASONS, 0), 0, 0, 0, 0, dict.fromkeys(REJECT_REASONS, 0), 0.0, 0.0, 0.0, 0, 0)
@@ -87,7 +87,7 @@ def test_totals_grow_while_a_download_runs_and_do_not_jump_when_it_ends() -> Non
     counters = Counters()
     counters.transfer_sent(1000, 900, 1.5, 0.25)
     counters.request_waited(2.0)
-    running = counters.statistics(500, 400, 3.0, 1.0, 5.0)
+    running = counters.statistics(Sums(500, 400, 3.0, 1.0, 5.0))
     counters.transfer_sent(500, 400, 3.0, 1.0)
     counters.request_waited(5.0)
     ended = counters.statistics()

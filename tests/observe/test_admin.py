@@ -13,7 +13,7 @@ import pytest
 
 from freight import __version__
 from freight.model import Plan, Request, Snapshot
-from freight.observe.admin import Admin, ServerView, is_own_host
+from freight.observe.admin import Admin, ServerView, is_own_host, refusal
 from freight.observe.status import status
 from support.clocks import ManualClock
 
@@ -47,7 +47,7 @@ def ask(snapshot: Snapshot) -> Ask:
         async def respond() -> None:
             named = () if host is None else (("host", host),)
             view = ServerView(take_snapshot, lambda: ready)
-            await Admin(view, send, write, ManualClock(), allowed).respond(
+            await Admin(view, send, write, ManualClock(), refusal(allowed, None)).respond(
                 Request(method, target, (*named, *fields.items())), sink=None
             )
 
@@ -233,14 +233,14 @@ def test_metrics_and_dashboard_are_imported_at_the_first_request_for_them() -> N
 import asyncio, sys
 from freight.runtime.clock import SystemClock
 from freight.model import Request
-from freight.observe.admin import Admin, ServerView
+from freight.observe.admin import Admin, ServerView, refusal
 
 LATER = ("prometheus_client", "http.server", "freight.observe.dashboard", "freight.observe.events")
 
 async def send(plan, sink): print(plan.status, [name for name in LATER if name in sys.modules])
 
 async def main():
-    admin = Admin(ServerView(None, lambda: True), send, None, SystemClock(), ())
+    admin = Admin(ServerView(None, lambda: True), send, None, SystemClock(), refusal((), None))
     await admin.respond(Request("GET", "/healthz", ()), None)
     await admin.respond(Request("GET", "/", ()), None)
     await admin.respond(Request("GET", "/dashboard/none", ()), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 from freight.errors import ShutdownTimeout, TransferError
 from freight.model import Counts, RejectReason, WaitReason
@@ -17,31 +18,33 @@ REJECT_REASONS = (*(each.value for each in WaitReason), RejectReason.DRAINING.va
 """Every key of ``Counts.rejected_by_reason``: why no slot was free, or that the server drains."""
 
 
+@dataclass(slots=True)
+class Sums:
+    """What transfers and queued requests add up to.
+
+    - ``sent_bytes``: of the bodies; ``zero_copy_bytes``: those of them that sendfile sent.
+    - ``client_seconds``, ``disk_seconds``: how long transfers were blocked on their clients, and on the disk.
+    - ``waiting_seconds``: how long requests have waited for a slot.
+    """
+
+    sent_bytes: int = 0
+    zero_copy_bytes: int = 0
+    client_seconds: float = 0.0
+    disk_seconds: float = 0.0
+    waiting_seconds: float = 0.0
+
+
 class Counters:
     """Counts for one event loop. Not thread-safe: every method must be called on the loop's thread."""
 
-    __slots__ = (
-        "_aborted",
-        "_blocked_on_client_seconds",
-        "_blocked_on_disk_seconds",
-        "_completed",
-        "_expired",
-        "_rejected",
-        "_sent_bytes",
-        "_waiting_seconds",
-        "_zero_copy_bytes",
-    )
+    __slots__ = ("_aborted", "_completed", "_expired", "_rejected", "_sums")
 
     def __init__(self) -> None:
         self._completed = 0
         self._aborted = dict.fromkeys(ABORT_REASONS, 0)  # a time series that starts at 0 shows its first event
         self._rejected = dict.fromkeys(REJECT_REASONS, 0)
         self._expired = 0
-        self._sent_bytes = 0
-        self._zero_copy_bytes = 0
-        self._blocked_on_client_seconds = 0.0
-        self._blocked_on_disk_seconds = 0.0
-        self._waiting_seconds = 0.0
+        self._sums = Sums()
 
     def transfer_ended(self, reason: str | None) -> None:
         """Count a transfer that has completed (None) or was aborted. An unknown reason counts as OTHER_ERROR."""
@@ -51,50 +54,39 @@ class Counters:
             self._aborted[reason if reason in self._aborted else OTHER_ERROR] += 1
 
     def transfer_sent(self, sent: int, zero_copy: int, client_seconds: float, disk_seconds: float) -> None:
-        """Add what a transfer has sent. Whether it has completed may be known only later.
-
-        ``sent``: bytes of its body; ``zero_copy``: those of them that sendfile sent. The rest is how long it was
-        blocked on its client and on the disk.
-        """
-        self._sent_bytes += sent
-        self._zero_copy_bytes += zero_copy
-        self._blocked_on_client_seconds += client_seconds
-        self._blocked_on_disk_seconds += disk_seconds
+        """Add what a transfer has sent, as in :class:`Sums`. Whether it has completed may be known only later."""
+        sums = self._sums
+        sums.sent_bytes += sent
+        sums.zero_copy_bytes += zero_copy
+        sums.client_seconds += client_seconds
+        sums.disk_seconds += disk_seconds
 
     def request_waited(self, seconds: float) -> None:
         """Add the time that a request has waited for a slot, whether it got one or not."""
-        self._waiting_seconds += seconds
+        self._sums.waiting_seconds += seconds
 
     def request_rejected(self, reason: RejectReason, missing: WaitReason | None) -> None:
         """Count a request that got no slot. ``missing`` is None while the server drains."""
         self._rejected[RejectReason.DRAINING.value if missing is None else missing.value] += 1
         self._expired += reason is RejectReason.LATE
 
-    def statistics(
-        self,
-        sent: int = 0,
-        zero_copy: int = 0,
-        client_seconds: float = 0.0,
-        disk_seconds: float = 0.0,
-        waiting_seconds: float = 0.0,
-        log_lost: int = 0,
-        disk_timeouts: int = 0,
-    ) -> Counts:
-        """Return all counts, increased by the arguments: the sums of the running transfers and queued requests.
+    def statistics(self, running: Sums | None = None, log_lost: int = 0, disk_timeouts: int = 0) -> Counts:
+        """Return all counts, increased by the sums of the running transfers and queued requests.
 
         Without them a total would not change while a download runs, and jump at its end.
         """
+        ended, running = self._sums, running or Sums()
         return Counts(
             completed=self._completed,
             aborted=self._aborted.copy(),
             rejected=sum(self._rejected.values()),
             expired=self._expired,
             rejected_by_reason=self._rejected.copy(),
-            sent_bytes=self._sent_bytes + sent,
-            zero_copy_bytes=self._zero_copy_bytes + zero_copy,
-            blocked_on_client_seconds=self._blocked_on_client_seconds + client_seconds,
-            blocked_on_disk_seconds=self._blocked_on_disk_seconds + disk_seconds,
-            waiting_seconds=self._waiting_seconds + waiting_seconds,
+            sent_bytes=ended.sent_bytes + running.sent_bytes,
+            zero_copy_bytes=ended.zero_copy_bytes + running.zero_copy_bytes,
+            blocked_on_client_seconds=ended.client_seconds + running.client_seconds,
+            blocked_on_disk_seconds=ended.disk_seconds + running.disk_seconds,
+            waiting_seconds=ended.waiting_seconds + running.waiting_seconds,
             disk_timeouts=disk_timeouts,
             log_lost=log_lost,
         )

@@ -62,9 +62,9 @@ class ServerView:
 class Admin:
     """Answers requests about the server.
 
-    ``send`` sends a plan without spans; ``write`` sends bytes of an event stream. ``allowed_hosts``: the names that
-    Host may have besides addresses and ``localhost``; ``*`` is every name. ``run`` calls a function that may block the
-    event loop for too long. ``refuse`` returns the answer to a request without the secret; None: there is no secret.
+    ``send`` sends a plan without spans; ``write`` sends bytes of an event stream. ``refuse`` returns the answer to a
+    request that is refused, or None: see :func:`refusal`. ``run`` calls a function that may block the event loop for
+    too long.
     """
 
     def __init__(
@@ -73,9 +73,8 @@ class Admin:
         send: Callable[[Plan, Sink], Awaitable[None]],
         write: Callable[[bytes, Sink], Awaitable[None]],
         clock: Clock,
-        allowed_hosts: Iterable[str],
+        refuse: Callable[[Request], Plan | None],
         run: Callable[[Callable[[], Any]], Awaitable[Any]] = run_inline,
-        refuse: Callable[[Request], Plan | None] | None = None,
     ) -> None:
         self._refuse = refuse
         self._view = view
@@ -84,16 +83,13 @@ class Admin:
         self._status = SharedResult(self._make_status)
         self._write = write
         self._clock = clock
-        self._allowed_hosts = frozenset(map(str.lower, allowed_hosts))
         self._run = run
         self._expose: Expose | None = None
         self._dashboard: Dashboard | None = None
 
     async def respond(self, request: Request, sink: Sink, remember: Remember | None = None) -> bool:
         """Answer one request (:class:`freight.protocols.Responder`)."""
-        plan = check_request(request, self._allowed_hosts)
-        if plan is None and self._refuse is not None:
-            plan = self._refuse(request)
+        plan = self._refuse(request)
         if plan is None and _is_for_dashboard(request):
             return await self._load_dashboard().respond(request, sink)
         if plan is None:
@@ -171,6 +167,19 @@ def plan_answer(media_type: str, content: bytes, fields: Fields = ()) -> Plan:
     """Return a plan of this content, which clients must not cache."""
     fixed = (("Content-Type", media_type), ("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"))
     return Plan(200, (*fixed, *fields), (content,) if content else (), len(content))
+
+
+def refusal(allowed_hosts: Iterable[str], token: bytes | None) -> Callable[[Request], Plan | None]:
+    """Return what refuses requests for another server, by another method, or without the token, if there is one.
+
+    ``allowed_hosts``: the names that Host may have besides addresses and ``localhost``; ``*`` is every name.
+    """
+    names = frozenset(map(str.lower, allowed_hosts))
+    if token is None:
+        return lambda request: check_request(request, names)
+    from freight.observe.admin_token import refuse
+
+    return lambda request: check_request(request, names) or refuse(request, token)
 
 
 def check_request(request: Request, allowed_hosts: Collection[str]) -> Plan | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from functools import partial
 
 from freight.config.settings import Settings
 from freight.config.types import Address
@@ -16,10 +15,10 @@ from freight.memory.budget import Budget
 from freight.memory.costs import CONNECTION_COST, WAITING_COST, WINDOW_MIN
 from freight.memory.division import LEAST_MEMORY
 from freight.memory.host_limits import largest_send_queue
-from freight.model import Entry, Plan, Request
-from freight.observe.admin import Admin, ServerView
+from freight.model import Entry
+from freight.observe.admin import Admin, ServerView, refusal
 from freight.observe.stream_writer import MAX_VIEWERS, StreamWriter
-from freight.protocols import Clock
+from freight.runtime.clock import SystemClock
 from freight.server.context import ServerContext
 from freight.server.listener import Listener
 from freight.sources.disk_pool import DiskPool
@@ -43,20 +42,19 @@ class AdminServer:
         listening: socket.socket,
         settings: Settings,
         pool: DiskPool,
-        clock: Clock,
         view: ServerView,
         warn: Callable[[str], None],
         token: bytes | None = None,
     ) -> None:
-        loop = asyncio.get_running_loop()
+        loop, clock = asyncio.get_running_loop(), SystemClock()
         budget = Budget(_MEMORY, largest_send_queue())
         idle = min(_IDLE_SECONDS, settings.idle_timeout_seconds)
         limits = TransferLimits(idle_seconds=idle, keep_alive_seconds=settings.keep_alive_timeout_seconds)
         self._transfers = Transfers(loop, pool, budget, Counters(), limits)
         writer = StreamWriter(loop, budget, self._transfers.poller)
         own = (settings.admin.host,) if isinstance(settings.admin, Address) else ()
-        allowed = (*own, *settings.admin_allow_host)
-        self._admin = Admin(view, self._transfers.send, writer.write, clock, allowed, pool.run, refusal(token))
+        refuse = refusal((*own, *settings.admin_allow_host), token)
+        self._admin = Admin(view, self._transfers.send, writer.write, clock, refuse, pool.run)
         context = ServerContext(
             loop=loop,
             responder=self._admin,
@@ -93,15 +91,6 @@ class AdminServer:
         self._admin.close()
         await self._listener.drain(_DRAIN_SECONDS)
         self._transfers.close()
-
-
-def refusal(token: bytes | None) -> Callable[[Request], Plan | None] | None:
-    """Return what refuses requests without the token; None: there is no token."""
-    if token is None:
-        return None
-    from freight.observe.admin_token import refuse
-
-    return partial(refuse, token=token)
 
 
 def _ignore_entry(entry: Entry) -> None:

@@ -83,9 +83,7 @@ class RunningServer:
             exclude_growth=core.growth.exclude,
             root_answers=lambda: has_handed_over() or core.file_systems.root_answers,
         )
-        admin = AdminServer(
-            parts.sockets.admin, parts.settings, parts.pool, core.clock, view, self._log.warn, parts.admin_token
-        )
+        admin = AdminServer(parts.sockets.admin, parts.settings, parts.pool, view, self._log.warn, parts.admin_token)
         self._side.open_admin(admin)
 
     def collector(self, identity: Identity) -> SnapshotCollector:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from freight import __version__
-from freight.flow.counters import Counters
+from freight.flow.counters import Counters, Sums
 from freight.flow.file_sender import FileSender
 from freight.flow.gate import Gate, QueuedRequestInfo
 from freight.flow.transfers import Transfers
@@ -39,21 +39,11 @@ _CONNECTIONS_AT_ONCE = 500  # a slice: half a millisecond
 
 
 @dataclass(slots=True)
-class _Sums:
-    """The sums over all running downloads."""
-
-    kernel_bytes: int = 0
-    sent_bytes: int = 0
-    zero_copy_bytes: int = 0
-    client_seconds: float = 0.0
-    disk_seconds: float = 0.0
-
-
-@dataclass(slots=True)
 class _Found:
-    """What a walk through the connections has found so far."""
+    """What a walk through the connections has found so far: ``kernel_bytes`` are in their send queues."""
 
-    sums: _Sums = field(default_factory=_Sums)
+    sums: Sums = field(default_factory=Sums)
+    kernel_bytes: int = 0
     rows: list[DownloadStatus] = field(default_factory=list)
     waiting: list[WaitingStatus] = field(default_factory=list)
 
@@ -103,41 +93,33 @@ class SnapshotCollector:
             now = self.loop.time()
             for connection in batch:
                 found.waiting += _waiting(connection, waiters)
-                found.rows += self._rows(connection, senders, found.sums, now)
+                self._visit(connection, senders, found, now)
             yield
 
     def counts(self) -> Counts:
         """Return the counters, with those of running downloads. Costs no system call."""
-        sums, now = _Sums(), self.loop.time()
+        sums, now = Sums(), self.loop.time()
         for each in self.transfers.poller:
             if isinstance(each, FileSender):
                 _add(each, sums, now)
-        return self._counts(sums, self.gate.waiting_seconds())
+        return self._counts(sums)
 
-    def _counts(self, sums: _Sums, waiting_seconds: float) -> Counts:
-        return self.counters.statistics(
-            sums.sent_bytes,
-            sums.zero_copy_bytes,
-            sums.client_seconds,
-            sums.disk_seconds,
-            waiting_seconds,
-            self.log_lost(),
-            0 if self.file_systems is None else self.file_systems.timeouts,
-        )
+    def _counts(self, sums: Sums) -> Counts:
+        sums.waiting_seconds = self.gate.waiting_seconds()
+        timeouts = 0 if self.file_systems is None else self.file_systems.timeouts
+        return self.counters.statistics(sums, self.log_lost(), timeouts)
 
-    def _rows(
-        self, connection: Connection, senders: dict[Sink, FileSender], sums: _Sums, now: float
-    ) -> list[DownloadStatus]:
-        """Add one connection to the sums; return its running downloads."""
+    def _visit(self, connection: Connection, senders: dict[Sink, FileSender], found: _Found, now: float) -> None:
+        """Add one connection and its running downloads."""
         if connection.sink.fileno() < 0:
-            return []  # it has closed meanwhile
+            return  # it has closed meanwhile
         queued_bytes = connection.sink.queued_bytes()
-        sums.kernel_bytes += queued_bytes
-        rows = [self._row(exchange, senders, sums, queued_bytes, now) for exchange in connection.exchanges()]
-        return [row for row in rows if row is not None]
+        found.kernel_bytes += queued_bytes
+        rows = [self._row(exchange, senders, found.sums, queued_bytes, now) for exchange in connection.exchanges()]
+        found.rows += [row for row in rows if row is not None]
 
     def _row(
-        self, exchange: Exchange, senders: dict[Sink, FileSender], sums: _Sums, queued_bytes: int, now: float
+        self, exchange: Exchange, senders: dict[Sink, FileSender], sums: Sums, queued_bytes: int, now: float
     ) -> DownloadStatus | None:
         sender = senders.get(exchange.sink)
         if sender is None:
@@ -159,7 +141,7 @@ class SnapshotCollector:
         )
 
     def _snapshot(self, found: _Found) -> Snapshot:
-        sums, rows, waiting = found.sums, found.rows, found.waiting
+        rows, waiting = found.rows, found.waiting
         admission = self.gate.statistics()
         waiting.sort(key=lambda each: (each.place, -each.seconds))
         return Snapshot(
@@ -170,14 +152,14 @@ class SnapshotCollector:
                 budget_bytes=self.budget.memory_bytes,
                 process_bytes=self.process_bytes(),
                 baseline_bytes=self.baseline_bytes(),
-                kernel_send_bytes=sums.kernel_bytes,
+                kernel_send_bytes=found.kernel_bytes,
             ),
             connections=ConnectionStats(
                 open=len(self.listener), http2=self.budget.http2_connections, streams=self.budget.streams
             ),
             admission=admission,
             transfers=TransferStats(tuple(rows[:SHOWN]), max(0, len(rows) - SHOWN)),
-            counts=self._counts(sums, self.gate.waiting_seconds()),
+            counts=self._counts(found.sums),
             identity=self.identity,
             waiting=tuple(waiting[:SHOWN]),
             waiting_omitted=max(0, admission.waiting - len(waiting[:SHOWN])),
@@ -197,7 +179,7 @@ def _waiting(connection: Connection, waiters: dict[Sink, QueuedRequestInfo]) -> 
     ]
 
 
-def _add(sender: FileSender, sums: _Sums, now: float) -> float:
+def _add(sender: FileSender, sums: Sums, now: float) -> float:
     """Add one running download to the sums; return for how many seconds it has run."""
     seconds = max(0.0, now - sender.started_at)
     sums.sent_bytes += sender.sent_bytes

@@ -59,7 +59,7 @@ class AdminProcess:
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, lambda: None)
         pool = DiskPool()
-        server = AdminServer(listening, settings, pool, self.clock, self._view, log.warn, self.token)
+        server = AdminServer(listening, settings, pool, self._view, log.warn, self.token)
         while not stop.is_set():
             try:
                 async with asyncio.timeout(_SWEEP_SECONDS):

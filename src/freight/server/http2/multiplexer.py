@@ -241,44 +241,48 @@ class Multiplexer:
 
         ``left`` bytes of content are left to send. With the last of them the stream ends. None: this is unknown.
         """
-        at, count, frame_bytes = self._space_for(stream, count)
+        count = self._space_for(stream, count)
         flags = END_STREAM if count == left else 0
-        places, stop = _FRAME_BUFFER.lay_out(at, stream.stream_id, count, frame_bytes, flags)
+        places, stop = self._lay_out(stream, count, flags)
         found = os.preadv(fd, places, offset)
         if found < count:
             if not found:
                 return 0
-            flags, count, (_, stop) = 0, found, _FRAME_BUFFER.lay_out(at, stream.stream_id, found, frame_bytes)
-        return self._write_frames(stream, at, stop, count, frame_bytes, flags, False)
+            flags, count, (_, stop) = 0, found, self._lay_out(stream, found, 0)
+        return self._write_frames(stream, stop, count, flags, False)
 
     def send(self, stream: Stream, data: bytes | memoryview, left: int | None, more: bool) -> int:
         """Send bytes. Return how many. Raise BlockingIOError. ``left`` is as in :meth:`send_file`."""
-        at, count, frame_bytes = self._space_for(stream, len(data))
+        count = self._space_for(stream, len(data))
         flags = END_STREAM if count == left else 0
-        places, stop = _FRAME_BUFFER.lay_out(at, stream.stream_id, count, frame_bytes, flags)
+        places, stop = self._lay_out(stream, count, flags)
         start = 0
         for place in places:
             place[:] = data[start : start + len(place)]
             start += len(place)
-        return self._write_frames(stream, at, stop, count, frame_bytes, flags, more)
+        return self._write_frames(stream, stop, count, flags, more)
 
-    def _space_for(self, stream: Stream, count: int) -> tuple[int, int, int]:
-        """Return where in the buffer content starts, how many of ``count`` bytes fit, and the size of their frames."""
+    def _space_for(self, stream: Stream, count: int) -> int:
+        """Return how many of ``count`` bytes of content fit. Raise BlockingIOError if none do."""
         session = self.session
         if len(session.out) > OUT_BYTES:
             self.push()
-        at, frame_bytes = len(session.out), session.frame_bytes
-        capacity = frames.content_capacity(BUFFER_BYTES - at, frame_bytes)
+        at = len(session.out)
+        capacity = frames.content_capacity(BUFFER_BYTES - at, session.frame_bytes)
         count = min(count, session.send_window(stream.stream_id), capacity)
         if count <= 0 or at > OUT_BYTES or self._order.more_urgent(stream.priority.urgency):
             raise BlockingIOError
-        return at, count, frame_bytes
+        return count
 
-    def _write_frames(
-        self, stream: Stream, at: int, stop: int, count: int, frame_bytes: int, flags: int, more: bool
-    ) -> int:
+    def _lay_out(self, stream: Stream, count: int, flags: int) -> tuple[list[memoryview], int]:
+        """Lay out ``count`` bytes of content in the buffer, after what is unsent. Return their places, and the stop."""
         session = self.session
-        buffer = _FRAME_BUFFER.buffer
+        return _FRAME_BUFFER.lay_out(len(session.out), stream.stream_id, count, session.frame_bytes, flags)
+
+    def _write_frames(self, stream: Stream, stop: int, count: int, flags: int, more: bool) -> int:
+        """Send what is unsent, and the frames after it in the buffer. Return how many bytes of content were sent."""
+        session = self.session
+        buffer, at = _FRAME_BUFFER.buffer, len(session.out)
         if at:
             buffer[:at] = session.out
         sent = self.sink.write(buffer[:stop], more)
@@ -289,7 +293,7 @@ class Multiplexer:
             del session.out[:sent]
             raise BlockingIOError
         else:
-            payload, size = frames.bytes_in_started_frames(sent - at, count, frame_bytes)
+            payload, size = frames.bytes_in_started_frames(sent - at, count, session.frame_bytes)
             session.out[:] = buffer[sent : at + size]  # the rest of a frame that has started
         session.consume_window(stream.stream_id, payload)
         self.content_bytes += payload

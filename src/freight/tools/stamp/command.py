@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -78,46 +78,50 @@ def stamp(
         raise ConfigurationError(f"{directory}: {error.strerror}") from None
     with root:
         if write is not None:
-            return _write(root, directory, write, show_hidden, as_json)
+            return _write(_Tree(root, directory, show_hidden), write, as_json)
         assert manifest is not None
-        return _apply(root, directory, manifest, check, not dry_run, show_hidden, as_json)
+        return _apply(_Tree(root, directory, show_hidden), manifest, check, not dry_run, as_json)
 
 
-def _write(root: Root, directory: str, write: str, hidden: bool, as_json: bool) -> int:
-    from freight.tools.stamp.files import names_within, write_manifest
-    from freight.tools.stamp.tree import walk
+class _Tree(NamedTuple):
+    """The files below ``root``, which the user calls ``directory``."""
 
-    def found() -> Iterator[Found]:
-        return walk(root, hidden, names_within(directory, write))
+    root: Root
+    directory: str
+    show_hidden: bool
+
+    def files(self, manifest: str) -> Iterator[Found]:
+        """Yield the files in order, without the manifest."""
+        from freight.tools.stamp.files import names_within
+        from freight.tools.stamp.tree import walk
+
+        return walk(self.root, self.show_hidden, names_within(self.directory, manifest))
+
+
+def _write(tree: _Tree, manifest: str, as_json: bool) -> int:
+    from freight.tools.stamp.files import write_manifest
 
     signal.signal(signal.SIGTERM, exit_by_signal)  # the default handler would leave the unfinished file
-    total = sum(each.size for each in found()) if _has_bar() else 0
-    with _progress(f"reading {directory}", total) as read:
-        count, size = write_manifest(root, found(), write, read)
+    total = sum(each.size for each in tree.files(manifest)) if _has_bar() else 0
+    with _progress(f"reading {tree.directory}", total) as read:
+        count, size = write_manifest(tree.root, tree.files(manifest), manifest, read)
     if as_json:
-        click.echo(json.dumps({"manifest": write, "files": count, "bytes": size}))
+        click.echo(json.dumps({"manifest": manifest, "files": count, "bytes": size}))
     else:
-        click.echo(f"{write}: {count} files, {size} bytes")
+        click.echo(f"{manifest}: {count} files, {size} bytes")
     return DONE
 
 
-def _apply(root: Root, directory: str, manifest: str, check: bool, change: bool, hidden: bool, as_json: bool) -> int:
+def _apply(tree: _Tree, manifest: str, check: bool, change: bool, as_json: bool) -> int:
     from freight.tools.stamp.compare import GOOD, State, compare
-    from freight.tools.stamp.files import names_within, read_manifest
-    from freight.tools.stamp.tree import walk
+    from freight.tools.stamp.files import read_manifest
 
     # An invalid manifest must be reported before any file is changed.
     total = sum(each.size for each in read_manifest(manifest))
     states: Counter[State] = Counter()
-    with _progress(f"reading {directory}", total if check else 0) as read:
-        findings = compare(
-            root,
-            walk(root, hidden, names_within(directory, manifest)),
-            read_manifest(manifest),
-            check=check,
-            change=change,
-            read=read,
-        )
+    with _progress(f"reading {tree.directory}", total if check else 0) as read:
+        found, wanted = tree.files(manifest), read_manifest(manifest)
+        findings = compare(tree.root, found, wanted, check=check, change=change, read=read)
         for finding in findings:
             states[finding.state] += 1
             if finding.state not in GOOD:
@@ -129,7 +133,7 @@ def _apply(root: Root, directory: str, manifest: str, check: bool, change: bool,
         click.echo(json.dumps(counts | {"checked": "digest" if check else "size"}))
     else:
         shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        click.echo(f"{directory}: {shown or 'no files'}; compared by {'digest' if check else 'size'}")
+        click.echo(f"{tree.directory}: {shown or 'no files'}; compared by {'digest' if check else 'size'}")
     return DONE if states.keys() <= GOOD else DIFFER
 
 
