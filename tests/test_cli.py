@@ -23,6 +23,52 @@ from freight.errors import ConfigurationError
 from freight.tools.sample import verify
 from support.servers import run_python
 
+OPTIONS = {
+    "host": "0.0.0.0",
+    "port": "0",
+    "memory": "20MB",
+    "workers": "2",
+    "queue-size": "10",
+    "queue-timeout": "5s",
+    "max-per-client": "4",
+    "min-rate": "none",
+    "rate-limit": "100MB/s",
+    "client-rate-limit": "10MB/s",
+    "idle-timeout": "2m",
+    "pause-timeout": "4m",
+    "keep-alive-timeout": "3m",
+    "disk-timeout": "30s",
+    "shutdown-timeout": "5s",
+    "shutdown-delay": "2s",
+    "admin": "[::1]:9080",
+    "admin-token-file": "token",
+    "admin-allow-host": "freight,freight.default.svc",
+    "socket-mode": "0600",
+    "socket-owner": "www-data:www-data",
+    "haproxy-agent": "[::1]:8081",
+    "trusted-proxy": "10.0.0.0/8,::1",
+    "allow-links-to": "/srv/shared:/srv/pool",
+    "cors-origin": "https://maps.example,http://localhost:3000",
+    "header": "X-Robots-Tag: noindex",
+    "cache-control": "max-age=60",
+    "index": "index.html",
+    "signing-keys": "keys",
+    "mount": "/data=/srv/data:/more=/srv/more",
+    "prefix": "/files",
+    "users": "staff",
+    "tokens": "ci",
+    "access": "users",
+    "tls-cert": "cert.pem",
+    "tls-key": "key.pem",
+    "redirect-port": "8081",
+    "log-format": "json",
+    "log-file": "/var/log/freight/access.log",
+    "log-file-size": "100MiB",
+    "log-files": "9",
+}
+FLAGS = ("proxy-protocol", "chunked", "show-hidden", "inline", "precompressed", "request-id")
+OPPOSITES = ("tls-self-signed", "follow-symlinks")  # given as --no-tls-self-signed, --no-follow-symlinks
+
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,70 +101,10 @@ def test_serve_without_options_serves_here_with_the_defaults(served: list[Settin
 
 
 def test_every_option_reaches_the_server(served: list[Settings], tmp_path: Path) -> None:
-    given = {
-        "host": "0.0.0.0",
-        "port": "0",
-        "memory": "20MB",
-        "workers": "2",
-        "queue-size": "10",
-        "queue-timeout": "5s",
-        "max-per-client": "4",
-        "min-rate": "none",
-        "rate-limit": "100MB/s",
-        "client-rate-limit": "10MB/s",
-        "idle-timeout": "2m",
-        "pause-timeout": "4m",
-        "keep-alive-timeout": "3m",
-        "disk-timeout": "30s",
-        "shutdown-timeout": "5s",
-        "shutdown-delay": "2s",
-        "admin": "[::1]:9080",
-        "admin-token-file": "token",
-        "admin-allow-host": "freight,freight.default.svc",
-        "socket-mode": "0600",
-        "socket-owner": "www-data:www-data",
-        "haproxy-agent": "[::1]:8081",
-        "trusted-proxy": "10.0.0.0/8,::1",
-        "allow-links-to": "/srv/shared:/srv/pool",
-        "cors-origin": "https://maps.example,http://localhost:3000",
-        "header": "X-Robots-Tag: noindex",
-        "cache-control": "max-age=60",
-        "index": "index.html",
-        "signing-keys": "keys",
-        "mount": "/data=/srv/data:/more=/srv/more",
-        "prefix": "/files",
-        "users": "staff",
-        "tokens": "ci",
-        "access": "users",
-        "tls-cert": "cert.pem",
-        "tls-key": "key.pem",
-        "redirect-port": "8081",
-        "log-format": "json",
-        "log-file": "/var/log/freight/access.log",
-        "log-file-size": "100MiB",
-        "log-files": "9",
-    }
-    flags = ["proxy-protocol", "chunked", "show-hidden", "inline", "precompressed", "request-id"]
-    options = [word for name, text in given.items() for word in (f"--{name}", text)]
-    assert (
-        main(
-            [
-                "serve",
-                str(tmp_path),
-                *options,
-                *(f"--{name}" for name in flags),
-                "--no-tls-self-signed",
-                "--no-follow-symlinks",
-            ]
-        )
-        == 0
-    )
-    expected = (
-        {"path": str(tmp_path)}
-        | given
-        | dict.fromkeys(flags, "true")
-        | dict.fromkeys(("tls-self-signed", "follow-symlinks"), "false")
-    )
+    options = [word for name, text in OPTIONS.items() for word in (f"--{name}", text)]
+    flags = [f"--{name}" for name in FLAGS] + [f"--no-{name}" for name in OPPOSITES]
+    assert main(["serve", str(tmp_path), *options, *flags]) == 0
+    expected = {"path": str(tmp_path)} | OPTIONS | dict.fromkeys(FLAGS, "true") | dict.fromkeys(OPPOSITES, "false")
     assert expected.keys() == {setting.name for setting in SETTINGS}
     assert served == [read_settings(expected)]
 

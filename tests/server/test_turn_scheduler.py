@@ -53,6 +53,24 @@ def worker(
     return asyncio.get_running_loop().create_task(work())
 
 
+async def accept(pace: TurnScheduler, account: ClientAccount) -> None:
+    """Play a client that connects: wait for the turn in which its connection begins."""
+    called = asyncio.get_running_loop().create_future()
+    pace.call_on_turn(account, lambda: called.set_result(None) or True)
+    await called
+
+
+async def ask_in_two_parts(pace: TurnScheduler, account: ClientAccount) -> None:
+    """Play a client that connects again and again, each time for expensive work in two parts."""
+    while True:
+        await accept(pace, account)
+        charges = ConnectionAccount(account)
+        for cost in (700.0, 2000.0):
+            await pace.wait_turn(charges, cost)
+            charges.charge(cost)
+            account.charge(cost)  # more than time pays
+
+
 def test_turns_are_given_round_robin_by_client_however_many_connections_a_client_has() -> None:
     async def scene(pace: TurnScheduler, loop: SteppedLoop, done: list[str]) -> None:
         greedy = ClientAccount()
@@ -176,28 +194,14 @@ def test_expensive_heads_of_connections_that_come_again_do_not_keep_newcomers_wa
 
     async def scene(pace: TurnScheduler, loop: SteppedLoop, done: list[str]) -> None:
         account = in_debt()
-        now = asyncio.get_running_loop()
-
-        async def accepted() -> None:
-            called = now.create_future()
-            pace.call_on_turn(account, lambda: called.set_result(None) or True)
-            await called
-
-        async def harm() -> None:
-            while True:
-                await accepted()
-                charges = ConnectionAccount(account)
-                for cost in (700.0, 2000.0):
-                    await pace.wait_turn(charges, cost)
-                    charges.charge(cost)
-                    account.charge(cost)  # more than time pays
 
         async def ask() -> None:
             began = loop.time()
-            await accepted()
+            await accept(pace, account)
             waits.append(loop.time() - began)
 
-        tasks = [now.create_task(harm()) for _ in range(10)]
+        now = asyncio.get_running_loop()
+        tasks = [now.create_task(ask_in_two_parts(pace, account)) for _ in range(10)]
         for step in range(3000):
             if step % 10 == 0:
                 tasks.append(now.create_task(ask()))

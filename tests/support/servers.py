@@ -82,8 +82,7 @@ class ServerProcess:
             if nofile is not None:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))
 
-        self.host = host
-        self.place = place
+        self.host, self.place = host, place
         self._log_changed = threading.Condition()
         self._lines_ahead = bytearray()
         self._lines: list[str] = []  # read from its standard output so far
@@ -104,14 +103,17 @@ class ServerProcess:
             self._reader = threading.Thread(target=self._read_log, daemon=True)
             self._reader.start()
         try:
-            self.line = self.line_with("freight: serving ")
-            self.port = _port(self.line)
-            self.tls = unverified_context() if " at https://" in self.line else None  # for its clients
-            if admin:
-                self.line_with("freight: admin at ")
+            self._wait_for_start(admin)
         except BaseException:
             self.close()
             raise
+
+    def _wait_for_start(self, admin: bool) -> None:
+        self.line = self.line_with("freight: serving ")
+        self.port = _port(self.line)
+        self.tls = unverified_context() if " at https://" in self.line else None  # for its clients
+        if admin:
+            self.line_with("freight: admin at ")
 
     @property
     def admin_port(self) -> int:

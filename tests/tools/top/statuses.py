@@ -24,6 +24,17 @@ def waiting(**given: Any) -> dict[str, Any]:
     return {"client": "127.0.0.1", "target": "/huge.csv", "seconds": 4.2, "place": 1, "reason": "slots"} | given
 
 
+def _transfers(*rows: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "completed_total": 5,
+        "aborted_total": {"stalled": 2, "changed": 0},
+        "bytes_total": 123_456_789,
+        "zero_copy_bytes_total": 0,
+        "running": list(rows),
+        "running_omitted": 0,
+    }
+
+
 def status(*rows: dict[str, Any], **given: Any) -> dict[str, Any]:
     """Return a /status with these running downloads; ``given`` are parts of it: ``admission={"waiting": 3}``."""
     whole: dict[str, Any] = {
@@ -50,14 +61,7 @@ def status(*rows: dict[str, Any], **given: Any) -> dict[str, Any]:
             "refused_total": 0,
             "waiting_by_reason": {},
         },
-        "transfers": {
-            "completed_total": 5,
-            "aborted_total": {"stalled": 2, "changed": 0},
-            "bytes_total": 123_456_789,
-            "zero_copy_bytes_total": 0,
-            "running": list(rows),
-            "running_omitted": 0,
-        },
+        "transfers": _transfers(*rows),
         "unresponsive": [],
         "disk": {"timeouts_total": 0},
         "log": {"lost_total": 0},
