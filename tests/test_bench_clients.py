@@ -22,6 +22,7 @@ from benchmarks.response import ComparedResponse, WrongResponse
 from benchmarks.watch import monitor_peaks
 
 from support.certificates import KeyPair
+from support.ports import free_port
 
 CONTENT = bytes(range(256)) * 3
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -68,9 +69,7 @@ def test_a_spec_survives_its_json() -> None:
 
 
 def test_clients_that_end_early_report_why() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    with run_clients(Spec("flood", port)) as clients, pytest.raises(TurnFailed, match="Connection refused"):
+    with run_clients(Spec("flood", free_port())) as clients, pytest.raises(TurnFailed, match="Connection refused"):
         clients.wait("begin")
 
 

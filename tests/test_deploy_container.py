@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -20,6 +19,7 @@ import pytest
 
 from freight.cli.main import main
 from freight.config.table import SETTINGS
+from support.ports import free_port
 from support.processes import running
 from support.servers import wait_until
 
@@ -128,9 +128,7 @@ def container(image: Image, tmp_path: Path) -> Iterator[Container]:
     """Run the image's command in its environment, but with free addresses and a folder of this test."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "file.bin").write_bytes(bytes(range(256)) * 4096)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        admin = f"127.0.0.1:{free.getsockname()[1]}"
+    admin = f"127.0.0.1:{free_port()}"
     places = {"FREIGHT_PATH": str(tmp_path / "data"), "FREIGHT_HOST": "127.0.0.1", "FREIGHT_ADMIN": admin}
     assert places.keys() == environment().keys()
     around = image.environment(**places, FREIGHT_PORT="0")

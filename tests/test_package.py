@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tarfile
@@ -24,6 +23,7 @@ from pathlib import Path
 import pytest
 
 from freight import __version__
+from support.ports import free_port
 from support.processes import running
 from support.servers import wait_until
 
@@ -181,9 +181,7 @@ class Installed:
 def serving(here: Installed, content: bytes) -> Iterator[tuple[str, str]]:
     """Run a server of this installation; yield the URL of its file and the address of its admin listener."""
     (here.cwd / "served.bin").write_bytes(content)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        admin = f"127.0.0.1:{free.getsockname()[1]}"
+    admin = f"127.0.0.1:{free_port()}"
     out = here.cwd / "out"
     with (
         out.open("wb") as file,

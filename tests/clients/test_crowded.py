@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from programs import LARGE_BYTES, digest, make_content, start, written
 
+from support.ports import free_port
 from support.servers import Client, Serve, ServerProcess, wait_until
 
 pytestmark = pytest.mark.needs("curl", "wget", "aria2c")
@@ -80,14 +81,16 @@ def test_downloads_resume_after_a_full_server_was_killed(
 ) -> None:
     """Running and queued downloads fail; then each program gets the right file from the next server."""
     expected = make_content(there / "large.bin", LARGE_BYTES)
-    server = serve(there, *FEW, "--queue-timeout", "10m", admin=True)
+    server = serve(there, *FEW, "--queue-timeout", "10m", "--port", str(free_port()), admin=True)
     url = f"http://127.0.0.1:{server.port}/large.bin"
     slow = {name: (*command[:-1], *SLOW[name], command[-1]) for name, command in RESUMING.items()}
     ran = {name: start(*command, f"{name}-ran", url, within=here) for name, command in slow.items()}
     wait_until(lambda: all(written(here / f"{name}-ran") > 1 << 20 for name in ran), "first parts")
     stall(server, 60)
     waited = {name: start(*command, f"{name}-waited", url, within=here) for name, command in slow.items()}
-    wait_until(lambda: sum(server.gate()[at] for at in ("running", "waiting")) == 66, "all run or wait")
+    server.status_when(
+        lambda found: found["admission"]["running"] + found["admission"]["waiting"] == 66, "all run or wait"
+    )
     server.signal(signal.SIGKILL)
     server.wait()
     assert all(client.wait(60) != 0 for client in [*ran.values(), *waited.values()])

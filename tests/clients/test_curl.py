@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 from programs import LARGE_BYTES, ODD_NAMES, digest, make_content, overwrite, run, start, written
 
+from support.ports import free_port
 from support.servers import Serve, ServerProcess, wait_until
 
 pytestmark = pytest.mark.needs("curl")
@@ -161,7 +162,7 @@ def test_a_partial_file_is_completed(serve: Serve, there: Path, here: Path) -> N
 def test_a_download_resumes_after_the_server_was_killed(serve: Serve, there: Path, here: Path) -> None:
     """Exit status 18 (partial file) or 56 (reset), never 0; then the rest from the next server on that port."""
     expected = make_content(there / "large.bin", LARGE_BYTES)
-    server = serve(there)
+    server = serve(there, "--port", str(free_port()))
     url = f"http://127.0.0.1:{server.port}/large.bin"
     first = start(*CURL, "--limit-rate", "8M", "-O", url, within=here)
     wait_until(lambda: written(here / "large.bin") > 1 << 20, "a first part")

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 from programs import LARGE_BYTES, ODD_NAMES, digest, make_content, overwrite, run, start, written
 
+from support.ports import free_port
 from support.servers import Serve, wait_until
 
 pytestmark = pytest.mark.needs("wget")
@@ -125,7 +126,7 @@ def test_a_killed_client_resumes(serve: Serve, there: Path, here: Path) -> None:
 def test_a_download_resumes_after_the_server_was_killed(serve: Serve, there: Path, here: Path) -> None:
     """wget reports a failure, and ``wget -c`` resumes from the next server on that port."""
     expected = make_content(there / "large.bin", LARGE_BYTES)
-    server = serve(there)
+    server = serve(there, "--port", str(free_port()))
     url = f"http://127.0.0.1:{server.port}/large.bin"
     first = start(*WGET, "--limit-rate=8m", url, within=here)
     wait_until(lambda: written(here / "large.bin") > 1 << 20, "a first part")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.generations import Generations
+from support.ports import free_port
 from support.processes import environment, run, running
 from support.servers import Client, Serve, find_program, run_python, wait_until
 from support.service_manager import ACTIVATOR, socket_activation
@@ -131,9 +132,8 @@ def test_a_handed_over_socket_stays_the_one_that_was_passed(huge: Path, serve: S
 
 
 @pytest.mark.needs("systemd-socket-activate")
-def test_systemds_own_activator_starts_it_with_the_first_connection(huge: Path, bind: Bind) -> None:
-    with bind() as free:
-        port = port_of(free)
+def test_systemds_own_activator_starts_it_with_the_first_connection(huge: Path) -> None:
+    port = free_port()
     command = (find_program("systemd-socket-activate") or "", f"--listen=127.0.0.1:{port}", "--fdname=files")
     keep = [f"--setenv={name}" for name in ("PYTHONPATH", "PATH")]
     words = [*command, *keep, sys.executable, "-m", "freight", "serve", str(huge), "--admin", "none"]

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from freight.memory.costs import WINDOW_MIN
 from support.full_log import lose_lines, request_lines
+from support.ports import free_port
 from support.servers import HUGE_BYTES as SIZE
 from support.servers import Client, Serve, ServerProcess, run_python, wait_until
 
@@ -55,17 +56,15 @@ def test_a_server_without_requests_has_done_nothing(huge: Path, serve: Serve) ->
 def test_a_download_is_shown_while_it_runs_and_counted_when_it_has_ended(huge: Path, serve: Serve) -> None:
     server = serve(huge, "--memory", "20MB", admin=True)
     with server.start_download("/huge.bin") as client:
-        wait_until(lambda: server.status()["transfers"]["running"], "the download is shown")
-        status = server.status()
+        status = server.status_when(
+            lambda found: any(
+                row["kernel_queue"] and row["blocked_on"] == "client" for row in found["transfers"]["running"]
+            ),
+            "the kernel holds what is not read",
+        )
         (running,) = status["transfers"]["running"]
         assert (running["client"], running["target"], running["total_bytes"]) == ("127.0.0.1", "/huge.bin", SIZE)
         assert 0 < running["sent"] < SIZE and running["seconds"] >= 0
-        wait_until(
-            lambda: server.status()["transfers"]["running"][0]["kernel_queue"], "the kernel holds what is not read"
-        )
-        status = server.status()
-        (running,) = status["transfers"]["running"]
-        assert running["blocked_on"] == "client"
         assert WINDOW_MIN <= running["window"] < SIZE
         assert running["kernel_queue"] <= status["memory"]["kernel_send_bytes"]
         assert status["transfers"]["completed_total"] == 0
@@ -198,22 +197,8 @@ def test_its_connections_leave_no_descriptor(huge: Path, serve: Serve) -> None:
     wait_until(lambda: server.descriptors() <= before, "all connections are closed")
 
 
-def pair() -> tuple[socket.socket, int]:
-    """Return a port in use, and the free one a thousand below it."""
-    while True:
-        taken = socket.create_server(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1] - 1000
-        try:
-            socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            taken.close()  # that one is in use too
-        else:
-            return taken, port
-
-
 def test_by_itself_it_is_a_thousand_ports_above(huge: Path, serve: Serve) -> None:
-    taken, port = pair()
-    taken.close()
+    port = free_port(1000)
     serve(huge, "--port", str(port), "--admin", "auto")
     with Client("127.0.0.1", port + 1000, named="localhost") as client:
         client.get("/healthz")
@@ -221,8 +206,8 @@ def test_by_itself_it_is_a_thousand_ports_above(huge: Path, serve: Serve) -> Non
 
 
 def test_where_that_is_taken_files_are_served_without_it_and_a_line_says_so(huge: Path, serve: Serve) -> None:
-    taken, port = pair()
-    with taken:
+    port = free_port(1000)
+    with socket.create_server(("127.0.0.1", port + 1000)):
         server = serve(huge, "--port", str(port), "--admin", "auto")
         server.wait_for_log("no admin listener", str(port + 1000), "taken", "--admin")
         assert server.get("/huge.bin", "Range: bytes=0-9").content == bytes(10)

@@ -10,6 +10,7 @@ import pytest
 
 from support.generations import Generations, RequestLoop
 from support.load_balancer import BUSY_PERCENT, MANY, LoadBalancer, agent_port
+from support.ports import free_port
 from support.servers import HUGE_BYTES, Client, Serve, ServerProcess, wait_until
 
 pytestmark = pytest.mark.needs("haproxy")
@@ -19,8 +20,11 @@ pytestmark = pytest.mark.needs("haproxy")
 def nodes(huge: Path, serve: Serve) -> list[ServerProcess]:
     """Start three servers of the same file, with 111 slots each at most. They end no download of a test."""
     patient = ("--shutdown-timeout", "1h", "--idle-timeout", "10m", "--min-rate", "none")
-    options = ("--memory", "4MiB", "--haproxy-agent", "127.0.0.1:0", *patient)
-    return [serve(huge, *options) for _ in range(3)]
+    options = ("--memory", "4MiB", *patient)
+    return [
+        serve(huge, *options, "--port", str(free_port()), "--haproxy-agent", f"127.0.0.1:{free_port()}")
+        for _ in range(3)
+    ]
 
 
 @pytest.fixture

@@ -15,13 +15,8 @@ from pathlib import Path
 import pytest
 
 from support import processes
+from support.ports import free_port
 from support.servers import Client, wait_until
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-    return port
 
 
 def is_served(port: int) -> bool:
@@ -95,8 +90,8 @@ def test_a_successor_starts_whose_output_has_lost_its_reader(huge: Path, gone: s
 def test_that_the_start_lines_could_not_be_printed_is_logged(huge: Path, tmp_path: Path) -> None:
     port, log = free_port(), tmp_path / "log"
     with started(huge, port, f">/dev/full 2>{log}"):
-        wait_until(lambda: log.read_text() != "", "it is logged")
-        assert "warning the start lines could not be printed on standard output (No space left" in log.read_text()
+        words = "warning the start lines could not be printed on standard output (No space left"
+        wait_until(lambda: words in log.read_text(), "it is logged")
 
 
 def test_a_reader_that_stalls_does_not_keep_a_server_from_serving(huge: Path) -> None:

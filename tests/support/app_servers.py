@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from support.ports import free_port
 from support.processes import environment, kill_process_group, start_process
 from support.servers import TIMEOUT_SECONDS, Client, Response, wait_until
 
@@ -99,9 +100,7 @@ class AppServer:
 def app_server(name: str, app: str = "", **variables: str) -> Iterator[AppServer]:
     """Run an application, ``module:name``, under a server, with these environment variables."""
     app = app or f"support.embedded_apps:{'wsgi' if name in WSGI else 'asgi'}"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     words = [word.format(port=port, app=app) for word in COMMANDS.get(name, _AIOHTTP)]
     path = os.pathsep.join((str(_HERE.parent / "src"), str(_HERE), str(_HERE.parent)))
     with tempfile.TemporaryDirectory() as folder:

@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 from typing import Self
 
+from support.ports import free_port
 from support.processes import kill_process_group, start_process
 from support.servers import TIMEOUT_SECONDS, ServerProcess, find_program, wait_until
 
@@ -44,8 +45,7 @@ class LoadBalancer:
     def __init__(self, folder: Path, nodes: list[tuple[str, int]]) -> None:
         self._socket = folder / "haproxy.sock"
         self.agents = [agent for _, agent in nodes]
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         config = folder / "haproxy.cfg"
         lines = (
             _NODE.format(number=number, address=address, agent=agent)

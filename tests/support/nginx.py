@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from support.ports import free_port
 from support.processes import running
 from support.servers import find_program, wait_until
 
@@ -31,8 +32,7 @@ def nginx(here: Path, locations: str) -> Iterator[int]:
     """Run nginx with these locations and its files in ``here``, a new directory. Yield its port."""
     program = find_program("nginx")
     assert program is not None
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
+    port = free_port()
     here.mkdir()
     config = here / "conf"
     config.write_text(_CONFIG.format(here=here, port=port, locations=locations))

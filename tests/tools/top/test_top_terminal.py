@@ -16,6 +16,7 @@ import pytest
 from terminals import Terminal
 
 from freight.tools.sample import write_sample
+from support.ports import free_port
 from support.servers import Client, Serve, ServerProcess, wait_until
 
 PATIENT = ("--idle-timeout", "10m", "--min-rate", "none")
@@ -174,8 +175,9 @@ def test_another_size_is_drawn_as_it_is(server: ServerProcess) -> None:
         assert [line.split()[0] for line in terminal.lines()[1:6]] == ["memory", "slots", "queue", "rate", "aborted"]
 
 
-def test_a_server_that_stopped_is_polled_until_it_is_back(serve: Serve, site: Path, server: ServerProcess) -> None:
-    port = server.admin_port
+def test_a_server_that_stopped_is_polled_until_it_is_back(serve: Serve, site: Path) -> None:
+    port = free_port()
+    server = serve(site, "--memory", "2MB", "--admin", f"127.0.0.1:{port}")
     with Terminal("top", str(port), "--interval", "100ms") as terminal:
         terminal.wait(lambda: "of 2MB" in terminal.line("memory"))
         server.close()
