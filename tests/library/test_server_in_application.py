@@ -207,7 +207,8 @@ def test_the_process_of_the_application_is_left_alone(folder: Path) -> None:
         read(server.url + "a.csv")
         assert state() == before
     assert state() == before
-    wait_until(lambda: len(os.listdir("/proc/self/fd")) == len(descriptors), "no descriptor is left")
+    # Descriptors of earlier tests may be closed meanwhile.
+    wait_until(lambda: len(os.listdir("/proc/self/fd")) <= len(descriptors), "no descriptor is left")
 
 
 def test_growth_of_the_application_costs_no_slots(folder: Path) -> None:

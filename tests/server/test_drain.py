@@ -128,17 +128,24 @@ def test_a_second_signal_ends_it_at_once(huge: Path, serve: Serve) -> None:
 
 def test_during_the_shutdown_delay_requests_are_answered_while_readyz_fails(huge: Path, serve: Serve) -> None:
     """A load balancer sees that and uses other servers before any client is refused."""
-    server = serve(huge, "--shutdown-delay", "1s", admin=True)
+    server = serve(huge, "--shutdown-delay", "1h", admin=True)
     with server.connect() as kept:
         kept.get("/", "Range: bytes=0-9")
         kept.read_response()
         server.signal()
         wait_until(lambda: server.ask_admin("/readyz").status == 503, "/readyz fails")
-        server.wait_for_log("info stopping: requests are accepted for 1s more, then downloads may take 30s;")
+        server.wait_for_log("info stopping: requests are accepted for 1h more, then downloads may take 30s;")
         assert server.get("/", "Range: bytes=0-9").content == bytes(10)
         kept.get("/", "Range: bytes=10-19")
         assert "connection" not in kept.read_response().fields
-    wait_until(lambda: refuses(server), "the delay is over")
+
+
+def test_after_the_shutdown_delay_connections_are_refused(huge: Path, serve: Serve) -> None:
+    server = serve(huge, "--shutdown-delay", "200ms")
+    with server.start_download() as client:
+        server.signal()
+        wait_until(lambda: refuses(server), "the delay is over")
+        assert client.read_exactly(SIZE) == bytes(SIZE)
     assert server.wait() == 0
 
 

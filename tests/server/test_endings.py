@@ -72,7 +72,8 @@ def test_where_the_process_is_killed_nothing_arrives_as_whole(
     arguments, fields, version = KINDS[kind]
     server = serve(huge, "--workers", workers, *arguments, admin=True)
     with server.start_download("/", *fields, version=version) as client:
-        (running,) = server.status()["transfers"]["running"]
+        status = server.status_when(lambda found: found["transfers"]["running"], "the download is shown")
+        (running,) = status["transfers"]["running"]
         os.kill(running["worker"] if workers != "1" else server.process.pid, signal.SIGKILL)
         with pytest.raises(ConnectionResetError):
             client.read_to_end()
@@ -107,7 +108,7 @@ def test_a_paused_client_is_reset_as_soon_as_a_request_waits(huge: Path, serve: 
         assert server.get("/", "Range: bytes=0-40000000").status == 206
         with pytest.raises(ConnectionResetError):
             paused.read_to_end()
-    assert any(line.endswith(" stalled") for line in server.log)
+    assert server.wait_for_log("GET /", " stalled").endswith(" stalled")
 
 
 def test_a_slow_client_that_goes_on_reading_is_never_aborted(huge: Path, serve: Serve) -> None:

@@ -125,8 +125,10 @@ def test_clients_that_stall_in_a_listing_pin_no_more_than_the_budget(
     gauge = Gauge(server)
     for _ in range(count):
         stall(server, clients)
-    wait_until(lambda: server.gate()["running"] + server.gate()["waiting"] == count, "all have asked")
-    running = server.gate()["running"]
+    gate = server.status_when(
+        lambda found: found["admission"]["running"] + found["admission"]["waiting"] == count, "all have asked"
+    )["admission"]
+    running = gate["running"]
 
     def stalled() -> bool:
         gauge.look()

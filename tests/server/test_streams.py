@@ -483,9 +483,8 @@ def test_the_end_of_a_connection_gives_everything_back(serve: Serve, huge: Path,
     client = clients.enter_context(Http2Client(served, stream_window=1000, grows=False))
     for _ in range(20):
         client.request()
-    wait_until(lambda: served.gate()["running"] == 20, "all run")
-    status = served.status()
-    assert len(status["transfers"]["running"]) == 20 and status["connections"]["open"] == 1
+    status = served.status_when(lambda found: len(found["transfers"]["running"]) == 20, "all run")
+    assert status["admission"]["running"] == 20 and status["connections"]["open"] == 1
     client.socket.close()
     wait_until(lambda: served.gate()["running"] == 0, "none runs")
     served.wait_for_log("peer-gone", count=20)

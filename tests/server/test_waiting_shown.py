@@ -43,9 +43,10 @@ def ask() -> Iterator[Ask]:
 
 def waits(server: ServerProcess, count: int) -> list[dict[str, Any]]:
     """Return the waiting requests once there are ``count``."""
-    wait_until(lambda: server.gate()["waiting"] == count, f"{count} wait")
-    found: list[dict[str, Any]] = server.status()["waiting"]
-    assert len(found) == count
+    status = server.status_when(
+        lambda found: len(found["waiting"]) == found["admission"]["waiting"] == count, f"{count} wait"
+    )
+    found: list[dict[str, Any]] = status["waiting"]
     return found
 
 

@@ -71,12 +71,17 @@ def run(
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
 
+def state_of(pid: int) -> str:
+    """Return the state of a process as proc_pid_stat(5) has it, "X" if there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
+
+
 def is_running(pid: int) -> bool:
     """Return whether a process runs. A zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    return state_of(pid) not in "ZX"
 
 
 def descriptor_targets(pid: int) -> list[str]:

@@ -208,6 +208,18 @@ class ServerProcess:
         found: dict[str, Any] = json.loads(self.ask_admin("/status").content)
         return found
 
+    def status_when(self, condition: Callable[[dict[str, Any]], object], what: str) -> dict[str, Any]:
+        """Wait until a condition holds for its /status, and return that one: the next may differ from it."""
+        found: dict[str, Any] = {}
+
+        def holds() -> bool:
+            nonlocal found
+            found = self.status()
+            return bool(condition(found))
+
+        wait_until(holds, what)
+        return found
+
     def gate(self) -> dict[str, Any]:
         """Return ``gate`` of its /status: the number of ``running`` and of ``waiting`` downloads, and more."""
         gate: dict[str, Any] = self.status()["admission"]

@@ -12,18 +12,27 @@ from pathlib import Path
 
 from support.processes import is_running
 from support.servers import Client, Serve, ServerProcess, run_python, wait_until
-from support.worker_snapshots import FILE_BYTES, refuses, running, server_processes, stall_in_each
+from support.worker_snapshots import FILE_BYTES, MOST, refuses, running, server_processes, stall_in_each
 
 
 def test_downloads_are_spread_over_the_workers(
     serve: Serve, file: Path, start_stalled: Callable[[ServerProcess], Client]
 ) -> None:
+    """No worker has more than half of them. On a busy machine a worker may miss its turns: later ones make up for it.
+
+    A worker that has more connections than another leaves the next one to that for only 2 ms.
+    """
     server = serve(file, "--workers", "3", admin=True)
-    for _ in range(12):
+    for _ in range(11):
         start_stalled(server)
-    assert server.gate()["running"] == 12
-    assert len(running(server)) == 3
-    assert max(running(server).values()) <= 6
+
+    def are_spread() -> bool:
+        start_stalled(server)
+        spread = running(server)
+        assert 12 <= spread.total() < MOST, spread
+        return len(spread) == 3 and max(spread.values()) <= spread.total() / 2
+
+    wait_until(are_spread, "no worker has more than half of them")
 
 
 def test_the_limit_per_client_is_for_all_workers_together(
@@ -79,8 +88,8 @@ def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(
     killed, cut = running(server).most_common()[0]
     os.kill(killed, signal.SIGKILL)
     server.wait_for_log(f"(pid {killed}) was ended by SIGKILL")
-    wait_until(lambda: server.status()["workers"] == {"wanted": 2, "running": 2, "restarts_total": 1}, "it is replaced")
-    after = server.status()
+    both = {"wanted": 2, "running": 2, "restarts_total": 1}
+    after = server.status_when(lambda found: found["workers"] == both, "it is replaced")
     assert after["admission"]["running"] == 6 - cut
     assert after["transfers"]["bytes_total"] >= before["transfers"]["bytes_total"]
     assert after["transfers"]["aborted_total"]["error"] == cut

@@ -43,10 +43,15 @@ def like(count: int, **more: Any) -> Group:
 
 
 def wait_count(clients: LoadGenerator, state: str, count: int) -> LoadStatus:
-    wait_until(lambda: clients.status().count(state) >= count, f"{count} are {state}")
-    status = clients.status()
-    assert status.wrong == ""
-    return status
+    seen = [clients.status()]
+
+    def holds() -> bool:
+        seen.append(clients.status())
+        return seen[-1].count(state) >= count
+
+    wait_until(holds, f"{count} are {state}")
+    assert seen[-1].wrong == ""
+    return seen[-1]
 
 
 def test_clients_at_full_speed_read_every_byte(clients: LoadGenerator) -> None:

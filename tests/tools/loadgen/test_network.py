@@ -98,8 +98,14 @@ def test_a_line_ends_with_the_lab_that_is_killed(tmp_path: Path) -> None:
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             return [int(pid) for pid in children if b"freight.tools.loadgen.link" in command_of(pid)]
 
-        wait_until(lambda: len(carriers()) == 1, "a process carries packets")
-        (carrier,) = carriers()
+        found = list[int]()
+
+        def carries() -> bool:
+            found[:] = carriers()
+            return len(found) == 1
+
+        wait_until(carries, "a process carries packets")
+        (carrier,) = found
         process.send_signal(signal.SIGKILL)
         process.wait(20)
     wait_until(lambda: not is_running(carrier), "it has ended")
