@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from support.servers import TIMEOUT_SECONDS, find_program
+from support.servers import TIMEOUT_SECONDS, find_program, wait_until
 
 SIZES = {"wide": (1280, 900), "middle": (800, 900), "phone": (390, 844), "narrow": (360, 780)}
 
@@ -31,26 +31,42 @@ def browser() -> Iterator[Browser]:
 
 
 class Watched:
-    """A page, and every error in it. ``breaks``: its server ends on purpose, so network errors are expected."""
+    """A page, and its errors. ``breaks``: its server ends on purpose, so network errors are expected."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.wrong: list[str] = []
+        self._errors: list[str] = []
+        self._expected: tuple[str, ...] = ()
         self.breaks = False
         page.on("console", self._console)
-        page.on("pageerror", lambda error: self.wrong.append(f"uncaught: {error}"))
+        page.on("pageerror", lambda error: self._errors.append(f"uncaught: {error}"))
         page.on("request", self._request)
         page.add_init_script(
             "addEventListener('securitypolicyviolation', (each) => console.error('CSP', each.violatedDirective))"
         )
 
+    @property
+    def wrong(self) -> list[str]:
+        """Return the errors that are not expected."""
+        return [error for error in self._errors if not any(words in error for words in self._expected)]
+
+    def wait_for_errors(self, *expected: str) -> None:
+        """Wait for an error with each of these words. The console may report them later than a script sees them."""
+        self._expected += expected
+
+        def have_come() -> bool:
+            self.page.evaluate("0")  # playwright handles events while it waits
+            return all(any(words in error for error in self._errors) for words in expected)
+
+        wait_until(have_come, f"the page reports {expected}")
+
     def _console(self, message: Any) -> None:
         if message.type in ("error", "warning") and not (self.breaks and "ERR_" in message.text):
-            self.wrong.append(f"{message.type}: {message.text}")
+            self._errors.append(f"{message.type}: {message.text}")
 
     def _request(self, request: Any) -> None:
         if urlsplit(request.url).hostname not in ("127.0.0.1", "localhost", None):
-            self.wrong.append(f"requested {request.url}")
+            self._errors.append(f"requested {request.url}")
 
 
 @pytest.fixture

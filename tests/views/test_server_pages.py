@@ -282,7 +282,9 @@ def test_the_commands_download_the_file(tmp_path: Path, serve: Serve, look: Look
         page.get_by_role("link", name=name, exact=True).focus()
         page.get_by_role("button", name=f"Commands for {name}", exact=True).press("Enter")
         row = page.locator("tr", has=page.get_by_role("button", name=f"Commands for {name}", exact=True))
-        _, by_wget, by_curl = row.locator("+ tr code").all_inner_texts()
+        shown = row.locator("+ tr code")
+        expect(shown).to_have_count(3)
+        _, by_wget, by_curl = shown.all_inner_texts()
         assert by_wget.startswith("wget -c http://127.0.0.1:") and by_curl.startswith("curl -f -C - -")
         for command in (by_wget, by_curl):
             here = tmp_path / f"{number}-{command.split()[0]}"
@@ -338,9 +340,7 @@ def test_an_error_page_has_a_link_to_all_files(root: Path, serve: Serve, look: L
         if status != "431":  # the target of that request is unknown
             page.get_by_role("link", name="All files").click()
             expect(page.get_by_role("heading")).to_have_text("served")
-    assert {each.split(": ")[0] for each in watched.wrong} == {"error"}  # the console reports each status
-    assert all("the server responded with a status of" in each for each in watched.wrong)
-    watched.wrong.clear()
+    watched.wait_for_errors(*(f"the server responded with a status of {status}" for status, *_ in ERRORS))
 
 
 def test_a_wrong_name_on_a_server_of_one_file_has_a_link_to_it(
@@ -348,7 +348,7 @@ def test_a_wrong_name_on_a_server_of_one_file_has_a_link_to_it(
 ) -> None:
     server = serve(root / "übung.csv")
     watched = look(at(server, "/wrong/name"), downloads=True)
-    watched.wrong.clear()
+    watched.wait_for_errors("a status of 404")
     page = watched.page
     expect(page.locator("body")).to_contain_text("This server serves one file: übung.csv")
     take(page, picture, "error-404-one-file")
@@ -367,7 +367,7 @@ def test_a_refused_browser_waits_on_a_page_and_then_downloads_the_file(
         client.read_head()
         wait_until(lambda: server.gate()["running"] == 1, "the only slot is in use")
         watched = look(at(server, "/huge.csv"), dark=True, size="narrow", downloads=True)
-        watched.wrong.clear()  # the console reports the 503
+        watched.wait_for_errors("a status of 503")
         page = watched.page
         expect(page.get_by_role("heading")).to_have_text("503 Service Unavailable")
         take(page, picture, "waiting", ("narrow",))
