@@ -26,12 +26,12 @@ RECEIVE = 64 * KIB  # the client's kernel takes no more while the client does no
 
 def unfinished(load: CheckedLoad, name: str) -> int:
     """Return how many of a group have sent a request that has not completed."""
-    return sum(load.counts(name)[at] for at in ("asking", "running", "stalled"))
+    return load.count(name, "asking", "running", "stalled")
 
 
 def ended(load: CheckedLoad, name: str) -> int:
     """Return how many requests of a group have ended, well or not."""
-    return sum(load.counts(name)[end] for end in ("whole", "cut", "503", "408"))
+    return load.count(name, "whole", "cut", "503", "408")
 
 
 def test_500_downloads_run_in_20_mb(site: Path, network: Network, serve: Serve, start_load: StartLoad) -> None:
@@ -63,7 +63,8 @@ def test_10000_downloads_at_once_get_the_right_bytes(site: Path, serve: Serve, s
         pytest.skip(f"{count} connections need that many descriptors (ulimit -Hn)")
     server = serve(site, "--memory", "512MB", *PATIENT, admin=True)
     gauge, load = Gauge(server), start_load(server)
-    load.join(Group(name="all", count=count, targets=GIANT, span=256 * KIB, pace=16 * KIB, receive=8 * KIB))
+    # So slow that the first one still runs when the last one begins, however long that takes.
+    load.join(Group(name="all", count=count, targets=GIANT, span=256 * KIB, pace=4 * KIB, receive=8 * KIB))
     load.wait_count("all", "running", count, gauge.look)
     assert server.gate()["running"] == count
     print(f"10,000 hold {gauge.look() / count / KIB:.1f} KiB each, {gauge.grown() / count / KIB:.1f} in the process")
@@ -113,12 +114,12 @@ def test_2000_clients_in_a_control_group_of_64_mib_are_served(
     load = start_load(server, root=tmp_path)
     every = {"targets": ("/cold.csv",), "span": LARGE, "receive": RECEIVE}
     load.join(Group(name="slow", count=1500, pace=640 * KIB, sources=("127.0.0.2",), **every))
-    load.wait(lambda: unfinished(load, "slow") == 1500, "all slow ones have asked")
+    load.wait(lambda: unfinished(load, "slow") + ended(load, "slow") == 1500, "all slow ones have asked")
     load.join(Group(name="fast", count=500, sources=("127.0.0.3",), **every))
     load.wait(lambda: ended(load, "fast") == 500, "the fast ones have ended")
     slow = load.counts("slow")
     print(f"at most {cgroup.peak_bytes() / (1 << 20):.0f} MiB in the control group; of the slow {dict(slow)}")
     assert load.counts("fast") == {"whole": 500}
-    load.wait_count("slow", "whole", slow["whole"] + 100)
-    assert ended(load, "slow") == load.counts("slow")["whole"]
+    load.wait_count("slow", "whole", min(1500, slow["whole"] + 100))
+    assert {end for end, count in load.counts("slow").items() if count} <= {"asking", "running", "whole"}
     assert (server.process.poll(), cgroup.oom_kills()) == (None, 0)

@@ -98,7 +98,8 @@ def check_uninterrupted(
     done = 0
     with CheckedLoad(HERE, server.host, server.port, folder) as crowd:
         one = {"targets": ("/site.csv",), "receive": 64 * KIB}
-        crowd.join(Group(name="long", count=downloads, span=8 << 20, pace=100 * KIB, **one))
+        # At this pace they take longer than the test may, so that all run until they are told to go on.
+        crowd.join(Group(name="long", count=downloads, span=8 << 20, pace=32 * KIB, **one))
         crowd.wait_count("long", "running", downloads)
         crowd.join(Group(name="short", count=10, span=2 << 20, stall=KIB, hold=0.5, again=Again.ALWAYS, **one))
         loop, probe = (

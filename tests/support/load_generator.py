@@ -14,7 +14,6 @@ from freight.tools.loadgen.network import Place
 __all__ = ["TIMEOUT_SECONDS", "Again", "CheckedLoad", "Group"]
 
 TIMEOUT_SECONDS = 60.0  # for thousands of clients, on a machine that is busy otherwise too
-_FRESH_SECONDS = 0.02
 _PAUSE_SECONDS = 0.05
 
 
@@ -24,10 +23,16 @@ class CheckedLoad(LoadGenerator):
     def __init__(self, place: Place, host: str, port: int, root: Path) -> None:
         super().__init__(host, port, place, root)
         self._status = LoadStatus({}, {}, 0, 0, "", 0.0)
+        self._checks = False
 
     def counts(self, name: str) -> Counter[str]:
         """Return a group's clients by state, and its ended requests by end."""
         return Counter(self._latest().groups.get(name, {}))
+
+    def count(self, name: str, *at: str) -> int:
+        """Return how many of a group's clients and ended requests are in one of these states, in one status."""
+        counts = self.counts(name)
+        return sum(counts[one] for one in at)
 
     def whole_from(self, name: str) -> Counter[str]:
         """Return the number of complete responses for each source address of a group."""
@@ -40,7 +45,7 @@ class CheckedLoad(LoadGenerator):
         meanwhile: Callable[[], object] = lambda: None,
         seconds: float = TIMEOUT_SECONDS,
     ) -> None:
-        """Wait until the condition holds. Call ``meanwhile`` before each check."""
+        """Wait until the condition holds for one status of the clients. Call ``meanwhile`` before each check."""
         deadline = time.monotonic() + seconds
         while True:
             meanwhile()
@@ -50,7 +55,7 @@ class CheckedLoad(LoadGenerator):
                 raise AssertionError(f"the clients have ended, but not: {what}; {self._status.groups}") from None
             if status.wrong:
                 raise AssertionError(f"a wrong response: {status.wrong}; {status.groups}")
-            if condition():
+            if self._holds(condition):
                 return
             if time.monotonic() > deadline:
                 raise AssertionError(f"not within {seconds} s: {what}; {status.groups}")
@@ -60,9 +65,17 @@ class CheckedLoad(LoadGenerator):
         """Wait until at least ``count`` clients of a group are in this state, or have ended like this."""
         self.wait(lambda: self.counts(name)[at] >= count, f"{count} of {name} {at}", meanwhile)
 
+    def _holds(self, condition: Callable[[], bool]) -> bool:
+        """Return whether a condition holds. All its counts are of the latest status, so that they agree."""
+        self._checks = True
+        try:
+            return condition()
+        finally:
+            self._checks = False
+
     def _latest(self) -> LoadStatus:
-        """Return a recent status, so that counts that are read one after another agree."""
-        if time.monotonic() - self._status.seconds > _FRESH_SECONDS:
+        """Return the status that a condition is checked for, or else a new one."""
+        if not self._checks:
             self._status = self.status()
         return self._status
 
