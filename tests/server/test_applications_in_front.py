@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from base64 import b64encode
@@ -17,7 +18,16 @@ import pytest
 
 from freight.tools.loadgen.gauge import children
 from support.processes import descriptor_targets, environment, running
-from support.servers import HUGE_BYTES, IncompleteResponse, Serve, ServerProcess, UnixClient, find_program, wait_until
+from support.servers import (
+    HUGE_BYTES,
+    TIMEOUT_SECONDS,
+    IncompleteResponse,
+    Serve,
+    ServerProcess,
+    UnixClient,
+    find_program,
+    wait_until,
+)
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "handoff"
 SMALL = bytes(range(256)) * 40
@@ -56,6 +66,13 @@ class Front:
     def connect(self) -> UnixClient:
         """Connect a new client to the front."""
         return UnixClient(self.here / "front")
+
+    def listens(self) -> bool:
+        """Return whether it accepts connections: its socket exists before that. Raise AssertionError if it ended."""
+        assert self.process.poll() is None, (self.here / "log").read_text()
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(TIMEOUT_SECONDS)
+            return probe.connect_ex(str(self.here / "front")) == 0
 
     def ask(self, target: str, *fields: str, method: str = "GET") -> tuple[int, list[tuple[str, str]], bytes]:
         """Return the status, all fields and the content of a response."""
@@ -122,7 +139,7 @@ def in_front(name: str, here: Path, serve: Callable[..., ServerProcess], without
         words = words_for(name, here, address, without)
         with running(words, env=os.environ | home, stdout=log, stderr=log) as process:
             front = Front(name, here, server, process)
-            wait_until((here / "front").exists, f"{name} listens: {(here / 'log').read_text()}")
+            wait_until(front.listens, f"{name} listens")
             yield front
 
 
