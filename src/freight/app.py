@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-import signal
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from freight.memory.budget import Budget
 from freight.memory.host_limits import largest_send_queue, usable_cpus
 from freight.model import Level
 from freight.observe.log import Log, log_format, write_notice
-from freight.runtime import inherited_sockets
+from freight.runtime import inherited_signals, inherited_sockets
 from freight.runtime.build import ServerParts
 from freight.runtime.clock import SystemClock
 from freight.runtime.open_log import LOG_BYTES_MIN, log_may_hang, open_log
@@ -37,8 +36,7 @@ def run(settings: Settings, warnings: Sequence[str], reread: Callable[[], Resolv
 
     ``warnings`` are logged first. ``reread`` resolves the settings again, for a reload.
     """
-    # The default action would end the process. The server, or the supervisor of workers, sets a handler later.
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    inherited_signals.restore()
     for warning in warnings:
         _log_notice(settings, Level.WARNING, warning)
     _raise_descriptor_limit()
