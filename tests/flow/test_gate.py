@@ -70,7 +70,7 @@ def nothing_is_left(harness: Harness) -> bool:
     assert (counts.running, counts.express_running, counts.waiting) == (0, 0, 0)
     assert (budget.running, budget.waiting, budget.producers, budget.express) == (0, 0, 0, 0)
     assert (budget.lent, len(budget._borrowers)) == (0, 0)
-    assert (len(harness.transfers.poller), harness.gate._running_by_client, harness.loop.timers) == (0, {}, [])
+    assert (list(harness.transfers.poller), harness.gate._running_by_client, harness.loop.timers) == ([], {}, [])
     return True
 
 
@@ -587,7 +587,7 @@ class RequestSteps:
         assert before.running == harness.budget.running == len(running) <= slots + express
         assert len(huge) <= slots
         assert all(huge.count(client) <= (per_client or slots) for client in huge)
-        assert before.waiting == harness.budget.waiting == len(harness.transfers.poller) == waiting <= queue
+        assert before.waiting == harness.budget.waiting == len(list(harness.transfers.poller)) == waiting <= queue
         harness.gate.admit_waiting()
         after = harness.gate.statistics()  # no request waits that could run; the reasons are those of the last look
         assert replace(after, waiting_by_reason=before.waiting_by_reason) == before

@@ -148,7 +148,7 @@ async def test_a_failure_is_reported_during_a_pause(ended: ExitStack) -> None:
     while not reported:
         await asyncio.sleep(0)
     assert reported[0] & FAILED
-    assert len(poller) == 0
+    assert list(poller) == []
     ended.close()
 
 

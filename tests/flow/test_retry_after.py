@@ -16,7 +16,7 @@ jitters = st.floats(0, 1, exclude_max=True)
 def after(instants: list[float], since: float = 0.0) -> SlotReleaseRate:
     released = SlotReleaseRate(since)
     for instant in instants:
-        released = released.released(instant)
+        released.add(instant)
     return released
 
 

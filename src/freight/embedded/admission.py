@@ -118,7 +118,7 @@ class Admission:
     def _end(self, cost: int) -> None:
         self.used_bytes -= cost
         self.running -= 1
-        self._released = self._released.released(self._loop.time())
+        self._released.add(self._loop.time())
         self._admit_waiting()
 
     def _admit_waiting(self) -> None:

@@ -69,7 +69,6 @@ class Admission:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         if self._granted:
-            self._granted = False
             self._gate.give_back(self._slot)
 
 
@@ -84,7 +83,10 @@ class QueuedRequestInfo:
 
 
 class Gate:
-    """Grants the slots of ``budget``. ``poller`` notices clients that disconnect while they wait."""
+    """Grants the slots of ``budget``. ``poller`` notices clients that disconnect while they wait.
+
+    ``accept_blocked``: whether connections wait in the backlog, because there is no memory to accept them.
+    """
 
     def __init__(
         self,
@@ -95,7 +97,7 @@ class Gate:
         limits: QueueLimits,
     ) -> None:
         self.limits = limits
-        self._accept_blocked = False
+        self.accept_blocked = False
         self._loop = loop
         self._budget = budget
         self._poller = poller
@@ -104,18 +106,13 @@ class Gate:
         self._policy = QueuePolicy(self._queues, loop.time())
         self._running = dict.fromkeys(Lane, 0)
         self._running_by_client: dict[Key, int] = {}  # in ordinary slots
-        self._ordinary_rate = SlotReleaseRate(loop.time())
-        self._express_rate = SlotReleaseRate(loop.time())
+        express = SlotReleaseRate(loop.time())
+        self._releases = {Lane.ORDINARY: SlotReleaseRate(loop.time()), Lane.EXPRESS: express, Lane.LISTING: express}
         self._draining = False
         # Why no slot was free when one was last looked for.
         self._missing: dict[Lane, WaitReason | None] = dict.fromkeys(Lane)
         # How many requests wait, and the sum of their ``queued_at``, in nanoseconds: whole numbers add up exactly.
         self._queued_count = self._queued_at_sum = 0
-
-    @property
-    def accept_blocked(self) -> bool:
-        """Whether connections wait in the backlog, because there is no memory to accept them."""
-        return self._accept_blocked
 
     @property
     def waiting(self) -> int:
@@ -134,7 +131,7 @@ class Gate:
         """Take a slot if one is free that no queued request may have. Return whether it was taken."""
         if not self._has_slot_for(slot):
             return False
-        if self._queue_of(slot):
+        if self._queues[slot.lane]:
             self.admit_waiting()
             if not self._has_slot_for(slot):
                 return False
@@ -151,7 +148,7 @@ class Gate:
 
     async def wait_for_slot(self, slot: Slot) -> Rejected | None:
         """Queue for a slot. Return None when it has been granted."""
-        queue, now = self._queue_of(slot), self._loop.time()
+        queue, now = self._queues[slot.lane], self._loop.time()
         rejection = self._queue_rejection()
         if rejection is not None and not (rejection is RejectReason.FULL and self._policy.evict_for(slot)):
             return self._reject(slot, rejection)
@@ -179,7 +176,6 @@ class Gate:
 
     def give_back(self, slot: Slot) -> None:
         """Return the slot of a transfer that has ended, and grant it to the next request."""
-        now = self._loop.time()
         self._running[slot.lane] -= 1
         if slot.lane is Lane.ORDINARY:
             left = self._running_by_client[slot.key] - 1
@@ -187,9 +183,7 @@ class Gate:
                 self._running_by_client[slot.key] = left
             else:
                 del self._running_by_client[slot.key]
-            self._ordinary_rate = self._ordinary_rate.released(now)
-        else:
-            self._express_rate = self._express_rate.released(now)
+        self._releases[slot.lane].add(self._loop.time())
         self._budget.release(slot.sink, slot.lane)
         self.admit_waiting()
 
@@ -213,7 +207,7 @@ class Gate:
 
     def set_accept_blocked(self, blocked: bool) -> None:
         """Record whether connections wait in the backlog for want of memory. If so, shed a queue that does not move."""
-        self._accept_blocked = blocked
+        self.accept_blocked = blocked
         if blocked:
             self.shed_queue()
         else:
@@ -266,9 +260,6 @@ class Gate:
         """Return whether a free slot is for this lane's queue, and not for another worker's."""
         return True
 
-    def _queue_of(self, slot: Slot) -> FairQueue[QueuedRequest]:
-        return self._queues[slot.lane]
-
     def _has_slot_for(self, slot: Slot) -> bool:
         """Return whether this slot could be granted now, ignoring the requests of its own queue."""
         return self._is_allowed(slot.lane, slot.key) and self._has_free_slot(slot.lane)
@@ -297,7 +288,7 @@ class Gate:
             if budget.running - min(express_running, budget.division.express_slots) >= budget.division.slots:
                 return WaitReason.SLOTS
             floor_reached = budget.running - express_running >= budget.division.slots // ADMISSION_FLOOR_DIVISOR
-            if lane is Lane.ORDINARY and self._accept_blocked and floor_reached:
+            if lane is Lane.ORDINARY and self.accept_blocked and floor_reached:
                 return WaitReason.CONNECTIONS  # memory that becomes free is for connections in the backlog
         if budget.can_run(lane):
             return None
@@ -345,10 +336,9 @@ class Gate:
     def _retry_after_seconds(self, slot: Slot, reason: RejectReason) -> int:
         if reason is RejectReason.DRAINING:
             return _DRAINING_RETRY_SECONDS
-        position = self._queue_of(slot).position(slot.key) + 1
-        releases = self._ordinary_rate if slot.lane is Lane.ORDINARY else self._express_rate
+        position = self._queues[slot.lane].position(slot.key) + 1
         # 0.0 means that the rate is unknown, and not that it is low.
-        rate = releases.per_second(self._loop.time()) or position / _DEFAULT_WAIT_SECONDS
+        rate = self._releases[slot.lane].per_second(self._loop.time()) or position / _DEFAULT_WAIT_SECONDS
         return retry_after(rate, position, random.random())
 
 

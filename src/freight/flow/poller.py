@@ -84,9 +84,6 @@ class Poller:
         self._timer: asyncio.TimerHandle | None = None
         loop.add_reader(self._epoll.fileno(), self._schedule_batch)
 
-    def __len__(self) -> int:
-        return len(self._handlers)
-
     def __iter__(self) -> Iterator[EventHandler]:
         return iter(list(self._handlers.values()))
 

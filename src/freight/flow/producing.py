@@ -7,7 +7,7 @@ from concurrent.futures import Future
 
 from freight.errors import ClientDisconnected
 from freight.flow.poller import GONE, Poller
-from freight.flow.send_window import near_send_buffer
+from freight.flow.send_window import send_buffer_for
 from freight.flow.socket_writer import BufferWriter
 from freight.memory.budget import Budget
 from freight.protocols import LoopProducer, Sink
@@ -25,7 +25,7 @@ class PieceWriter(BufferWriter):
 
     def step(self) -> bool:
         window = self._budget.window(self.sink, self.sink.queued_bytes())
-        self.sink.set_send_buffer(near_send_buffer(window))
+        self.sink.set_send_buffer(send_buffer_for(window))
         return super().step()
 
 

@@ -58,11 +58,10 @@ class QueuePolicy:
         self._queues = queues
         self._moved_at = now
         self._checked_at = now
-        self._is_stalled = False
 
     def slot_granted(self, now: float) -> None:
         """Note that an ordinary slot was granted: the queue moves."""
-        self._moved_at, self._is_stalled = now, False
+        self._moved_at = now
 
     def note_progress(self, acknowledged_bytes: int, running: int, now: float) -> None:
         """Note what the clients of ``running`` transfers have acknowledged since the last call.
@@ -72,7 +71,6 @@ class QueuePolicy:
         seconds, self._checked_at = now - self._checked_at, now
         if acknowledged_bytes > _MOVING_BYTES_PER_SECOND * running * seconds:
             self._moved_at = now
-        self._is_stalled = now - self._moved_at >= _STALLED_SECONDS
 
     def evict_for(self, slot: Slot) -> bool:
         """Evict the newest request of the client with the longest queue, if this slot's client would have fewer.
@@ -89,7 +87,7 @@ class QueuePolicy:
 
     def shed(self) -> None:
         """Reject the newer half of the ordinary queue if it does not move."""
-        if not self._is_stalled:
+        if self._checked_at - self._moved_at < _STALLED_SECONDS:
             return
         queue = self._queues[Lane.ORDINARY]
         for _ in range(-(-len(queue) // _SHED_DIVISOR)):

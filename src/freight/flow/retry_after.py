@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 MEMORY_SECONDS = 60.0
 """After this time a returned slot counts for 1/e, because waits last minutes at most."""
@@ -26,7 +26,7 @@ _MIN_OBSERVED_SECONDS = 1.0  # one slot returned 1 ms after the start is not a r
 _SPREAD = 0.5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SlotReleaseRate:
     """How fast slots are returned: a count in which each weighs ``exp(-age / MEMORY_SECONDS)``.
 
@@ -41,9 +41,10 @@ class SlotReleaseRate:
     at: float = -math.inf
     count: float = 0.0
 
-    def released(self, now: float) -> SlotReleaseRate:
-        """Return the rate with one more slot, returned now. O(1)."""
-        return replace(self, at=max(now, self.at), count=self._decayed(now) + 1.0)
+    def add(self, now: float) -> None:
+        """Count one more slot, returned now. O(1)."""
+        self.count = self._decayed(now) + 1.0
+        self.at = max(now, self.at)
 
     def per_second(self, now: float) -> float:
         """Return slots per second as of ``now``; 0.0 when none was returned, or none for very long."""

@@ -5,7 +5,8 @@
 **Rules.**
 
 1. The send buffer (SO_SNDBUF, socket(7)) follows the window: epoll(7) reports the socket when a third of it is free.
-2. Where the window exceeds what SO_SNDBUF may be, the queue is polled eight times a round trip (decision 024).
+2. Where the window is as large as SO_SNDBUF may be, the kernel chooses the send buffer, and the queue is polled eight
+   times a round trip (decision 024).
 
 **Left out.** Whether the bytes are there: that is :mod:`freight.flow.file_sender`'s.
 """
@@ -30,7 +31,7 @@ as sizes in between (docs/decisions/007)."""
 _CALL = CALL_SIZES[0]
 
 _BUFFER_MARGIN = 8 * 1024  # a send buffer is this much smaller than the window it is chosen for, in bytes
-_MAX_SEND_BUFFER = 2 * 208 * 1024 - _BUFFER_MARGIN  # twice Linux's default net.core.wmem_max: socket(7)
+_KERNEL_SIZED_WINDOW = 2 * 208 * 1024  # twice Linux's default net.core.wmem_max: only root may set more, socket(7)
 
 FAST_SEND_BUFFER = FAST_WINDOW - _BUFFER_MARGIN
 """The send buffer of a near client with the largest window, in bytes."""
@@ -38,14 +39,7 @@ FAST_SEND_BUFFER = FAST_WINDOW - _BUFFER_MARGIN
 SEND_BUFFER_MIN = WINDOW_MIN - _BUFFER_MARGIN
 """The send buffer of a connection without a slot, or with the smallest window, in bytes."""
 
-_SEND_BUFFERS = (
-    _MAX_SEND_BUFFER,
-    FAST_SEND_BUFFER,
-    128 * 1024 - _BUFFER_MARGIN,
-    64 * 1024 - _BUFFER_MARGIN,
-    SEND_BUFFER_MIN,
-)
-_NEAR_SEND_BUFFERS = _SEND_BUFFERS[1:]
+_SEND_BUFFERS = (FAST_SEND_BUFFER, 128 * 1024 - _BUFFER_MARGIN, 64 * 1024 - _BUFFER_MARGIN)
 _LEAST_SEND_BUFFER = 4 * 1024
 
 SPLIT_BYTES = 1024  # the kernel's bookkeeping may grow by this when it splits a packet for a small receive window
@@ -60,9 +54,9 @@ MEMORY_RETRY_SECONDS = 0.01  # other downloads' loans come back within this time
 _NEVER = -1  # no queue is that short
 
 
-def near_send_buffer(window: int) -> int:
-    """Return the largest send buffer, in bytes, that fits a window of at most FAST_WINDOW."""
-    return next((size for size in _NEAR_SEND_BUFFERS if size + _BUFFER_MARGIN <= window), SEND_BUFFER_MIN)
+def send_buffer_for(window: int) -> int:
+    """Return the largest send buffer, in bytes, that fits a window. Larger ones than FAST_SEND_BUFFER are slower."""
+    return next((size for size in _SEND_BUFFERS if size + _BUFFER_MARGIN <= window), SEND_BUFFER_MIN)
 
 
 class SendWindow(SocketWriter):
@@ -78,7 +72,6 @@ class SendWindow(SocketWriter):
         "_kernel_sized",
         "_paused_by_us",
         "_rates",
-        "_send_buffer",
         "_sent_at",
         "window",
     )
@@ -92,9 +85,7 @@ class SendWindow(SocketWriter):
         self._sent_at = monotonic()
         # The longest queue with which the largest call fits and nothing else needs to be decided.
         self._fast_path_limit = _NEVER
-        # The size that was set last (None: none yet, or the kernel chooses it), and whether the kernel chooses it.
-        self._send_buffer: int | None = None
-        self._kernel_sized = False
+        self._kernel_sized = False  # whether the kernel chooses the send buffer
         self.window: int | None = None
 
     def blocked_by_us(self) -> bool:
@@ -126,7 +117,8 @@ class SendWindow(SocketWriter):
             return 0
         limit = next((size for size in CALL_SIZES if size <= free), free)
         if window != self.window or window > FAST_WINDOW:
-            self._choose_send_buffer(window, held)
+            self.window = window
+            self._set_send_buffer(None if window >= _KERNEL_SIZED_WINDOW else send_buffer_for(window))
         if self._rates.is_limited:
             allowed, seconds = self._rates.allowance(self._client, monotonic())
             if not allowed:
@@ -135,21 +127,6 @@ class SendWindow(SocketWriter):
         elif window <= FAST_WINDOW:
             self._fast_path_limit = usable - _CALL
         return limit
-
-    def _choose_send_buffer(self, window: int, held: int) -> None:
-        """Set the largest send buffer that fits the window; above FAST_WINDOW only for a path that fills it.
-
-        Small queues are cheapest. Only root may set more than the largest size, so above it the kernel chooses.
-        """
-        self.window = window
-        if window > _MAX_SEND_BUFFER + _BUFFER_MARGIN:
-            self._set_send_buffer(None)
-            return
-        size = next((size for size in _SEND_BUFFERS if size + _BUFFER_MARGIN <= window), SEND_BUFFER_MIN)
-        fills_buffer = self._send_buffer is not None and held > self._send_buffer // 2
-        if size > FAST_SEND_BUFFER and self._send_buffer != size and not fills_buffer:
-            size = FAST_SEND_BUFFER
-        self._set_send_buffer(size)
 
     def _wait_for_memory(self, held: int) -> None:
         """Continue when half of the queue has drained, or all of it if it exceeds the window of the slot.
@@ -179,7 +156,7 @@ class SendWindow(SocketWriter):
             self._poller.pause_for(self.sink.fileno(), seconds)
 
     def _set_send_buffer(self, size: int | None) -> None:
-        self._send_buffer, self._kernel_sized = size, size is None
+        self._kernel_sized = size is None
         self.sink.set_send_buffer(size)  # set each time, as another stream of the connection may have changed it
 
     def _pause_for(self, seconds: float) -> None:

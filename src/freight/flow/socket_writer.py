@@ -119,12 +119,8 @@ class SocketWriter(ProgressMonitor):
             self._refusals += 1
             if self._refusals % _MAX_REFUSALS == 0 and self._poller is not None:
                 self._poller.pause_for(self.sink.fileno(), _STARVED_SECONDS)
-        except TransferError as error:
-            self.finish(error)
-        except OSError as error:
+        except Exception as error:  # a bug too ends this transfer, and not the poller's batch
             self.finish(to_transfer_error(error))
-        except Exception as error:  # a bug ends this transfer, and not the poller's batch
-            self.finish(error)
 
     def finish(self, error: Exception | None) -> None:
         """End the transfer, completely (None) or with an error. Later calls have no effect."""
@@ -187,6 +183,6 @@ class BufferWriter(SocketWriter):
         return True
 
 
-def to_transfer_error(error: OSError) -> Exception:
+def to_transfer_error(error: Exception) -> Exception:
     """Return ClientDisconnected for a socket's error, and any other error (a disk's, say) as it is."""
     return ClientDisconnected("the client closed the connection") if isinstance(error, ConnectionError) else error

@@ -21,7 +21,7 @@ once needs none.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any, NoReturn
 
 from freight.errors import FileChanged
@@ -148,7 +148,6 @@ class Transfers:
 
     async def _send_produced(self, reader: Reader, segments: Iterator[bytes | Span], sink: Sink, client: Key) -> None:
         produced, started_at = 0, self._loop.time()
-        self.rates.join(client, started_at)
         try:
             produced = await self._relay(reader, segments, sink, client)
             reader.check()
@@ -156,7 +155,6 @@ class Transfers:
             self.count(reason_of(error))
             raise
         finally:
-            self.rates.leave(client)
             self._counters.transfer_sent(produced, 0, max(0.0, self._loop.time() - started_at), 0.0)
 
     def _is_small(self, reader: Reader, plan: Plan, sink: Sink) -> bool:
@@ -305,7 +303,7 @@ class Transfers:
         produced = 0
         for segment in segments:
             if isinstance(segment, bytes):
-                await self._write(segment, sink)
+                await BufferWriter(segment, sink, self._budget).run(self._loop, self.poller)
                 continue
             assert reader is not None  # only a plan with spans has any
             produced += await self._produce(reader, sink, client)
@@ -341,9 +339,6 @@ class Transfers:
             memory.release()
             if coded is not None:
                 await coded.aclose()  # the slot is free when the application's code has ended
-
-    def _write(self, data: bytes, sink: Sink) -> Awaitable[None]:
-        return BufferWriter(data, sink, self._budget).run(self._loop, self.poller)
 
 
 def cost_at_once(length: int) -> int:

@@ -212,31 +212,26 @@ class Budget(Ledger):
 
         The reserve pays for the first ones. For others, memory to run 1/4 of the slots must be left.
         """
-        cost = self._connection_cost + WAITING_COST
-        if self._reserve_pays():
-            return self.spent_bytes() + cost <= self.memory_bytes  # a resize may have taken the reserve
         floor = max(0, self.division.slots // ADMISSION_FLOOR_DIVISOR + 1 - self.running) * WINDOW_MIN
-        # What closed connections have left in the heap is used again, so it costs nothing more.
-        return self._fits(max(0, cost - self.slack_bytes) + floor)
+        return self._fits_without_slot(self._connection_cost + WAITING_COST, floor)
 
     def can_open_http2(self) -> bool:
         """Return whether one more connection can speak HTTP/2. Costs up to RECLAIM_LIMIT system calls."""
-        return self._fits(max(0, HTTP2_COST - self.slack_bytes))
+        return self._fits_in_process(HTTP2_COST)
 
     def can_open_stream(self) -> bool:
         """Return whether one more stream of HTTP/2 can be answered. Costs up to RECLAIM_LIMIT system calls."""
-        cost = STREAM_COST + WAITING_COST
-        if self._reserve_pays():
-            return self.spent_bytes() + cost <= self.memory_bytes
-        return self._fits(max(0, cost - self.slack_bytes))
+        return self._fits_without_slot(STREAM_COST + WAITING_COST)
 
-    def _reserve_pays(self) -> bool:
-        """Return whether the reserve pays for one more connection or stream without a slot."""
-        return (self._slotless() + 1) * (self._connection_cost + WAITING_COST) <= self.division.slotless_reserve
+    def _fits_without_slot(self, cost: int, floor: int = 0) -> bool:
+        """Return whether a connection or stream without a slot fits: in the reserve, or with ``floor`` bytes left."""
+        if (self._slotless() + 1) * (self._connection_cost + WAITING_COST) <= self.division.slotless_reserve:
+            return self.spent_bytes() + cost <= self.memory_bytes  # a resize may have taken the reserve
+        return self._fits_in_process(cost, floor)
 
     def can_keep_answer(self) -> bool:
         """Return whether another answer may be kept until it is acknowledged."""
-        return self._fits(max(0, WAITING_COST - self.slack_bytes))
+        return self._fits_in_process(WAITING_COST)
 
     def can_run(self, lane: Lane = Lane.ORDINARY) -> bool:
         """Return whether one more transfer can run in a lane. Costs up to RECLAIM_LIMIT system calls.
@@ -315,6 +310,13 @@ class Budget(Ledger):
                 return True
             self._reclaim_failed_at = now
         return False
+
+    def _fits_in_process(self, cost: int, floor: int = 0) -> bool:
+        """Return whether ``cost`` bytes of the process, and ``floor`` bytes of windows, are free: see :meth:`_fits`.
+
+        What closed connections have left in the heap is used again, so it costs nothing more.
+        """
+        return self._fits(max(0, cost - self.slack_bytes) + floor)
 
     def _spent(self) -> int:
         # The connections are part of the process's growth.
