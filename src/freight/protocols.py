@@ -199,7 +199,7 @@ class Sink(Protocol):
 
 
 class ReadFailed(OSError):
-    """The disk failed before anything was sent. ``plan`` is the response that says so."""
+    """The disk failed before anything was sent. ``plan`` is the answer that says so."""
 
     def __init__(self, error: OSError, plan: Plan) -> None:
         super().__init__(error.errno, error.strerror)

@@ -55,7 +55,7 @@ class Guard:
         return (warning,) if warning else ()
 
     async def check(self, request: Request, access: Access | None, clock: Clock) -> Request | Plan:
-        """Return the request with what it was granted, or the response that refuses it. Never raises.
+        """Return the request with what it was granted, or the answer that refuses it. Never raises.
 
         ``access`` is what the rule of its path says, or None.
         """
@@ -80,7 +80,7 @@ class Guard:
         return replace(request, grant=Grant(user=user), client_key=f"user:{user}")
 
     def granted(self, request: Request, plan: Plan) -> Plan:
-        """Return the response as a request's grant allows it: by an expired link, only the rest of a download."""
+        """Return the answer as a request's grant allows it: by an expired link, only the rest of a download."""
         grant = request.grant
         if grant is None:
             return plan

@@ -1,4 +1,4 @@
-"""Send a response's literals and spans of a file, a bounded amount whenever the socket can take bytes.
+"""Send an answer's literals and spans of a file, a bounded amount whenever the socket can take bytes.
 
 **Goal.** Most steps are one call of sendfile(2). No coroutine, future or buffer is involved in a step.
 
@@ -9,7 +9,7 @@ is then. Only a literal may exceed the window, as it is not cut.
 **Rules.**
 
 1. A step sends at most CALL_SIZES[0] bytes of a span, so that one download delays the others by one call. It sends at
-   most 32 parts of a response with many ranges.
+   most 32 parts of an answer with many ranges.
 2. How much is sent follows from the window: see :mod:`freight.flow.send_window`.
 3. Bytes are sent only if they were in the page cache within the last second. A thread fetches others (decision 004).
 4. Of a file that only threads may read (:attr:`freight.protocols.Reader.in_pieces`), a thread reads a piece, and the
@@ -41,7 +41,7 @@ from freight.model import Span
 from freight.protocols import Reader, Sink
 
 _CALL = CALL_SIZES[0]
-_PARTS_PER_STEP = 32  # a response with many small ranges must not delay other downloads
+_PARTS_PER_STEP = 32  # an answer with many small ranges must not delay other downloads
 _ACTIONS_PER_PART = 3  # take the next part, send its literal, send its span
 _FETCH_BYTES = 4 * 1024 * 1024  # a thread fetches at most this at a time, because other downloads wait for it
 _PROBE_BYTES = 4 * 1024 * 1024  # how far ahead the page cache is probed

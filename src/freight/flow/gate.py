@@ -1,6 +1,6 @@
 """Grant slots to bodies from a source, queue requests that must wait for one, and reject those that cannot.
 
-**Goal.** No client is starved by another one's many connections, and no small response by large ones.
+**Goal.** No client is starved by another one's many connections, and no small answer by large ones.
 
 **Invariant.** A slot is granted to one transfer and returned once, whatever ends the transfer. No request is queued
 that could run.
@@ -10,8 +10,8 @@ that could run.
 1. A slot reserves a window of the budget. At most ``limits.size`` requests wait, each for ``limits.timeout_seconds``.
 2. Slots go round-robin to the clients that wait (:mod:`freight.fair_queue`), so that a client with 64 connections gets
    as many as a client with one.
-3. Responses of up to EXPRESS_BYTES have slots and a queue of their own (decision 009). They also use ordinary slots,
-   but only while no larger response waits for one. Listings share the express slots. They have a queue of their own,
+3. Answers of up to EXPRESS_BYTES have slots and a queue of their own (decision 009). They also use ordinary slots,
+   but only while no larger answer waits for one. Listings share the express slots. They have a queue of their own,
    because they also wait for a producer's memory.
 4. Over HTTP/1, an answer of one call to a known head (:mod:`freight.repeats`) may be sent without a slot, if no request
    waits and the memory is free: nothing else runs until what the kernel holds is recorded.
@@ -120,7 +120,7 @@ class Gate:
         return sum(len(queue) for queue in self._queues.values())
 
     def slot(self, client: Key, length: int | None, produced: bool, sink: Sink) -> Admission:
-        """Return the admission of a response, to be entered.
+        """Return the admission of an answer, to be entered.
 
         ``client`` is the key of the request's client. ``length`` is in bytes, or None if unknown. ``produced``: a
         producer makes the body.

@@ -15,7 +15,7 @@ from freight.protocols import LoopProducer, Sink
 LEAST_PIECE_BYTES = 4096
 """The size of an application's pieces without memory for larger ones, in bytes. The slot pays for it."""
 
-_ANSWER_SECONDS = 5.0  # the loop answers in its next turn, unless it ends
+_REPLY_SECONDS = 5.0  # the loop replies in its next turn, unless it ends
 
 
 class PieceWriter(BufferWriter):
@@ -40,11 +40,11 @@ class ProducerMemory:
 
     def ask(self) -> int:
         """Return how many more bytes the producer may use, 0 if none. Call it from a thread other than the loop's."""
-        answer: Future[int] = Future()
+        reply: Future[int] = Future()
         try:
-            self._loop.call_soon_threadsafe(self._answer, answer)
-            return answer.result(_ANSWER_SECONDS)
-        except (RuntimeError, TimeoutError):  # the loop is closed, or does not answer
+            self._loop.call_soon_threadsafe(self._reply, reply)
+            return reply.result(_REPLY_SECONDS)
+        except (RuntimeError, TimeoutError):  # the loop is closed, or does not reply
             return 0
 
     def take(self) -> int:
@@ -59,8 +59,8 @@ class ProducerMemory:
         self._released = True
         self._budget.shrink_producer(self._granted)
 
-    def _answer(self, answer: Future[int]) -> None:
-        answer.set_result(self.take())
+    def _reply(self, reply: Future[int]) -> None:
+        reply.set_result(self.take())
 
 
 class _ClientWatch:

@@ -58,7 +58,7 @@ class SlotReleaseRate:
 def retry_after(rate_per_second: float, position: int, jitter: float) -> int:
     """Return Retry-After in whole seconds: the time in which ``position`` requests get slots at this rate.
 
-    The caller draws ``jitter``, in [0, 1), for each response. It lengthens the wait by up to half. The longest wait
+    The caller draws ``jitter``, in [0, 1), for each answer. It lengthens the wait by up to half. The longest wait
     before that is two thirds of MOST_SECONDS, so that clients at the upper bound are spread too. A rate of 0
     (unknown, or no slot for very long) gives the longest wait. A higher position never gives a shorter one.
     """

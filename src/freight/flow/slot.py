@@ -7,11 +7,11 @@ from freight.memory.budget import Lane
 from freight.protocols import Sink
 
 EXPRESS_BYTES = 1024 * 1024
-"""The longest response of the express lane, in bytes."""
+"""The longest answer of the express lane, in bytes."""
 
 
 def lane_of(length: int | None, produced: bool) -> Lane:
-    """Return the lane of a response. ``length`` is in bytes, or None if unknown; ``produced``: a producer makes it."""
+    """Return the lane of an answer. ``length`` is in bytes, or None if unknown; ``produced``: a producer makes it."""
     if produced:
         return Lane.LISTING
     return Lane.EXPRESS if length is not None and length <= EXPRESS_BYTES else Lane.ORDINARY

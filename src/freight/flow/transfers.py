@@ -1,4 +1,4 @@
-"""Send a response, head and body, from a reader to a sink.
+"""Send an answer, head and body, from a reader to a sink.
 
 **Goal.** A transfer never has more in the process than the kernel takes at once, so that a slow client costs no memory.
 

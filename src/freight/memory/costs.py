@@ -17,7 +17,7 @@ HANDSHAKE_COST = 32 * 1024
 TLS_COST (decision 014)."""
 
 WAITING_COST = 3 * 1024 // 2
-"""Additional cost of a connection or stream without a slot: its place in the queue, or a short response in progress.
+"""Additional cost of a connection or stream without a slot: its place in the queue, or a short answer in progress.
 
 An answer that its client has not acknowledged costs as much, except for the first of each connection.
 """

@@ -29,7 +29,7 @@ _LEAST_LISTING = 22_400  # bytes, for the entries of a listing
 _LEAST_PIECE = 4 * KIB
 _LEAST_PRODUCER = 2 * _LEAST_PIECE + _LEAST_LISTING
 _LEAST_HANDSHAKES = 8
-_LEAST_EXPRESS = 2  # a listing, and a small response beside it
+_LEAST_EXPRESS = 2  # a listing, and a small answer beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def _least_reserve(cost: int) -> int:
 
 
 def least_memory(cost: int = CONNECTION_COST) -> int:
-    """Return the least memory that works, in bytes: one download, one listing, one small response and four connections.
+    """Return the least memory that works, in bytes: one download, one listing, one small answer and four connections.
 
     ``cost`` is what a connection costs, in bytes.
     """

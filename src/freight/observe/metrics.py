@@ -80,7 +80,7 @@ def _gate(snapshot: Snapshot) -> Iterator[Metric]:
     gate = snapshot.admission
     yield _gauge("admission_slots", "Downloads that can run at once.", gate.slots)
     yield _gauge("admission_running", "Slots in use.", gate.running)
-    yield _gauge("admission_express_running", "Small responses that run in the express lane.", gate.express_running)
+    yield _gauge("admission_express_running", "Small answers that run in the express lane.", gate.express_running)
     yield _gauge("admission_waiting", "Requests that wait for a slot.", gate.waiting)
     waiting = GaugeMetricFamily(
         "freight_admission_waiting_by_reason", "Requests that wait for a slot, by reason.", labels=("reason",)

@@ -11,7 +11,7 @@ from freight.units import brief_seconds, format_seconds
 LINGERING_REPORT_SECONDS = 4.0
 """How long after the stop the log reports connections that remain, although no download runs.
 
-Idle connections are closed by then. The rest are slow clients that have not taken the end of a response.
+Idle connections are closed by then. The rest are slow clients that have not taken the end of an answer.
 """
 
 

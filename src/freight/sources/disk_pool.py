@@ -19,7 +19,7 @@ Plan:
 Exceptions to the invariant:
 
 - If the system refuses a thread, a job of another file system moves to the queue of the first home. A look-up fails
-  instead: its request can still get a 503, while a response that has started cannot.
+  instead: its request can still get a 503, while an answer that has started cannot.
 - After MAX_QUEUES pairs, not counting those of further homes, other file systems share one queue for each kind.
 - Look-ups that a link leads from a home to another file system share one queue (:mod:`freight.sources.local`).
 

@@ -1,6 +1,6 @@
 """Passes over a directory, none of which fails because the process has no descriptor left.
 
-os.scandir needs a descriptor of its own in each pass, and a response that has started can only be aborted. So one is
+os.scandir needs a descriptor of its own in each pass, and an answer that has started can only be aborted. So one is
 held for it between the passes.
 """
 

@@ -30,7 +30,7 @@ _SWEEP_SECONDS = 1.0
 
 @dataclass(slots=True)
 class AdminProcess:
-    """``worker_sockets`` are by the workers' numbers. ``blank`` is the snapshot while no worker has answered yet.
+    """``worker_sockets`` are by the workers' numbers. ``blank`` is the snapshot while no worker has replied yet.
 
     ``token`` is the secret of the admin listener's clients, if any.
     """
@@ -71,11 +71,11 @@ class AdminProcess:
         return 0
 
     async def snapshot(self) -> Snapshot:
-        """Return a snapshot of all workers. For a worker that does not answer, its last one is used."""
+        """Return a snapshot of all workers. For a worker that does not reply, its last one is used."""
         async with self._lock:
             numbers = {row[Column.PID]: number for number, row in enumerate(self.state) if row[Column.PID]}
-            answers = await asyncio.gather(*(self._ask(number) for number in numbers.values()))
-            latest = {pid: answer or self._known.get(pid) for pid, answer in zip(numbers, answers, strict=True)}
+            replies = await asyncio.gather(*(self._ask(number) for number in numbers.values()))
+            latest = {pid: reply or self._known.get(pid) for pid, reply in zip(numbers, replies, strict=True)}
             self._known = {pid: each for pid, each in latest.items() if each is not None}
         state = self.state
         server = replace(
@@ -99,8 +99,8 @@ class AdminProcess:
             async with asyncio.timeout(_REPLY_SECONDS):
                 while await loop.sock_recv(worker, REQUEST_BYTES) != request:
                     pass  # a reply to a request that timed out
-            answer = pickle.loads(os.pread(file, os.fstat(file).st_size, 0))
-            return answer if isinstance(answer, Snapshot) else None
+            reply = pickle.loads(os.pread(file, os.fstat(file).st_size, 0))
+            return reply if isinstance(reply, Snapshot) else None
         except (TimeoutError, OSError):
             return None
         finally:

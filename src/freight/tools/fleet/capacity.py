@@ -34,6 +34,6 @@ def slots(fleet: FleetOptions) -> int:
 
 
 def max_concurrent_requests(fleet: FleetOptions) -> int:
-    """Return how many concurrent requests a node gets: its slots, and its express slots for small responses."""
+    """Return how many concurrent requests a node gets: its slots, and its express slots for small answers."""
     division = divide(fleet.memory_bytes)
     return division.slots + division.express_slots
