@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 from programs import LARGE_BYTES, ODD_NAMES, digest, make_content, overwrite, run, start, written
 
+from support.many_files import make_files
 from support.ports import free_port
 from support.servers import Serve, wait_until
 
@@ -48,8 +49,7 @@ def test_a_file_with_an_odd_name_is_downloaded(serve: Serve, there: Path, here: 
 
 def test_a_program_gets_a_long_listing_on_one_page(serve: Serve, there: Path, here: Path) -> None:
     """Most programs do not follow links to a next page, and would miss the rest without an error."""
-    for number in range(1200):
-        (there / f"{number}.csv").touch()
+    make_files(there, [f"{number}.csv" for number in range(1200)])
     url = f"http://127.0.0.1:{serve(there).port}/"
     assert run(*WGET, "-O", "all.html", url, within=here).returncode == 0
     browser = "--header=Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from freight.memory.costs import WINDOW_MIN
 from freight.tools.loadgen.gauge import evict
+from support.many_files import make_files
 from support.memory_gauges import KIB, MB, SETTLED_READINGS, Gauge, send_queues
 from support.servers import Client, Serve, ServerProcess, wait_until
 
@@ -119,8 +120,7 @@ def test_clients_that_stall_in_a_listing_pin_no_more_than_the_budget(
 ) -> None:
     """Each listing has 3 MB."""
     count = 12
-    for number in range(20_000):
-        (tmp_path / f"{number:0100d}").touch()
+    make_files(tmp_path, [f"{number:0100d}" for number in range(20_000)])
     server = serve(tmp_path, "--memory", "1MiB", *PATIENT, admin=True)
     gauge = Gauge(server)
     for _ in range(count):

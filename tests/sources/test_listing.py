@@ -33,6 +33,7 @@ from freight.sources.local import LocalSource
 from freight.sources.lookup import SourceOptions
 from freight.sources.producer import no_more
 from freight.sources.sorted_runs import SortedRuns
+from support.many_files import make_files
 
 CLIENT = "192.0.2.1"
 
@@ -495,12 +496,7 @@ def test_times_are_rfc_3339_while_the_year_has_four_digits(mtime_ns: int, expect
 
 
 def fill(directory: Path, count: int) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        for number in range(count):
-            os.close(os.open(f"file-{number * 7919 % count:06}.parquet", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
-    finally:
-        os.close(fd)
+    make_files(directory, [f"file-{number * 7919 % count:06}.parquet" for number in range(count)])
 
 
 ENTRIES = 40_000
