@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from support.processes import environment, run
+from support.raw_h2 import Http2Client
 from support.servers import HUGE_BYTES as SIZE
-from support.servers import Serve, ServerProcess, run_python, wait_until
+from support.servers import Serve, ServerProcess, assert_nothing_for, run_python, wait_until
 
 SERVE = ("-m", "freight", "serve")
 
@@ -39,6 +40,22 @@ def test_a_running_download_is_finished_and_the_exit_status_is_0(
     *_, last, end = server.log
     assert last.endswith(f"{SIZE}/{SIZE} {last.split()[-2]} complete")
     assert end.endswith(" info stopped: 1 download completed")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_over_http2_a_download_is_finished_although_its_client_pauses(huge: Path, serve: Serve, workers: str) -> None:
+    """The client sends nothing for several intervals of the sweep. It does not even acknowledge the GOAWAY."""
+    server = serve(huge, "--shutdown-timeout", "1h", "--workers", workers)
+    with Http2Client(server, stream_window=1 << 20, grows=False) as client:
+        stream = client.request()
+        client.wait(lambda: len(client.received[stream].content) == 1 << 20)
+        server.signal()
+        server.wait_for_log("stopping: 1 download")
+        assert_nothing_for(3, lambda: any("GET /" in line for line in server.log), "the download ended")
+        client.increase_window(SIZE, stream)
+        assert client.response(stream).content == bytes(SIZE)
+    assert server.wait() == 0
+    server.wait_for_log("GET /", f"{SIZE}/{SIZE}", "complete")
 
 
 @pytest.mark.parametrize(

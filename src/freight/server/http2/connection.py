@@ -100,6 +100,7 @@ class Http2Connection:
         if not self._session.settings_received:
             self._stop()
             return
+        self._set_deadline()  # the reader's is that of a connection without requests
         self._session.send_goaway(LAST_STREAM)
         self._multiplexer.push()
         self._context.loop.call_later(_GOAWAY_SECONDS, self._send_last_goaway)
