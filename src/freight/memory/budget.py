@@ -60,8 +60,6 @@ from freight.memory.division import divide, least_memory
 from freight.memory.ledger import Ledger, SendQueue
 from freight.protocols import SendAccount
 
-KIB = 1024
-
 LONG_PATH_SECONDS = 0.002
 """Least round trip of a far client, in seconds. Below 2 ms, FAST_WINDOW carries at least 100 MB/s (decision 024)."""
 
@@ -83,7 +81,7 @@ RECLAIM_LIMIT = 512
 # The last segment of a near client's receive window does not count. The server's kernel may keep back a part of a
 # segment (RFC 9293, section 3.8.6.2.1), and the client's kernel may accept less than it offered, because small packets
 # cost it more memory than their bytes.
-_SEGMENT_BYTES = 64 * KIB
+_SEGMENT_BYTES = 64 * 1024
 _DEAD_BAND_DIVISOR = 64  # free_fraction() ignores the first 1/64 that is spent
 _RECLAIM_RETRY_SECONDS = 0.005  # after a reclaim that freed too little, none is tried for this long
 _RECLAIM_BATCH = 4  # loans looked up before a window is limited: the oldest are the likeliest to have drained
