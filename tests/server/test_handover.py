@@ -287,5 +287,6 @@ def test_descriptors_do_not_add_up(huge: Path, serve: Serve, follow: Follow) -> 
         generations.hand_over()
         server.status()
     wait_until(lambda: not is_running(generations.pids[-2]), "the last but one has ended")
-    assert descriptors(generations.pids[-1]) == before
+    # The connection that asked for the status may be closed a moment later.
+    wait_until(lambda: descriptors(generations.pids[-1]) <= before, "it has as many")
     generations.end()

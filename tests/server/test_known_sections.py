@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -15,7 +17,7 @@ from freight.flow.file_sender import FileSender
 from freight.wire.http2.repeats import SectionFormat
 from support.certificates import unverified_context
 from support.raw_h2 import Http2Client, Reset
-from support.servers import Response, Serve, wait_until
+from support.servers import Response, Serve, ServerProcess, wait_until
 
 CONTENT = bytes(number * 7 % 251 for number in range(300_000))
 RANGES = ["bytes=0-4095", "bytes=5-5", "bytes=100-65635", "bytes=299000-400000", "bytes=0-299999", "bytes=70000-269999"]
@@ -25,9 +27,20 @@ UNUSUAL = ["bytes=07-9", "bytes=9-7", "bytes=-5", "bytes=5-", "bytes=0-1,5-6", "
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     """Return a directory of ``a.bin`` and ``b.bin``."""
-    (tmp_path / "a.bin").write_bytes(CONTENT)
-    (tmp_path / "b.bin").write_bytes(CONTENT[::-1])
-    return tmp_path
+    return fill(tmp_path)
+
+
+def fill(folder: Path) -> Path:
+    (folder / "a.bin").write_bytes(CONTENT)
+    (folder / "b.bin").write_bytes(CONTENT[::-1])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Start a server of such a directory for the rows of a table."""
+    with closing(ServerProcess((str(fill(tmp_path_factory.mktemp("shared"))),))) as server:
+        yield server
 
 
 def told(found: Response) -> tuple[int, list[tuple[str, str]], bytes]:
@@ -36,15 +49,14 @@ def told(found: Response) -> tuple[int, list[tuple[str, str]], bytes]:
 
 
 @pytest.mark.parametrize("wanted", [*RANGES, *UNUSUAL])
-def test_a_repeated_request_is_answered_as_a_new_one(serve: Serve, site: Path, wanted: str) -> None:
-    served = serve(site)
-    with Http2Client(served) as client:
+def test_a_repeated_request_is_answered_as_a_new_one(shared: ServerProcess, wanted: str) -> None:
+    with Http2Client(shared) as client:
         # The field makes it another request, which the server cannot know, and changes nothing in the answer.
-        expected = told(client.get("/a.bin", ("range", wanted), ("user-agent", "new")))
+        expected = told(client.get("/a.bin", ("range", wanted), ("user-agent", f"new for {wanted}")))
         for known in ("bytes=1-2", "bytes=3-9"):
             client.get("/a.bin", ("range", known))
         assert told(client.get("/a.bin", ("range", wanted))) == expected
-    served.wait_for_log(f'"GET /a.bin" {expected[0]}', f'range="{wanted}"', count=2)
+    shared.wait_for_log(f'"GET /a.bin" {expected[0]}', f'range="{wanted}"', count=2)
 
 
 def test_a_request_without_a_range_and_one_with_are_told_apart(serve: Serve, site: Path) -> None:

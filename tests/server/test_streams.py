@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -38,11 +38,24 @@ CONTENT = bytes(number * 7 % 251 for number in range(100_000))
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     """Return a directory of ``content.bin``, ``small.txt``, and a directory."""
-    (tmp_path / "content.bin").write_bytes(CONTENT)
-    (tmp_path / "small.txt").write_bytes(b"hello\n")
-    (tmp_path / "below").mkdir()
-    (tmp_path / "below" / "a").touch()
-    return tmp_path
+    return fill(tmp_path)
+
+
+def fill(folder: Path) -> Path:
+    (folder / "content.bin").write_bytes(CONTENT)
+    (folder / "small.txt").write_bytes(b"hello\n")
+    (folder / "below").mkdir()
+    (folder / "below" / "a").touch()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Start a server of such a directory for a table. Its listings have a date, which they have not at first."""
+    with closing(ServerProcess((os.fspath(fill(tmp_path_factory.mktemp("shared"))),))) as server:
+        for path in ("/", "/below/"):  # a listing has no date in the second of its last change
+            wait_until(lambda path=path: "last-modified" in server.get(path).fields, "the listing has a date")  # type: ignore[misc]
+        yield server
 
 
 @pytest.mark.parametrize(
@@ -68,15 +81,12 @@ def site(tmp_path: Path) -> Path:
     ],
 )
 def test_an_answer_is_that_of_http1(
-    serve: Serve, site: Path, path: str, fields: list[tuple[str, str]], method: str
+    shared: ServerProcess, path: str, fields: list[tuple[str, str]], method: str
 ) -> None:
-    served = serve(site)
-    if path.endswith("/"):  # a listing has no date in the second of its last change
-        wait_until(lambda: "last-modified" in served.get(path).fields, "the listing has a date")
-    with served.connect() as client:
+    with shared.connect() as client:
         client.get(path, *(f"{name}: {value}" for name, value in fields), method=method)
         expected = client.read_response(method)
-    with Http2Client(served) as client:
+    with Http2Client(shared) as client:
         found = client.get(path, *fields, method=method)
     ignored = {"connection", "transfer-encoding", "date"}
     assert found.status == expected.status and found.content == expected.content
