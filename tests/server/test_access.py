@@ -165,24 +165,23 @@ def test_a_rule_for_users_without_users_is_refused_at_the_start_and_at_a_reload(
     assert server.get("/open.txt").status == 200
 
 
-@pytest.mark.parametrize(
-    ("lines", "status"),
-    [
-        ((ALICE, ALICE), 400),
-        ((ALICE, "Authorization: Bearer x"), 400),
-        ((BEARER, ALICE), 400),
-        (("Authorization: Basic " + "A" * 7000,), 401),
-        (("Authorization: Basic //79",), 401),
-        (("Authorization: Basic \xff\xfe",), 401),
-        (("Authorization: Bearer " + "x" * 7000,), 401),
-        (("Authorization: Basic YWxpY2U6AA==",), 401),
-        (("Proxy-Authorization: " + ALICE.partition(" ")[2],), 401),
-    ],
-)
-def test_hostile_fields_are_refused(
-    serve: Serve, folder: Path, files: list[str], lines: tuple[str, ...], status: int
-) -> None:
-    assert serve(folder, *files).get("/open.txt", *lines).status == status
+HOSTILE: list[tuple[tuple[str, ...], int]] = [  # fewer than lock passwords out
+    ((ALICE, ALICE), 400),
+    ((ALICE, "Authorization: Bearer x"), 400),
+    ((BEARER, ALICE), 400),
+    (("Authorization: Basic " + "A" * 7000,), 401),
+    (("Authorization: Basic //79",), 401),
+    (("Authorization: Basic \xff\xfe",), 401),
+    (("Authorization: Bearer " + "x" * 7000,), 401),
+    (("Authorization: Basic YWxpY2U6AA==",), 401),
+    (("Proxy-Authorization: " + ALICE.partition(" ")[2],), 401),
+]
+
+
+def test_hostile_fields_are_refused(serve: Serve, folder: Path, files: list[str]) -> None:
+    server = serve(folder, *files)
+    for lines, status in HOSTILE:
+        assert server.get("/open.txt", *lines).status == status, lines
 
 
 def test_a_preflight_needs_no_credentials_and_a_refusal_can_be_read_by_the_page(
