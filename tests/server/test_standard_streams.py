@@ -47,13 +47,16 @@ def started(huge: Path, port: int, redirections: str, **pipes: int) -> Iterator[
 
 
 def hands_over(process: subprocess.Popen[bytes], port: int) -> None:
-    """Wait until its successor serves and it has ended. Ask repeatedly: a successor without output does not report."""
+    """Wait until its successor serves and it has ended. Ask repeatedly: a successor without output does not report.
+
+    A worker may serve while the server is still starting and ignores the signal, as it does while it hands over.
+    """
 
     def handed_over() -> bool:
         if process.poll() is None:
             process.send_signal(signal.SIGUSR2)
             with suppress(subprocess.TimeoutExpired):
-                process.wait(5)
+                process.wait(1)
         return process.poll() == 0
 
     wait_until(handed_over, "it has handed over")
