@@ -128,6 +128,22 @@ def test_a_hangup_reaches_every_worker(serve: Serve, site: Path, log: Path) -> N
     wait_until(lambda: len(holders(server, log)) == 2 and not holders(server, moved), "each has opened the new one")
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_signal_by_which_other_servers_open_their_logs_changes_nothing(
+    serve: Serve, site: Path, log: Path, workers: str
+) -> None:
+    """logrotate's scripts for them move the log, and send SIGUSR1."""
+    server = serve(site, "--workers", workers, "--log-file", str(log))
+    log.rename(log.with_name("moved"))
+    server.signal(signal.SIGUSR1)
+    with server.connect() as client:
+        client.get("/a.txt")
+        assert client.read_response().status == 200
+    wait_until(lambda: log.exists() and len(lines(log)) == 1, "the line is in a new file")
+    server.signal()
+    assert server.wait() == 0
+
+
 def holders(server: ServerProcess, path: Path) -> list[int]:
     """Return the processes of a server that have a file open."""
     found = []

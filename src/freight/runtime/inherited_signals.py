@@ -14,4 +14,6 @@ def restore() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # The default action would end the process. The server, or the supervisor of workers, sets a handler later.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    # Other servers open their logs again, and logrotate's scripts for them are copied. Here it must not end downloads.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -215,6 +215,7 @@ class Supervisor:
             # Without the supervisor a worker drains and ends, because nothing would clear its row.
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, child.stop_signal)
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process: the supervisor handles it
+            signal.signal(signal.SIGUSR1, signal.SIG_DFL)  # it ends a child that has no handler yet
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             self.service.close()
             if os.getppid() == parent:
