@@ -124,16 +124,28 @@ def test_huge_responses_are_not_starved_by_many_small_ones(site: Path, serve: Se
     assert crowd.counts("small")["503"] == 0
 
 
+def join_until_one_waits(server: ServerProcess, crowd: CheckedLoad) -> int:
+    """Start clients that stall, until all slots are taken and one waits. Return how many there are.
+
+    One by one: if the memory does not suffice to accept another connection, a queue that does not move is shed.
+    """
+    count = int(server.gate()["slots"]) // 2
+    crowd.join(Group(name="giants", count=count, **STALLED))
+    while server.gate()["waiting"] == 0:
+        count += 1
+        crowd.join(Group(name="giants", count=1, **STALLED))
+        wait_until(lambda count=count: admitted(server) == count, "the next one runs or waits")
+    return count
+
+
 @pytest.mark.parametrize("reset", [False, True], ids=["closes", "resets"])
 def test_a_queued_request_whose_client_disconnects_leaves_the_queue_at_once(
     site: Path, serve: Serve, start_load: StartLoad, reset: bool
 ) -> None:
     server = serve(site, *FEW, "--queue-size", "1", admin=True)
     crowd = start_load(server)
-    slots = int(server.gate()["slots"])
-    crowd.join(Group(name="giants", count=slots + 5, **STALLED))  # one waits, and the others are rejected
-    crowd.wait(lambda: crowd.count("giants", "stalled", "503") == slots + 4, "all slots are taken")
-    assert server.gate()["waiting"] == 1
+    count = join_until_one_waits(server, crowd)
+    crowd.wait_count("giants", "stalled", count - 1)
     crowd.end("giants", at="asking", reset=reset)
     wait_until(lambda: bool(server.gate()["waiting"] == 0), "the queue is empty")
     running = int(server.gate()["running"])
