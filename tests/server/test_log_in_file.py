@@ -134,6 +134,7 @@ def test_the_signal_by_which_other_servers_open_their_logs_changes_nothing(
 ) -> None:
     """logrotate's scripts for them move the log, and send SIGUSR1."""
     server = serve(site, "--workers", workers, "--log-file", str(log))
+    wait_until(log.exists, "a worker has opened it")
     log.rename(log.with_name("moved"))
     server.signal(signal.SIGUSR1)
     with server.connect() as client:
