@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from programs import LARGE_BYTES, digest, make_content, start, written
@@ -50,6 +51,12 @@ def stall() -> Iterator[Callable[[ServerProcess, int], list[Client]]]:
         yield ask
 
 
+def running_or_waiting(status: dict[str, Any]) -> int:
+    """Return how many downloads run or wait."""
+    admission = status["admission"]
+    return int(admission["running"] + admission["waiting"])
+
+
 def test_programs_that_are_refused_retry_and_get_their_file(
     serve: Serve, there: Path, here: Path, stall: Callable[[ServerProcess, int], list[Client]]
 ) -> None:
@@ -86,11 +93,11 @@ def test_downloads_resume_after_a_full_server_was_killed(
     slow = {name: (*command[:-1], *SLOW[name], command[-1]) for name, command in RESUMING.items()}
     ran = {name: start(*command, f"{name}-ran", url, within=here) for name, command in slow.items()}
     wait_until(lambda: all(written(here / f"{name}-ran") > 1 << 20 for name in ran), "first parts")
-    stall(server, 60)
+    slots = server.gate()["slots"]
+    stall(server, slots - 3)  # no more: where connections wait to be accepted, queued requests are rejected
+    server.status_when(lambda found: running_or_waiting(found) == slots, "all slots are taken")
     waited = {name: start(*command, f"{name}-waited", url, within=here) for name, command in slow.items()}
-    server.status_when(
-        lambda found: found["admission"]["running"] + found["admission"]["waiting"] == 66, "all run or wait"
-    )
+    server.status_when(lambda found: running_or_waiting(found) == slots + 3, "all run or wait")
     server.signal(signal.SIGKILL)
     server.wait()
     assert all(client.wait(60) != 0 for client in [*ran.values(), *waited.values()])

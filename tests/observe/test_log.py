@@ -255,6 +255,7 @@ def test_one_line_in_the_place_of_the_lost_ones_has_their_number(tmp_path: Path,
     disk = opened(path)
     os.dup2(disk, fd)
     wait_until(lambda: "lost" in path.read_text(), "the log reports the lost lines")
+    wait_until(lambda: log._free_bytes == 10_000, "the memory of the written lines is free")
     log.record(replace(ENTRY, target="/next"))
     log.close()
     os.close(fd)
